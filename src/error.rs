@@ -1,0 +1,102 @@
+//! What an error carries beside its text: what would help, and the exit code.
+//!
+//! An error is a chain: what was tried, on what, why not. [`Explain`] hangs a
+//! hint or an exit code on it; both are silent links of the chain (they
+//! display as nothing) that [`report`] and [`exit_code`] find again. Only
+//! `main` prints.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+/// `sublet` itself failed, before or instead of the payload.
+pub const EXIT_LAUNCHER: u8 = 125;
+/// The command was found but cannot be executed.
+pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// The command was not found.
+pub const EXIT_NOT_FOUND: u8 = 127;
+
+#[derive(Debug)]
+struct Hint(String);
+
+#[derive(Debug)]
+struct Code(u8);
+
+/// A silent link: it is looked up by type, never read as text.
+macro_rules! silent {
+    ($($link:ty),+) => {$(
+        impl fmt::Display for $link {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Ok(())
+            }
+        }
+    )+};
+}
+silent!(Hint, Code);
+
+/// Adds to an error what its text does not say.
+pub trait Explain<T> {
+    /// Says what would help: a command, a file, a flag. The outermost wins.
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T>;
+    /// Says which code the process ends with, where it is not
+    /// [`EXIT_LAUNCHER`].
+    fn exits_with(self, code: u8) -> anyhow::Result<T>;
+}
+
+impl<T, E> Explain<T> for Result<T, E>
+where
+    Result<T, E>: anyhow::Context<T, E>,
+{
+    fn hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
+        anyhow::Context::with_context(self, || Hint(hint.into()))
+    }
+
+    fn exits_with(self, code: u8) -> anyhow::Result<T> {
+        anyhow::Context::with_context(self, || Code(code))
+    }
+}
+
+/// The code that the process should end with.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    error.downcast_ref::<Code>().map_or(EXIT_LAUNCHER, |code| code.0)
+}
+
+/// The whole error for a person: one line of causes, then the hint.
+pub fn report(error: &anyhow::Error) -> String {
+    let causes: Vec<String> =
+        error.chain().map(ToString::to_string).filter(|text| !text.is_empty()).collect();
+    let mut report = format!("error: {}", causes.join(": "));
+    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
+        for (at, line) in hint.lines().enumerate() {
+            report.push_str(if at == 0 { "\n hint: " } else { "\n       " });
+            report.push_str(line);
+        }
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn a_report_is_the_chain_and_the_hint() {
+        let error = Err::<(), _>(anyhow!("No such file or directory (os error 2)"))
+            .context("read /etc/subuid")
+            .hint("give your user a range\nfor example alice:100000:65536")
+            .exits_with(EXIT_NOT_FOUND)
+            .unwrap_err();
+        assert_eq!(
+            report(&error),
+            "error: read /etc/subuid: No such file or directory (os error 2)\n \
+             hint: give your user a range\n       for example alice:100000:65536"
+        );
+        assert_eq!(exit_code(&error), EXIT_NOT_FOUND);
+    }
+
+    #[test]
+    fn without_more_it_is_the_launchers_own_code() {
+        assert_eq!(exit_code(&anyhow!("x")), EXIT_LAUNCHER);
+        assert_eq!(report(&anyhow!("x")), "error: x");
+    }
+}

@@ -1,0 +1,18 @@
+//! sublet, a rootless container launcher.
+//!
+//! One flow: what was asked ([`spec::Spec`]) is decided into a
+//! [`plan::Plan`], done by `launch`, and lived with by `monitor`. The order of
+//! the modules below is the order of the layers: a module uses only those
+//! above it. docs/architecture.md draws the picture.
+
+pub mod error;
+#[allow(unsafe_code)] // talks to the kernel
+pub mod sys;
+
+pub mod spec;
+
+pub mod host;
+
+pub mod plan;
+
+pub mod cli;

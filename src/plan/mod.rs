@@ -1,0 +1,4 @@
+//! What will be done, decided before anything is.
+//!
+//! The only reader of the [`Spec`](crate::spec::Spec); writes nothing.
+#![forbid(unsafe_code)]

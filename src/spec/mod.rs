@@ -1,0 +1,119 @@
+//! What was asked for, in the field's own language.
+//!
+//! Every front door fills one [`Spec`]: the OCI runtime specification, and
+//! beside it only what that cannot say. Nothing here is probed from the host;
+//! `plan` is its only reader.
+#![forbid(unsafe_code)]
+
+mod id;
+mod user;
+
+use std::path::PathBuf;
+
+pub use id::ContainerId;
+pub use user::{GroupName, UserName};
+
+/// What one container is asked to be.
+#[derive(Debug)]
+pub struct Spec {
+    /// The runtime specification, fields and units as there.
+    ///
+    /// `root.path` is not read: [`Beside::root`] says where the root comes
+    /// from. `process.user` is not read either where [`Beside::user`] is set.
+    /// `linux.uid_mappings` and `linux.gid_mappings` hold what `--uidmap` and
+    /// `--gidmap` gave, host ids as the host has them, and are empty for every
+    /// other [`Userns`].
+    pub oci: oci_spec::runtime::Spec,
+    /// What the specification cannot say.
+    pub beside: Beside,
+}
+
+/// The part of a [`Spec`] that OCI has no field for.
+#[derive(Debug)]
+pub struct Beside {
+    /// The container's id.
+    pub id: ContainerId,
+    /// Where the root filesystem comes from.
+    pub root: Root,
+    /// How ids are mapped.
+    pub userns: Userns,
+    /// `--user`, by name or number, to be looked up in the root's own files.
+    pub user: Option<UserRequest>,
+    /// `--group-add`, in order, to be looked up likewise.
+    pub groups: Vec<GroupName>,
+    /// `--group-add keep-groups`: the caller's own supplementary groups stay.
+    pub keep_groups: bool,
+    /// The system call filter.
+    pub seccomp: Seccomp,
+    /// A reaper of ours is pid 1 and the payload its child.
+    pub init: bool,
+    /// What the payload's standard input is.
+    pub stdin: Stdin,
+    /// How many descriptors from 3 upwards the payload inherits.
+    pub preserve_fds: u32,
+    /// Containers may be made inside this one.
+    pub nested: bool,
+    /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` are made by us.
+    pub etc_files: bool,
+}
+
+/// Where the root filesystem comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// A directory, bound as it is.
+    Directory(PathBuf),
+    /// A directory below a throw-away overlay.
+    Overlay(PathBuf),
+    /// The machine's own system, read-only, private directories emptied.
+    Host,
+}
+
+/// How ids inside relate to ids outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Userns {
+    /// A range with the caller as container root, or one id where there is
+    /// no range to be had.
+    Auto,
+    /// One id: the caller's, as container root.
+    Single,
+    /// The caller keeps its number inside, or gets the one given.
+    KeepId {
+        /// The caller's uid inside; its own where `None`.
+        uid: Option<u32>,
+        /// The caller's gid inside; its own where `None`.
+        gid: Option<u32>,
+    },
+    /// The caller's own id is not in the map.
+    NoMap,
+    /// As `linux.uid_mappings` and `linux.gid_mappings` say.
+    Custom,
+}
+
+/// Who the payload is, before it is looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserRequest {
+    /// The user.
+    pub user: UserName,
+    /// The primary group; the user's own, or 0, where `None`.
+    pub group: Option<GroupName>,
+}
+
+/// Which system calls the payload may make.
+#[derive(Debug)]
+pub enum Seccomp {
+    /// The profile that was compiled in.
+    Default,
+    /// No filter.
+    Unconfined,
+    /// `oci.linux.seccomp`, from a file or a bundle.
+    Profile,
+}
+
+/// What the payload's standard input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdin {
+    /// The null device.
+    Null,
+    /// The caller's.
+    Inherit,
+}
