@@ -15,4 +15,7 @@ pub mod host;
 
 pub mod plan;
 
+#[allow(unsafe_code)] // runs between clone and exec
+pub mod child;
+
 pub mod cli;

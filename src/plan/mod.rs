@@ -2,3 +2,6 @@
 //!
 //! The only reader of the [`Spec`](crate::spec::Spec); writes nothing.
 #![forbid(unsafe_code)]
+
+pub mod attr;
+pub mod step;

@@ -43,7 +43,11 @@ impl FromStr for ContainerId {
             first.is_ascii_alphanumeric() && text.chars().all(plain),
             "{text:?} is not a container name: letters, digits and _.- only, a letter or digit first"
         );
-        ensure!(text.len() <= 64, "a container name has at most 64 characters, this one {}", text.len());
+        ensure!(
+            text.len() <= 64,
+            "a container name has at most 64 characters, this one {}",
+            text.len()
+        );
         Ok(Self(text.to_owned()))
     }
 }
@@ -54,7 +58,9 @@ mod tests {
 
     #[test]
     fn hostile_names_are_refused() {
-        for text in ["", ".", "..", "a/../x", "-rf", "a\nb", "a\u{1b}[2J", "a\0", "é", &"x".repeat(65)] {
+        for text in
+            ["", ".", "..", "a/../x", "-rf", "a\nb", "a\u{1b}[2J", "a\0", "é", &"x".repeat(65)]
+        {
             assert!(text.parse::<ContainerId>().is_err(), "{text:?} was taken");
         }
         for text in ["a", "web-1", "0.b_c", &"x".repeat(64)] {

@@ -89,7 +89,19 @@ mod tests {
 
     #[test]
     fn numbers_never_become_names() {
-        for text in ["4294967295", "4294967296", "-1", "0x0", "1000:", "1000:-1", "", ":0", "٠", "root\n", "1a"] {
+        for text in [
+            "4294967295",
+            "4294967296",
+            "-1",
+            "0x0",
+            "1000:",
+            "1000:-1",
+            "",
+            ":0",
+            "٠",
+            "root\n",
+            "1a",
+        ] {
             assert!(text.parse::<UserRequest>().is_err(), "{text:?} was taken");
         }
     }

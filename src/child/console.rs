@@ -1,0 +1,67 @@
+//! The payload's terminal and standard streams.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::libc;
+
+use super::report::{Part, Report};
+use super::{Failure, Outcome};
+use crate::sys::{Errno, fd, mount, path, tty};
+
+/// Opens a pty of the container's own devpts, takes it as controlling terminal
+/// and as standard streams, and sends the other end through `channel`.
+///
+/// The devpts and the /dev are mounts of our own that nothing of the image is
+/// in, so the names `ptmx` and `console` can be nobody's trap (CVE-2025-52565).
+pub fn open(dev: BorrowedFd<'_>, pts: BorrowedFd<'_>, channel: BorrowedFd<'_>) -> Outcome {
+    let flags = libc::O_RDWR | libc::O_NOCTTY;
+    let master = path::open_component(pts, c"ptmx", flags)?;
+    let terminal = tty::open_peer(master.as_fd())?;
+    tty::make_controlling(terminal.as_fd())?;
+    show_as_console(dev, pts, master.as_fd())?;
+    fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
+    for number in 0..=2 {
+        fd::install(terminal.as_fd(), number)?;
+    }
+    Ok(())
+}
+
+/// Binds the terminal at `/dev/console`, where programs look that think they
+/// are the machine's init.
+fn show_as_console(
+    dev: BorrowedFd<'_>,
+    pts: BorrowedFd<'_>,
+    master: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    let mut name = [0_u8; 12];
+    let number = decimal(tty::pty_number(master)?, &mut name);
+    let tree = mount::open_tree(pts, number, mount::Reach::Mount)?;
+    drop(path::create_file(dev, c"console", 0o600)?);
+    let target = path::open_component(dev, c"console", libc::O_PATH)?;
+    Ok(mount::move_mount(tree.as_fd(), target.as_fd())?)
+}
+
+/// A number as a string, without a formatter, which might take the heap.
+fn decimal(mut number: u32, buffer: &mut [u8; 12]) -> &std::ffi::CStr {
+    let mut at = buffer.len() - 1;
+    buffer[at] = 0;
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::ffi::CStr::from_bytes_until_nul(&buffer[at..]).unwrap_or(c"0")
+}
+
+/// Takes the host's null device as standard input.
+pub fn null_input() -> Outcome {
+    let null = path::open_typed(c"/dev/null", libc::O_RDWR)
+        .map_err(|errno| Part::Resolve.failed(errno))?;
+    if !path::status(null.as_fd())?.is_character_device(1, 3) {
+        return Err(Part::Kind.failed(Errno::ENODEV));
+    }
+    Ok(fd::install(null.as_fd(), 0)?)
+}

@@ -1,0 +1,194 @@
+//! What runs between clone and exec.
+//!
+//! A small interpreter of [`Step`]s. The process is a copy of the launcher
+//! with the launcher's memory: another thread could have held the allocator's
+//! lock, and there is no telling. So nothing here takes the heap, formats,
+//! logs or panics; it makes system calls, and on failure sends numbers, which
+//! the parent, who holds the same plan, turns into a story.
+
+mod confine;
+mod console;
+mod enter;
+mod mount;
+mod reaper;
+pub mod report;
+pub mod watcher;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::plan::step::{Gate, Slot, Step};
+use crate::sys::process::exit_now;
+use crate::sys::{Errno, fd};
+use report::{Part, Report};
+
+/// A step's failure: which part of it, and the kernel's answer.
+pub struct Failure {
+    part: Part,
+    errno: Errno,
+}
+
+impl Part {
+    /// Names the part of the step that an errno comes from.
+    fn failed(self, errno: Errno) -> Failure {
+        Failure { part: self, errno }
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self { part: Part::Whole, errno }
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// What the child holds besides the plan.
+pub struct Child {
+    /// The child's end of the channel to the parent; closed by the exec.
+    channel: OwnedFd,
+    /// Descriptors kept from step to step, room for all made before the clone.
+    slots: Vec<Option<OwnedFd>>,
+}
+
+impl Child {
+    /// Gets everything ready that takes the heap: call it before the clone.
+    pub fn new(channel: OwnedFd, slots: usize) -> Self {
+        Self { channel, slots: std::iter::repeat_with(|| None).take(slots).collect() }
+    }
+
+    /// Performs the steps, the last of which does not return.
+    pub fn run(mut self, steps: &[Step]) -> ! {
+        for (at, step) in steps.iter().enumerate() {
+            if let Err(failure) = self.perform(step) {
+                self.stop(at, failure);
+            }
+        }
+        self.stop(steps.len(), Errno::ENOEXEC.into())
+    }
+
+    fn perform(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Pass(gate) => self.pass(*gate),
+            Step::Mark(phase) => self.send(&Report::mark(*phase)),
+            Step::Propagation(kind) => Ok(crate::sys::mount::set_root_propagation(*kind)?),
+            Step::OpenTree { source, into, reach, expect } => {
+                let tree = mount::open(source, *reach, *expect)?;
+                self.keep(*into, tree)
+            }
+            Step::CopyTree { from, name, into } => {
+                let tree = mount::copy(self.kept(*from)?, name)?;
+                self.keep(*into, tree)
+            }
+            Step::Mask { path, null, empty } => Ok(mount::mask(
+                self.kept(Slot::ROOT)?,
+                path,
+                self.kept(*null)?,
+                self.kept(*empty)?,
+            )?),
+            Step::Protect { path } => Ok(mount::protect(self.kept(Slot::ROOT)?, path)?),
+            Step::NewFilesystem { kind, options, attrs, into } => {
+                let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_deref()));
+                let mount = crate::sys::mount::new_filesystem(kind, options, *attrs)?;
+                self.keep(*into, mount)
+            }
+            Step::SetAttr { tree, attr, reach, .. } => {
+                Ok(crate::sys::mount::set_attr(self.kept(*tree)?, attr, *reach)?)
+            }
+            Step::Attach { tree, target, missing, .. } => {
+                mount::attach(self, self.kept(*tree)?, target, *missing)
+            }
+            Step::Enter(slot) => Ok(nix::unistd::fchdir(self.kept(*slot)?)?),
+            Step::MakeDirectory { at, name, mode } => {
+                Ok(crate::sys::path::make_directory(self.kept(*at)?, name, *mode)?)
+            }
+            Step::MakeFile { at, name, content, mode } => {
+                let file = crate::sys::path::create_file(self.kept(*at)?, name, *mode)?;
+                Ok(fd::write_all(file.as_fd(), content)?)
+            }
+            Step::MakeLink { at, name, target } => {
+                Ok(crate::sys::path::make_link(self.kept(*at)?, name, target)?)
+            }
+            Step::Pivot(root) => Ok(crate::sys::mount::pivot(self.kept(*root)?)?),
+            Step::Hostname(name) => Ok(enter::hostname(name)?),
+            Step::Domainname(name) => Ok(enter::domainname(name)?),
+            Step::LoopbackUp => Ok(crate::sys::link::loopback_up()?),
+            Step::WriteProc { proc, path, content } => {
+                let flags = nix::libc::O_WRONLY;
+                let file = crate::sys::path::open_in_root(self.kept(*proc)?, path, flags)?;
+                Ok(fd::write_all(file.as_fd(), content)?)
+            }
+            Step::Limit { resource, soft, hard, .. } => {
+                Ok(confine::limit(*resource, *soft, *hard)?)
+            }
+            Step::Become { uid, gid } => Ok(confine::become_for_setup(*uid, *gid)?),
+            Step::WorkDirectory(path) => enter::work_directory(path),
+            Step::Umask(mask) => {
+                confine::umask(*mask);
+                Ok(())
+            }
+            Step::Identity { uid, gid, groups, capabilities } => {
+                confine::identity(*uid, *gid, groups, capabilities)
+            }
+            Step::NoNewPrivileges => Ok(crate::sys::confine::no_new_privileges()?),
+            Step::Seccomp { filter, flags } => {
+                Ok(crate::sys::confine::load_filter(filter, *flags)?)
+            }
+            Step::Reaper => Ok(reaper::stay_behind()?),
+            Step::NewSession => Ok(nix::unistd::setsid().map(drop)?),
+            Step::Terminal { dev, pts } => {
+                console::open(self.kept(*dev)?, self.kept(*pts)?, self.channel.as_fd())
+            }
+            Step::NullInput => console::null_input(),
+            Step::DieWithParent => self.die_with_parent(),
+            Step::CloseFrom(first) => Ok(fd::close_from_on_exec(*first)?),
+            Step::ResetSignals => Ok(crate::sys::process::reset_signals()?),
+            Step::Exec { candidates, argv, envp } => Err(enter::exec(candidates, argv, envp)),
+        }
+    }
+
+    /// Waits for the parent to open a gate. A parent that has died or given up
+    /// closes the channel: then there is nobody to tell.
+    fn pass(&self, gate: Gate) -> Outcome {
+        let mut word = [0_u8; 1];
+        loop {
+            match nix::unistd::read(&self.channel, &mut word) {
+                Ok(1) if word[0] == gate as u8 => return Ok(()),
+                Ok(_) => exit_now(1),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Asks for a signal at the parent's death, then looks whether that has
+    /// come already: a signal is only sent for a death that follows.
+    fn die_with_parent(&self) -> Outcome {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        crate::sys::confine::parent_death_signal(nix::libc::SIGKILL)?;
+        let mut channel = [PollFd::new(self.channel.as_fd(), PollFlags::empty())];
+        if poll(&mut channel, PollTimeout::ZERO)? != 0 {
+            exit_now(1);
+        }
+        Ok(())
+    }
+
+    fn kept(&self, slot: Slot) -> Result<BorrowedFd<'_>, Failure> {
+        self.slots[slot.0].as_ref().map(AsFd::as_fd).ok_or(Errno::EBADF.into())
+    }
+
+    fn keep(&mut self, slot: Slot, fd: OwnedFd) -> Outcome {
+        self.slots[slot.0] = Some(fd);
+        Ok(())
+    }
+
+    fn send(&self, report: &Report) -> Outcome {
+        Ok(fd::write_all(self.channel.as_fd(), &report.to_bytes())?)
+    }
+
+    /// Says how far it got, then leaves without running anything else.
+    fn stop(&self, at: usize, failure: Failure) -> ! {
+        // A parent that is gone needs no report.
+        let _ = self.send(&Report::stopped(at, failure.part, failure.errno));
+        exit_now(127)
+    }
+}

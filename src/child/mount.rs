@@ -1,0 +1,170 @@
+//! Trees opened, targets found, mounts attached: by descriptor throughout.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::libc;
+
+use super::report::Part;
+use super::{Child, Failure, Outcome};
+use crate::plan::step::{Expect, Missing, Slot, Target};
+use crate::sys::mount::{MountAttr, Reach, move_mount, open_tree, set_attr};
+use crate::sys::path::{
+    PATH_MAX, create_file, make_directory, open_component, open_in_root, open_typed, status,
+};
+use crate::sys::{Errno, Result};
+
+/// Copies the mounts at a path of the host.
+pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<OwnedFd, Failure> {
+    // One lookup: what is checked and what is mounted are the same.
+    let opened = open_typed(source, libc::O_PATH).map_err(|errno| Part::Resolve.failed(errno))?;
+    let status = status(opened.as_fd())?;
+    match expect {
+        Expect::Any => {}
+        Expect::Directory if status.is_directory() => {}
+        Expect::Directory => return Err(Part::Kind.failed(Errno::ENOTDIR)),
+        Expect::Device { major, minor } if status.is_character_device(major, minor) => {}
+        Expect::Device { .. } => return Err(Part::Kind.failed(Errno::ENODEV)),
+    }
+    Ok(open_tree(opened.as_fd(), c"", reach)?)
+}
+
+/// Copies a mount that is kept, or what is at `name` in it.
+pub fn copy(from: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    open_tree(from, name, Reach::Mount)
+}
+
+/// Hides what is at a path of the container.
+///
+/// What covers it are mounts of ours, never the container's own `/dev/null`,
+/// which an image may have put anything at (CVE-2025-31133).
+pub fn mask(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    null: BorrowedFd<'_>,
+    empty: BorrowedFd<'_>,
+) -> Result<()> {
+    let Some(found) = there(root, path)? else { return Ok(()) };
+    let cover = if status(found.as_fd())?.is_directory() { empty } else { null };
+    let cover = open_tree(cover, c"", Reach::Mount)?;
+    move_mount(cover.as_fd(), found.as_fd())
+}
+
+/// Makes what is at a path of the container read-only, by mounting it on
+/// itself.
+pub fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let Some(found) = there(root, path)? else { return Ok(()) };
+    let again = open_tree(found.as_fd(), c"", Reach::Tree)?;
+    let attr = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    set_attr(again.as_fd(), &attr, Reach::Tree)?;
+    move_mount(again.as_fd(), found.as_fd())
+}
+
+/// What is at a path of the container; `None` where nothing is, or nothing
+/// that this process could see, which then the payload can't either.
+fn there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
+    match open_in_root(root, path, libc::O_PATH) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Attaches `tree`.
+pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Missing) -> Outcome {
+    let found = match target {
+        // On top of the present root: needs no place in the file system, and
+        // is out of the way as soon as the child pivots into it.
+        Target::Root => open_typed(c"/", libc::O_PATH)?,
+        Target::Inside(slot, name) => open_component(child.kept(*slot)?, name, libc::O_PATH)
+            .map_err(|errno| Part::Resolve.failed(errno))?,
+        Target::Path(path) => {
+            let directory = status(tree)?.is_directory();
+            match find(child.kept(Slot::ROOT)?, path, directory, missing)? {
+                Some(found) => found,
+                None => return Ok(()),
+            }
+        }
+    };
+    Ok(move_mount(tree, found.as_fd())?)
+}
+
+/// The place at `path` below `root` for a directory or for anything else.
+///
+/// A directory is looked up with its last component followed, as `cd` would.
+/// Anything else is mounted on the very last component, be it a symbolic link,
+/// a FIFO or a socket: the mount covers it, and where a link of the image
+/// points is of no account.
+fn find(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    directory: bool,
+    missing: Missing,
+) -> std::result::Result<Option<OwnedFd>, Failure> {
+    let looked_up = if directory {
+        open_in_root(root, path, libc::O_PATH | libc::O_DIRECTORY)
+    } else {
+        open_in_root(root, path, libc::O_PATH | libc::O_NOFOLLOW)
+    };
+    let made = match looked_up {
+        Ok(found) => return Ok(Some(found)),
+        // A file for a directory on the way is as good as nothing there.
+        Err(Errno::ENOENT | Errno::ENOTDIR) if missing == Missing::Skip => return Ok(None),
+        Err(Errno::ENOENT) => {
+            create(root, path, directory).map_err(|errno| Part::Create.failed(errno))
+        }
+        Err(errno) => Err(Part::Resolve.failed(errno)),
+    };
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(_) if missing == Missing::Try => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Makes `path` below `root`, and the directories that lead to it.
+fn create(root: BorrowedFd<'_>, path: &CStr, directory: bool) -> Result<OwnedFd> {
+    // A copy whose slashes become ends of strings, one after the other. On the
+    // stack: there is no heap here.
+    let mut buffer = [0_u8; PATH_MAX];
+    let path = path.to_bytes();
+    if path.len() >= PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    buffer[..path.len()].copy_from_slice(path);
+
+    let mut parent = open_in_root(root, c".", libc::O_PATH | libc::O_DIRECTORY)?;
+    let mut start = 0;
+    for end in 1..=path.len() {
+        if end < path.len() && path[end] != b'/' {
+            continue;
+        }
+        let whole = end == path.len();
+        let name_start = path[start..end].iter().position(|b| *b != b'/').map(|at| start + at);
+        start = end;
+        let Some(name_start) = name_start else { continue };
+        buffer[end] = 0;
+        let name = CStr::from_bytes_until_nul(&buffer[name_start..]).map_err(|_| Errno::EINVAL)?;
+        if whole && !directory {
+            drop(create_file(parent.as_fd(), name, 0o644)?);
+            return open_component(parent.as_fd(), name, libc::O_PATH);
+        }
+        match make_directory(parent.as_fd(), name, 0o755) {
+            Ok(()) => {
+                parent = open_component(parent.as_fd(), name, libc::O_PATH | libc::O_DIRECTORY)?
+            }
+            Err(Errno::EEXIST) => {
+                // From the root again, so that a link on the way is followed,
+                // and stays inside. One that leads nowhere is an error: what
+                // it would make is for the image to say, not for us.
+                let so_far = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::EINVAL)?;
+                parent = open_in_root(root, so_far, libc::O_PATH | libc::O_DIRECTORY)?;
+            }
+            Err(errno) => return Err(errno),
+        }
+        if end < path.len() {
+            buffer[end] = b'/';
+        }
+    }
+    Ok(parent)
+}

@@ -1,0 +1,82 @@
+//! Mount attributes: the words that people use and the bits of
+//! mount_setattr(2), both ways.
+
+/// `MOUNT_ATTR_*` of linux/mount.h.
+pub const RDONLY: u64 = 0x1;
+/// Set-user-id bits have no effect.
+pub const NOSUID: u64 = 0x2;
+/// Device nodes can't be opened.
+pub const NODEV: u64 = 0x4;
+/// Nothing can be executed.
+pub const NOEXEC: u64 = 0x8;
+/// Access times are not kept.
+pub const NOATIME: u64 = 0x10;
+/// Access times are kept on every access.
+pub const STRICTATIME: u64 = 0x20;
+/// Access times of directories are not kept.
+pub const NODIRATIME: u64 = 0x80;
+
+const TABLE: &[(u64, &str, &str)] = &[
+    (RDONLY, "ro", "rw"),
+    (NOSUID, "nosuid", "suid"),
+    (NODEV, "nodev", "dev"),
+    (NOEXEC, "noexec", "exec"),
+    (NOATIME, "noatime", "atime"),
+    (STRICTATIME, "strictatime", "nostrictatime"),
+    (NODIRATIME, "nodiratime", "diratime"),
+];
+
+/// What one mount option means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Sets attributes.
+    Set(u64),
+    /// Takes attributes back that were set by default.
+    Unset(u64),
+    /// Sets propagation, `MS_*`.
+    Propagation(u64),
+    /// Says what is so anyway.
+    Nothing,
+    /// None of these: the file system's own option.
+    Data,
+}
+
+/// The meaning of one mount option, as mount(8) spells it.
+pub fn meaning(option: &str) -> Meaning {
+    for (bit, on, off) in TABLE {
+        // `rro`, `rnosuid` and so on reach below a recursive bind, as all of
+        // ours do anyway.
+        if option == *on || option.strip_prefix('r') == Some(on) {
+            return Meaning::Set(*bit);
+        }
+        if option == *off || option.strip_prefix('r') == Some(off) {
+            return Meaning::Unset(*bit);
+        }
+    }
+    match option {
+        "private" | "rprivate" => Meaning::Propagation(libc::MS_PRIVATE),
+        "slave" | "rslave" => Meaning::Propagation(libc::MS_SLAVE),
+        "shared" | "rshared" => Meaning::Propagation(libc::MS_SHARED),
+        "bind" | "rbind" | "defaults" | "relatime" | "z" | "Z" => Meaning::Nothing,
+        _ => Meaning::Data,
+    }
+}
+
+/// The words for a set of attributes.
+pub fn words(set: u64) -> Vec<String> {
+    TABLE.iter().filter(|(bit, ..)| set & bit != 0).map(|(_, on, _)| (*on).to_owned()).collect()
+}
+
+/// The word for a propagation.
+pub fn propagation_word(kind: u64) -> &'static str {
+    match kind {
+        libc::MS_SLAVE => "slave",
+        libc::MS_SHARED => "shared",
+        _ => "private",
+    }
+}
+
+/// A resource limit in words.
+pub fn limit_word(value: u64) -> String {
+    if value == libc::RLIM_INFINITY { "unlimited".to_owned() } else { value.to_string() }
+}

@@ -1,0 +1,443 @@
+//! What the child does between clone and exec: steps, as data.
+//!
+//! The plan prints them, the child performs them ([`crate::child`]), and an
+//! error is told from them (`launch::explain`): one table for all three.
+
+use std::ffi::CString;
+use std::fmt;
+
+use crate::sys::confine::Instruction;
+use crate::sys::mount::{MountAttr, Reach};
+use crate::sys::process::StringArray;
+
+use super::attr;
+
+/// Where the child keeps a descriptor from one step to a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot(pub usize);
+
+impl Slot {
+    /// The container's root.
+    pub const ROOT: Self = Self(0);
+}
+
+/// A point that the child may not pass before the parent says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Gate {
+    /// The id maps are written and read back.
+    Mapped = 1,
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mapped => "the id maps are written",
+        })
+    }
+}
+
+/// A stretch of the start that `--timing` tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// From the clone to the gate of the id maps.
+    Trees = 1,
+    /// Waiting for the id maps.
+    Maps = 2,
+    /// Everything that is mounted.
+    Mounts = 3,
+    /// Identity, rights, terminal: up to the exec.
+    Confine = 4,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trees => "open host trees",
+            Self::Maps => "wait for the id maps",
+            Self::Mounts => "mount",
+            Self::Confine => "confine",
+        })
+    }
+}
+
+/// What a tree opened on the host must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Anything.
+    Any,
+    /// A directory.
+    Directory,
+    /// A character device with this number.
+    Device {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+}
+
+/// Where a mount goes.
+#[derive(Debug)]
+pub enum Target {
+    /// On top of everything: the container's future root.
+    Root,
+    /// A path below the container's root, resolved with that root as `/`.
+    Path(CString),
+    /// A name in a file system of our own, which nobody else has seen yet.
+    Inside(Slot, CString),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => f.write_str("/"),
+            Self::Path(path) => write!(f, "{path:?}"),
+            Self::Inside(_, name) => write!(f, "{name:?} of it"),
+        }
+    }
+}
+
+/// What to do where a mount's target is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Make it, and what leads to it.
+    Create,
+    /// Leave this step out.
+    Skip,
+    /// Make it if that can be done, else leave this step out.
+    Try,
+}
+
+/// The supplementary groups of the payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// Exactly these, ids inside.
+    Set(Vec<u32>),
+    /// Those of the caller, as they are.
+    Keep,
+}
+
+/// Capability sets, one bit a capability; capabilities(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// What an exec can still give.
+    pub bounding: u64,
+    /// What counts now.
+    pub effective: u64,
+    /// What can be made effective.
+    pub permitted: u64,
+    /// What an exec of a file with inheritable capabilities keeps.
+    pub inheritable: u64,
+    /// What an exec as another user than root keeps.
+    pub ambient: u64,
+}
+
+/// One thing that the child does between clone and exec.
+#[derive(Debug)]
+pub enum Step {
+    /// Waits until the parent has opened the gate.
+    Pass(Gate),
+    /// Tells the parent that a stretch is over.
+    Mark(Phase),
+    /// Sets how mounts pass between the host and here: `MS_PRIVATE` or
+    /// `MS_SLAVE`.
+    Propagation(u64),
+    /// Copies the mounts at a path of the host, resolved as the caller would.
+    OpenTree {
+        /// The path, on the host.
+        source: CString,
+        /// Where the copy is kept.
+        into: Slot,
+        /// The mount, or all below it.
+        reach: Reach,
+        /// What it must be.
+        expect: Expect,
+    },
+    /// Copies a mount that is kept, whole or from a name in it.
+    CopyTree {
+        /// What is copied.
+        from: Slot,
+        /// A name in it; empty for all of it.
+        name: CString,
+        /// Where the copy is kept.
+        into: Slot,
+    },
+    /// Hides what is at a path of the container: a directory behind an empty
+    /// one, anything else behind the null device.
+    Mask {
+        /// The path, inside; nothing there is nothing to hide.
+        path: CString,
+        /// The null device.
+        null: Slot,
+        /// An empty directory.
+        empty: Slot,
+    },
+    /// Makes what is at a path of the container read-only, with all mounts
+    /// below it.
+    Protect {
+        /// The path, inside; nothing there is nothing to protect.
+        path: CString,
+    },
+    /// Makes a new instance of a file system.
+    NewFilesystem {
+        /// Its type.
+        kind: CString,
+        /// Its options.
+        options: Vec<(CString, Option<CString>)>,
+        /// `MOUNT_ATTR_*`.
+        attrs: u64,
+        /// Where it is kept.
+        into: Slot,
+    },
+    /// Changes the attributes of a mount that is kept.
+    SetAttr {
+        /// The mount.
+        tree: Slot,
+        /// What it is, for people.
+        what: String,
+        /// What changes.
+        attr: MountAttr,
+        /// The mount, or all below it.
+        reach: Reach,
+    },
+    /// Attaches a mount that is kept.
+    Attach {
+        /// The mount.
+        tree: Slot,
+        /// What it is, for people.
+        what: String,
+        /// Where it goes.
+        target: Target,
+        /// What to do where that is not there.
+        missing: Missing,
+    },
+    /// Makes a mount the current directory, for options that are paths.
+    Enter(Slot),
+    /// Makes a directory in a file system of our own.
+    MakeDirectory {
+        /// The file system.
+        at: Slot,
+        /// The name.
+        name: CString,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Makes a file in a file system of our own.
+    MakeFile {
+        /// The file system.
+        at: Slot,
+        /// The name.
+        name: CString,
+        /// What it holds.
+        content: Vec<u8>,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// Makes a symbolic link in a file system of our own.
+    MakeLink {
+        /// The file system.
+        at: Slot,
+        /// The name.
+        name: CString,
+        /// Where it points.
+        target: CString,
+    },
+    /// Leaves the host's root for the container's, and lets go of the former.
+    Pivot(Slot),
+    /// Sets the host name.
+    Hostname(CString),
+    /// Sets the NIS domain name.
+    Domainname(CString),
+    /// Brings the loopback interface up.
+    LoopbackUp,
+    /// Writes a file of our own instance of procfs.
+    WriteProc {
+        /// The procfs.
+        proc: Slot,
+        /// The file, below it.
+        path: CString,
+        /// What is written.
+        content: Vec<u8>,
+    },
+    /// Sets a resource limit; setrlimit(2).
+    Limit {
+        /// `RLIMIT_*`.
+        resource: u32,
+        /// Its name.
+        name: &'static str,
+        /// The soft limit.
+        soft: u64,
+        /// The hard limit.
+        hard: u64,
+    },
+    /// Becomes this user and group inside, keeping every right over the
+    /// namespace: who makes the mounts.
+    Become {
+        /// The uid, inside.
+        uid: u32,
+        /// The gid, inside.
+        gid: u32,
+    },
+    /// Goes to the working directory, which must be inside.
+    WorkDirectory(CString),
+    /// Sets the file mode creation mask.
+    Umask(u32),
+    /// Becomes the payload's user.
+    Identity {
+        /// The uid, inside.
+        uid: u32,
+        /// The gid, inside.
+        gid: u32,
+        /// The supplementary groups.
+        groups: Groups,
+        /// The capability sets that go with it, read back once they are set.
+        capabilities: Capabilities,
+    },
+    /// No exec from here on gives more rights than there are.
+    NoNewPrivileges,
+    /// Loads a system call filter.
+    Seccomp {
+        /// The filter.
+        filter: Vec<Instruction>,
+        /// `SECCOMP_FILTER_FLAG_*`.
+        flags: u32,
+    },
+    /// Stays behind as the reaper; the payload goes on as its child.
+    Reaper,
+    /// Leaves the caller's session, and with it its terminal.
+    NewSession,
+    /// Opens a pty of the container's own devpts, takes it as terminal and
+    /// standard streams, and hands the other end to the parent.
+    Terminal {
+        /// The /dev that holds `ptmx` and `console`.
+        dev: Slot,
+        /// The devpts.
+        pts: Slot,
+    },
+    /// Takes the host's null device as standard input.
+    NullInput,
+    /// Dies when the parent dies.
+    DieWithParent,
+    /// Closes every descriptor from this one upwards at the exec.
+    CloseFrom(u32),
+    /// Gives every signal its default disposition, and blocks none.
+    ResetSignals,
+    /// Becomes the payload. Does not return.
+    Exec {
+        /// The paths to try, in order.
+        candidates: Vec<CString>,
+        /// The arguments.
+        argv: StringArray,
+        /// The environment.
+        envp: StringArray,
+    },
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pass(gate) => write!(f, "wait until {gate}"),
+            Self::Mark(phase) => write!(f, "note the time after: {phase}"),
+            Self::Propagation(kind) => {
+                write!(f, "make every mount {}", attr::propagation_word(*kind))
+            }
+            Self::OpenTree { source, reach: Reach::Mount, .. } => write!(f, "open {source:?}"),
+            Self::OpenTree { source, .. } => write!(f, "open {source:?} with all mounts below it"),
+            Self::CopyTree { name, .. } if name.is_empty() => f.write_str("copy the mount"),
+            Self::CopyTree { name, .. } => write!(f, "copy the mount at its {name:?}"),
+            Self::Mask { path, .. } => write!(f, "hide {path:?}, if there"),
+            Self::Protect { path } => write!(f, "make {path:?} read-only, if there"),
+            Self::NewFilesystem { kind, options, attrs, .. } => {
+                write!(f, "make a new {}", kind.to_string_lossy())?;
+                let mut words: Vec<String> = attr::words(*attrs);
+                words.extend(options.iter().map(|(key, value)| match value {
+                    Some(value) => format!("{}={}", key.to_string_lossy(), value.to_string_lossy()),
+                    None => key.to_string_lossy().into_owned(),
+                }));
+                if words.is_empty() { Ok(()) } else { write!(f, " ({})", words.join(",")) }
+            }
+            Self::SetAttr { what, attr, reach, .. } => {
+                let mut words = attr::words(attr.set);
+                if attr.propagation != 0 {
+                    words.push(attr::propagation_word(attr.propagation).to_owned());
+                }
+                write!(f, "make {what} {}", words.join(","))?;
+                if *reach == Reach::Tree {
+                    f.write_str(" with all mounts below it")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::Attach { what, target, missing, .. } => {
+                write!(f, "mount {what} at {target}")?;
+                match missing {
+                    Missing::Create => Ok(()),
+                    Missing::Skip => f.write_str(", if there"),
+                    Missing::Try => f.write_str(", if it can be"),
+                }
+            }
+            Self::Enter(_) => f.write_str("go into it"),
+            Self::MakeDirectory { name, .. } => write!(f, "make its directory {name:?}"),
+            Self::MakeFile { name, content, .. } if content.is_empty() => {
+                write!(f, "make its file {name:?}")
+            }
+            Self::MakeFile { name, content, .. } => {
+                write!(f, "make its file {name:?} of {} bytes", content.len())
+            }
+            Self::MakeLink { name, target, .. } => write!(f, "link its {name:?} to {target:?}"),
+            Self::Pivot(_) => f.write_str("make it the root and detach the former one"),
+            Self::Hostname(name) => write!(f, "set the host name {name:?}"),
+            Self::Domainname(name) => write!(f, "set the domain name {name:?}"),
+            Self::LoopbackUp => f.write_str("bring the loopback interface up"),
+            Self::WriteProc { path, content, .. } => {
+                write!(
+                    f,
+                    "write {:?} to /proc/{}",
+                    String::from_utf8_lossy(content),
+                    path.to_string_lossy()
+                )
+            }
+            Self::Limit { name, soft, hard, .. } => {
+                write!(f, "limit {name} to {}:{}", attr::limit_word(*soft), attr::limit_word(*hard))
+            }
+            Self::Become { uid, gid } => write!(f, "become uid {uid} and gid {gid} for the set-up"),
+            Self::WorkDirectory(path) => write!(f, "go to the working directory {path:?}"),
+            Self::Umask(mask) => write!(f, "set the umask {mask:04o}"),
+            Self::Identity { uid, gid, groups, capabilities } => {
+                write!(f, "become uid {uid} and gid {gid} with ")?;
+                match groups {
+                    Groups::Keep => f.write_str("the caller's groups")?,
+                    Groups::Set(groups) if groups.is_empty() => f.write_str("no other group")?,
+                    Groups::Set(groups) => write!(f, "groups {groups:?}")?,
+                }
+                write!(
+                    f,
+                    ", {} capabilities of {} that can be had",
+                    capabilities.effective.count_ones(),
+                    capabilities.bounding.count_ones()
+                )
+            }
+            Self::NoNewPrivileges => f.write_str("give up gaining rights by exec (no_new_privs)"),
+            Self::Seccomp { filter, .. } => {
+                write!(f, "load the system call filter of {} instructions", filter.len())
+            }
+            Self::Reaper => f.write_str("stay as the reaper, the payload goes on as its child"),
+            Self::NewSession => f.write_str("start a new session without a terminal"),
+            Self::Terminal { .. } => f.write_str("take a new pty as terminal"),
+            Self::NullInput => f.write_str("take /dev/null as standard input"),
+            Self::DieWithParent => f.write_str("die with the launcher"),
+            Self::CloseFrom(first) => write!(f, "close every descriptor from {first} at the exec"),
+            Self::ResetSignals => f.write_str("give every signal its default disposition"),
+            Self::Exec { candidates, argv, .. } => {
+                let argv: Vec<_> = argv.strings().iter().map(|a| a.to_string_lossy()).collect();
+                let shown = match candidates.as_slice() {
+                    [one] => one.to_string_lossy().into_owned(),
+                    _ => argv.first().map(|a| a.to_string()).unwrap_or_default(),
+                };
+                write!(f, "execute {shown:?} as {argv:?}")
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The network interfaces of this process's namespace: netdevice(7).
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::{Result, check};
+
+/// Brings the loopback interface up; the kernel then gives it its addresses.
+pub fn loopback_up() -> Result<()> {
+    // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
+    let socket = unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        check(fd.into())?;
+        OwnedFd::from_raw_fd(fd)
+    };
+    // SAFETY: `ifreq` is plain bytes and numbers for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads one ifreq: the name, terminated by the zeroes
+    // above, and the flags.
+    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
+    check(answer.into()).map(drop)
+}

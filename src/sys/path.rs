@@ -1,0 +1,131 @@
+//! Paths below a directory that somebody else controls: openat2(2).
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{Errno, Result, call};
+
+/// The longest path that is taken, its NUL included (limits.h `PATH_MAX`).
+pub const PATH_MAX: usize = libc::PATH_MAX as usize;
+
+/// Opens `path` with `root` as `/`: neither `..` nor a symbolic link leads out
+/// of it, and no magic link of procfs is followed.
+///
+/// `flags` are those of open(2); `O_CLOEXEC` is added.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd> {
+    // SAFETY: `open_how` is plain numbers for which zero is the documented
+    // default of every field.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (flags | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    let path = if path.is_empty() { c"." } else { path };
+    loop {
+        // SAFETY: `path` is NUL-terminated, `how` outlives the call and its
+        // true size is given; a non-negative answer is a new descriptor.
+        let answer = unsafe {
+            call!(
+                libc::SYS_openat2,
+                root.as_raw_fd(),
+                path.as_ptr(),
+                std::ptr::from_ref(&how),
+                size_of::<libc::open_how>()
+            )
+        };
+        match answer {
+            // SAFETY: as above, the descriptor is new and owned by nobody.
+            Ok(fd) => return Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }),
+            // A rename or mount elsewhere raced with `..`; openat2(2) says to
+            // try again.
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// Opens the one component `name` of `directory`, without following it.
+pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<OwnedFd> {
+    open_at(directory, name, flags | libc::O_NOFOLLOW, 0)
+}
+
+/// Makes and opens the new file `name` of `directory`; fails where it exists.
+pub fn create_file(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<OwnedFd> {
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_WRONLY;
+    open_at(directory, name, flags, mode)
+}
+
+/// Opens `path` as the kernel resolves it for this process, links and all:
+/// only for paths that the user typed.
+pub fn open_typed(path: &CStr, flags: i32) -> Result<OwnedFd> {
+    // SAFETY: AT_FDCWD is the documented "no directory" value, is never
+    // closed, and is only handed on to openat(2).
+    let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
+    open_at(here, path, flags, 0)
+}
+
+fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {
+    // SAFETY: `name` is NUL-terminated and only read; a non-negative answer is
+    // a new descriptor that nobody else owns.
+    unsafe {
+        let fd = call!(
+            libc::SYS_openat,
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            flags | libc::O_CLOEXEC,
+            mode
+        )?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
+/// Makes the directory `name` of `directory`.
+pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: `name` is NUL-terminated and only read.
+    unsafe { call!(libc::SYS_mkdirat, directory.as_raw_fd(), name.as_ptr(), mode)? };
+    Ok(())
+}
+
+/// Makes the symbolic link `name` of `directory`, pointing at `target`.
+pub fn make_link(directory: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<()> {
+    // SAFETY: both strings are NUL-terminated and only read.
+    unsafe {
+        call!(libc::SYS_symlinkat, target.as_ptr(), directory.as_raw_fd(), name.as_ptr())?;
+    }
+    Ok(())
+}
+
+/// What fstat(2) says of an open file.
+#[derive(Clone, Copy, Debug)]
+pub struct Status {
+    /// `st_mode`: kind and permissions.
+    pub mode: u32,
+    /// `st_rdev`, of a device node.
+    pub rdev: u64,
+    /// `st_dev`: the file system.
+    pub dev: u64,
+    /// `st_ino`: the inode.
+    pub ino: u64,
+}
+
+impl Status {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFDIR
+    }
+
+    /// Whether it is a character device with this number.
+    pub fn is_character_device(&self, major: u32, minor: u32) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFCHR && self.rdev == libc::makedev(major, minor)
+    }
+}
+
+/// The status of an open file, `O_PATH` ones too.
+pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
+    // SAFETY: `stat` is plain numbers, zero is a value of each; fstat writes
+    // one such structure behind the pointer.
+    let stat = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        super::check(libc::fstat(fd.as_raw_fd(), &raw mut stat).into())?;
+        stat
+    };
+    Ok(Status { mode: stat.st_mode, rdev: stat.st_rdev, dev: stat.st_dev, ino: stat.st_ino })
+}
