@@ -18,4 +18,6 @@ pub mod plan;
 #[allow(unsafe_code)] // runs between clone and exec
 pub mod child;
 
+pub mod idmap;
+
 pub mod cli;

@@ -1,6 +1,205 @@
 //! What this machine allows, found out when somebody asks.
+//!
+//! Nothing is probed twice and nothing that isn't asked for: a single-id
+//! launch reads no /etc/subuid.
 #![forbid(unsafe_code)]
+
+pub mod advice;
+pub mod caller;
+pub mod gates;
+pub mod helper;
+pub mod ids;
+pub mod passwd;
+mod program;
+pub mod subid;
+mod textfile;
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
+use advice::Advice;
+use caller::{Account, Caller};
+use gates::Gates;
+use helper::{Candidate, Helper};
+use subid::{Kind, Subids};
 
 /// Facts of the machine, each probed at most once.
 #[derive(Debug, Default)]
-pub struct Host {}
+pub struct Host {
+    caller: OnceCell<Caller>,
+    account: OnceCell<Result<Account, Advice>>,
+    subuids: OnceCell<Subids>,
+    subgids: OnceCell<Subids>,
+    newuidmap: OnceCell<Vec<Candidate>>,
+    newgidmap: OnceCell<Vec<Candidate>>,
+    gates: OnceCell<Gates>,
+}
+
+impl Host {
+    /// This machine, nothing looked at yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// Where /proc is not mounted.
+    pub fn caller(&self) -> anyhow::Result<&Caller> {
+        if let Some(caller) = self.caller.get() {
+            return Ok(caller);
+        }
+        let caller = Caller::probe()?;
+        Ok(self.caller.get_or_init(|| caller))
+    }
+
+    /// The caller's entry in the user database, or why it has none.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller).
+    pub fn account(&self) -> anyhow::Result<Result<&Account, &Advice>> {
+        let uid = self.caller()?.uid;
+        Ok(self.account.get_or_init(|| Account::probe(uid)).as_ref())
+    }
+
+    /// The caller's subordinate ids.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller).
+    pub fn subids(&self, kind: Kind) -> anyhow::Result<&Subids> {
+        let uid = self.caller()?.uid;
+        let account = self.account()?.ok();
+        let cell = match kind {
+            Kind::Uid => &self.subuids,
+            Kind::Gid => &self.subgids,
+        };
+        Ok(cell.get_or_init(|| Subids::probe(kind, uid, account)))
+    }
+
+    /// The helper, if it is here and can work for the caller; else why not.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller).
+    pub fn helper(&self, helper: Helper) -> anyhow::Result<Result<PathBuf, Advice>> {
+        let caller = self.caller()?;
+        let cell = match helper {
+            Helper::Newuidmap => &self.newuidmap,
+            Helper::Newgidmap => &self.newgidmap,
+        };
+        let candidates = cell.get_or_init(|| Candidate::probe(helper));
+        Ok(helper::usable(helper, candidates, caller))
+    }
+
+    /// The switches that can forbid user namespaces.
+    pub fn gates(&self) -> &Gates {
+        self.gates.get_or_init(Gates::probe)
+    }
+}
+
+/// A machine told, not probed: what a decision is tested with.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who calls.
+    pub caller: Caller,
+    /// The caller's entry in the user database.
+    pub account: Result<Account, Advice>,
+    /// Its subordinate uids.
+    pub subuids: Subids,
+    /// Its subordinate gids.
+    pub subgids: Subids,
+    /// The files called newuidmap.
+    pub newuidmap: Vec<Candidate>,
+    /// The files called newgidmap.
+    pub newgidmap: Vec<Candidate>,
+    /// The switches.
+    pub gates: Gates,
+}
+
+impl From<Facts> for Host {
+    fn from(facts: Facts) -> Self {
+        Self {
+            caller: facts.caller.into(),
+            account: facts.account.into(),
+            subuids: facts.subuids.into(),
+            subgids: facts.subgids.into(),
+            newuidmap: facts.newuidmap.into(),
+            newgidmap: facts.newgidmap.into(),
+            gates: facts.gates.into(),
+        }
+    }
+}
+
+/// Machines for tests.
+#[cfg(test)]
+pub(crate) mod made_up {
+    use super::caller::{Capabilities, Filter, NewPrivileges, Setgroups, Source};
+    use super::helper::{Execute, Suid};
+    use super::ids::{Mapping, Range};
+    use super::*;
+
+    /// anna, an ordinary user with a range, on a machine that has all.
+    pub(crate) fn facts() -> Facts {
+        let range = Range { start: 100_000, count: 65_536 };
+        let subids = Subids { ranges: vec![range], ..Subids::none(subid::Source::File, None) };
+        let anna = passwd::User {
+            name: "anna".to_owned(),
+            uid: 1000,
+            gid: 1000,
+            home: "/home/anna".into(),
+            shell: "/bin/sh".into(),
+        };
+        Facts {
+            caller: user(),
+            account: Ok(Account { user: anna, source: Source::Passwd }),
+            subuids: subids.clone(),
+            subgids: subids,
+            newuidmap: vec![helper("/usr/bin/newuidmap")],
+            newgidmap: vec![helper("/usr/bin/newgidmap")],
+            gates: Gates::default(),
+        }
+    }
+
+    /// anna's process.
+    pub(crate) fn user() -> Caller {
+        let all = vec![Mapping { inside: 0, outside: 0, size: u32::MAX }];
+        Caller {
+            uid: 1000,
+            euid: 1000,
+            gid: 1000,
+            egid: 1000,
+            groups: vec![1000, 27],
+            new_privileges: NewPrivileges::Possible,
+            filter: Filter::None,
+            effective: Capabilities::NONE,
+            bounding: Capabilities::ALL,
+            uid_map: all.clone(),
+            gid_map: all,
+            setgroups: Setgroups::Allow,
+        }
+    }
+
+    /// A process of root with all capabilities.
+    pub(crate) fn root() -> Caller {
+        Caller {
+            uid: 0,
+            euid: 0,
+            gid: 0,
+            egid: 0,
+            groups: vec![0],
+            effective: Capabilities::ALL,
+            ..user()
+        }
+    }
+
+    /// A helper as distributions install it.
+    pub(crate) fn helper(path: &str) -> Candidate {
+        Candidate {
+            path: path.into(),
+            owner: 0,
+            mode: 0o4755,
+            execute: Execute::Allowed,
+            capabilities: 0,
+            suid: Suid::Honoured,
+        }
+    }
+}

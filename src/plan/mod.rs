@@ -4,4 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod attr;
+pub mod idmap;
 pub mod step;

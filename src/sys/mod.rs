@@ -11,6 +11,7 @@ pub mod mount;
 pub mod path;
 pub mod process;
 pub mod tty;
+pub mod xattr;
 
 pub use nix::errno::Errno;
 

@@ -1,0 +1,291 @@
+//! newuidmap(1) and newgidmap(1): are they here, and can they work?
+//!
+//! They write the maps that we may not, with a privilege that exec(2) gives
+//! them, and so they fail wherever exec can't: that is found out before one
+//! is started, because their own words (`write to uid_map failed: Operation
+//! not permitted`) name no cause.
+
+use std::fmt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::unistd::{AccessFlags, access};
+
+use super::advice::Advice;
+use super::caller::{CAP_SETGID, CAP_SETUID, Caller, NewPrivileges};
+use super::program;
+use crate::sys::xattr;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Helper {
+    /// Writes uid_map.
+    Newuidmap,
+    /// Writes gid_map.
+    Newgidmap,
+}
+
+impl Helper {
+    /// The program's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Newuidmap => "newuidmap",
+            Self::Newgidmap => "newgidmap",
+        }
+    }
+
+    fn capability(self) -> (u8, &'static str) {
+        match self {
+            Self::Newuidmap => (CAP_SETUID, "cap_setuid"),
+            Self::Newgidmap => (CAP_SETGID, "cap_setgid"),
+        }
+    }
+}
+
+impl fmt::Display for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether a file may be executed by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Execute {
+    /// It may.
+    Allowed,
+    /// Its mode, or a mount with noexec, forbids it.
+    Forbidden,
+}
+
+/// Whether a mount lets set-user-id bits and file capabilities count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suid {
+    /// It does.
+    Honoured,
+    /// It is mounted nosuid.
+    Ignored,
+}
+
+/// One file of the helper's name, looked at but not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its owner. A file of an unmapped owner shows as 65534 here, and its
+    /// set-user-id bit does not count.
+    pub owner: u32,
+    /// Its mode bits.
+    pub mode: u32,
+    /// Whether we may execute it.
+    pub execute: Execute,
+    /// Which capabilities its xattr gives and raises at once, as bits.
+    pub capabilities: u64,
+    /// What its mount does.
+    pub suid: Suid,
+}
+
+/// S_ISUID.
+const SET_USER_ID: u32 = 0o4000;
+
+impl Candidate {
+    /// All files of that name, the system's own places first.
+    pub(super) fn probe(helper: Helper) -> Vec<Self> {
+        program::candidates(helper.name()).iter().filter_map(|path| Self::look(path)).collect()
+    }
+
+    fn look(path: &Path) -> Option<Self> {
+        let facts = path.metadata().ok()?;
+        let flags = statvfs(path).map_or(FsFlags::empty(), |mount| mount.flags());
+        let xattr = xattr::get(path, c"security.capability", 64).ok().flatten();
+        Some(Self {
+            path: path.to_owned(),
+            owner: facts.uid(),
+            mode: facts.permissions().mode() & 0o7777,
+            execute: match access(path, AccessFlags::X_OK) {
+                Ok(()) => Execute::Allowed,
+                Err(_) => Execute::Forbidden,
+            },
+            capabilities: xattr.map_or(0, |value| effective(&value)),
+            suid: match flags.contains(FsFlags::ST_NOSUID) {
+                true => Suid::Ignored,
+                false => Suid::Honoured,
+            },
+        })
+    }
+
+    /// Why this file can't write a map for `caller`, if it can't.
+    fn check(&self, helper: Helper, caller: &Caller) -> Result<(), Advice> {
+        let path = self.path.display();
+        let (capability, name) = helper.capability();
+        let reinstall = "as root, once: apt-get install --reinstall uidmap (Debian, Ubuntu) or \
+                         dnf reinstall shadow-utils (Fedora, RHEL)";
+        let refuse = |cause: String, hint: String| Err(Advice { cause, hint });
+        if self.owner != 0 {
+            let cause = format!("{path} belongs to uid {}, not to root", self.owner);
+            return refuse(cause, reinstall.to_owned());
+        }
+        if self.execute == Execute::Forbidden {
+            let cause = format!("{path} may not be executed by you (mode {:04o})", self.mode);
+            return refuse(cause, format!("as root, once: chmod 4755 {path}"));
+        }
+        if self.mode & SET_USER_ID == 0 && self.capabilities & (1 << capability) == 0 {
+            let cause = format!("{path} has neither the set-user-id bit nor {name}");
+            return refuse(cause, format!("{reinstall}, or: setcap {name}+ep {path}"));
+        }
+        if self.suid == Suid::Ignored {
+            let cause = format!("{path} is on a mount with nosuid, which takes its privilege away");
+            return refuse(cause, "mount that filesystem without nosuid".to_owned());
+        }
+        if !caller.bounding.have(&[capability]) {
+            let cause =
+                format!("{name} is not in the capability bounding set, so {path} can't get it");
+            let hint = format!("let the outer container or service keep {name}");
+            return refuse(cause, hint);
+        }
+        Ok(())
+    }
+}
+
+/// What keeps every helper from working, wherever it is.
+pub fn barred(caller: &Caller) -> Option<Advice> {
+    (caller.new_privileges == NewPrivileges::Never).then(|| Advice {
+        cause: "no_new_privs is set on this process, so newuidmap and newgidmap get no privilege"
+            .to_owned(),
+        hint: "start it without no_new_privs: not from a unit with NoNewPrivileges=yes, a sandbox \
+               or a pod with allowPrivilegeEscalation: false"
+            .to_owned(),
+    })
+}
+
+/// The first of `candidates` that can work.
+///
+/// # Errors
+/// Why none can: of the first one, the others being fallbacks.
+pub(super) fn usable(
+    helper: Helper,
+    candidates: &[Candidate],
+    caller: &Caller,
+) -> Result<PathBuf, Advice> {
+    if let Some(barred) = barred(caller) {
+        return Err(barred);
+    }
+    let mut refusal = Advice {
+        cause: format!("{helper} is not installed"),
+        hint: "as root, once: apt-get install uidmap (Debian, Ubuntu), dnf install shadow-utils \
+               (Fedora, RHEL) or apk add shadow-uidmap (Alpine)"
+            .to_owned(),
+    };
+    for (at, candidate) in candidates.iter().enumerate() {
+        match candidate.check(helper, caller) {
+            Ok(()) => return Ok(candidate.path.clone()),
+            Err(why) if at == 0 => refusal = why,
+            Err(_) => {}
+        }
+    }
+    Err(refusal)
+}
+
+/// The capabilities that a `security.capability` value permits, where it
+/// also raises them: VFS_CAP_FLAGS_EFFECTIVE. linux/capability.h,
+/// capabilities(7).
+///
+/// The kernel shows a value that counts in our user namespace as version 2,
+/// and one that belongs to another as version 3 with the id of its root.
+fn effective(value: &[u8]) -> u64 {
+    let word = |at: usize| {
+        let bytes = value.get(at * 4..at * 4 + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let (Some(magic), Some(low)) = (word(0), word(1)) else { return 0 };
+    let ours = match magic >> 24 {
+        1 | 2 => true,
+        3 => word(5) == Some(0),
+        _ => false,
+    };
+    let raised = magic & 1 != 0;
+    if ours && raised { low.into() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up;
+    use super::*;
+
+    fn newuidmap() -> Candidate {
+        made_up::helper("/usr/bin/newuidmap")
+    }
+
+    fn why(candidate: Candidate, caller: &Caller) -> String {
+        usable(Helper::Newuidmap, &[candidate], caller).unwrap_err().cause
+    }
+
+    #[test]
+    fn a_helper_without_privilege_is_found_before_it_is_tried() {
+        let caller = made_up::user();
+        let candidate = |change: fn(&mut Candidate)| {
+            let mut candidate = newuidmap();
+            change(&mut candidate);
+            candidate
+        };
+        let path = "/usr/bin/newuidmap";
+        assert_eq!(
+            why(candidate(|c| c.owner = 65534), &caller),
+            format!("{path} belongs to uid 65534, not to root")
+        );
+        assert_eq!(
+            why(candidate(|c| c.mode = 0o755), &caller),
+            format!("{path} has neither the set-user-id bit nor cap_setuid")
+        );
+        assert_eq!(
+            why(candidate(|c| c.suid = Suid::Ignored), &caller),
+            format!("{path} is on a mount with nosuid, which takes its privilege away")
+        );
+        assert_eq!(
+            why(candidate(|c| c.execute = Execute::Forbidden), &caller),
+            format!("{path} may not be executed by you (mode 4755)")
+        );
+        let mut bounded = caller.clone();
+        bounded.bounding.0 &= !(1 << CAP_SETUID);
+        assert!(why(newuidmap(), &bounded).contains("bounding set"));
+        let mut stuck = caller;
+        stuck.new_privileges = NewPrivileges::Never;
+        assert!(why(newuidmap(), &stuck).starts_with("no_new_privs is set"));
+    }
+
+    #[test]
+    fn file_capabilities_do_as_well() {
+        let mut candidate = newuidmap();
+        candidate.mode = 0o755;
+        candidate.capabilities = 1 << CAP_SETUID;
+        assert!(usable(Helper::Newuidmap, &[candidate.clone()], &made_up::user()).is_ok());
+        assert!(usable(Helper::Newgidmap, &[candidate], &made_up::user()).is_err());
+    }
+
+    #[test]
+    fn a_later_candidate_may_work() {
+        let mut plain = newuidmap();
+        plain.mode = 0o755;
+        let wrapped = made_up::helper("/run/wrappers/bin/newuidmap");
+        let found = usable(Helper::Newuidmap, &[plain, wrapped.clone()], &made_up::user());
+        assert_eq!(found, Ok(wrapped.path));
+        let none = usable(Helper::Newuidmap, &[], &made_up::user()).unwrap_err();
+        assert_eq!(none.cause, "newuidmap is not installed");
+    }
+
+    #[test]
+    fn capability_values_are_read() {
+        let value = |magic: u32, root: Option<u32>| {
+            let words = [magic, 1 << CAP_SETUID, 0, 0, 0];
+            let words = words.into_iter().chain(root);
+            words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
+        };
+        assert_eq!(effective(&value(0x0200_0001, None)), 1 << CAP_SETUID);
+        assert_eq!(effective(&value(0x0200_0000, None)), 0);
+        assert_eq!(effective(&value(0x0300_0001, Some(0))), 1 << CAP_SETUID);
+        assert_eq!(effective(&value(0x0300_0001, Some(100_000))), 0);
+        assert_eq!(effective(&value(0x0900_0001, None)), 0);
+        assert_eq!(effective(b"\x01\0\0\x02"), 0);
+        assert_eq!(effective(b""), 0);
+    }
+}

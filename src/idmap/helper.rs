@@ -1,0 +1,105 @@
+//! newuidmap or newgidmap, running.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, anyhow};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::error::Explain;
+use crate::host::ids::Mapping;
+use crate::host::{Host, advice};
+
+/// The most that is kept of a helper's complaint.
+const COMPLAINT: u64 = 4096;
+
+/// A started helper; waited for when dropped.
+#[derive(Debug)]
+pub(super) struct Running {
+    program: PathBuf,
+    child: Child,
+}
+
+impl Running {
+    /// Starts `program` for the namespace of `pid`, newuidmap(1).
+    ///
+    /// Nothing of our environment reaches a program with privileges.
+    pub(super) fn start(program: &Path, pid: Pid, map: &[Mapping]) -> anyhow::Result<Self> {
+        let numbers =
+            map.iter().flat_map(|mapping| [mapping.inside, mapping.outside, mapping.size]);
+        let child = Command::new(program)
+            .arg(pid.to_string())
+            .args(numbers.map(|number| number.to_string()))
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        Ok(Self { program: program.to_owned(), child })
+    }
+
+    /// Waits for the end. What the helper complains of is the error.
+    pub(super) fn finish(mut self, host: &Host) -> anyhow::Result<()> {
+        let mut complaint = Vec::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            stderr.take(COMPLAINT).read_to_end(&mut complaint).context("read its complaint")?;
+        }
+        let status = match self.child.wait() {
+            Ok(status) => status,
+            // SIGCHLD is ignored, as some parents leave it: the kernel has
+            // reaped it already, and the maps themselves tell how it went.
+            Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => return Ok(()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("wait for {}", self.program.display()));
+            }
+        };
+        if status.success() {
+            return Ok(());
+        }
+        self.refused(status, &complaint, host)
+    }
+
+    fn refused(&self, status: ExitStatus, complaint: &[u8], host: &Host) -> anyhow::Result<()> {
+        let text = String::from_utf8_lossy(complaint);
+        // What is printed reaches a terminal.
+        let words: String =
+            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let name = self.program.display();
+        let said = if words.is_empty() { status.to_string() } else { words };
+        Err(anyhow!("run {name}: {said}")).hint(hint(&said, host))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Reaped in any case. It has nothing to wait for itself, so this
+        // ends; killing is not ours, it runs as root. Waiting twice is
+        // harmless: `Child` remembers.
+        drop(self.child.stderr.take());
+        drop(self.child.wait());
+    }
+}
+
+/// What helps against the words of shadow's newuidmap and newgidmap.
+fn hint(words: &str, host: &Host) -> String {
+    let says = |text: &str| words.contains(text);
+    if says("not allowed") {
+        "the ranges that it knows are not those in /etc/subuid and /etc/subgid: see getsubids, \
+         and subid: in /etc/nsswitch.conf"
+            .to_owned()
+    } else if says("different user") {
+        "it serves only a user's own processes with the primary group, in a /proc that shows \
+         owners: look for hidepid and for newgrp"
+            .to_owned()
+    } else if says("Operation not permitted") {
+        advice::for_map(Errno::EPERM, host).hint
+    } else {
+        "do without it: --userns single".to_owned()
+    }
+}

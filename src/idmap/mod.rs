@@ -1,0 +1,112 @@
+//! Writes the id maps that the plan holds, and looks whether they took.
+//!
+//! The child must be alive and do nothing but wait from [`begin`] until
+//! [`Pending::finish`] has returned: then no other process can have its
+//! number while the helpers write (shadow#635), and it has not acted with ids
+//! that were not there yet. We have one thread, so nothing else changes our
+//! credentials meanwhile.
+#![forbid(unsafe_code)]
+
+mod helper;
+mod process;
+
+use anyhow::{Context, ensure};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::error::Explain;
+use crate::host::Host;
+use crate::host::advice::{self, Advice};
+use crate::host::ids::{Mapping, map_text, normal, parse_map};
+use crate::plan::idmap::{Idmap, Setgroups, Writer};
+use helper::Running;
+use process::Process;
+
+/// Maps that are being written.
+#[must_use = "maps count only when they are finished"]
+#[derive(Debug)]
+pub struct Pending<'a> {
+    map: &'a Idmap,
+    process: Process,
+    helpers: Vec<Running>,
+    host: &'a Host,
+}
+
+/// Begins to write the maps of the user namespace of `pid`, a child that
+/// waits: the helpers run side by side while the caller does other things.
+/// Maps that we may write ourselves are written when this returns.
+///
+/// # Errors
+/// What was refused, with its cause on this machine as the hint.
+pub fn begin<'a>(map: &'a Idmap, pid: Pid, host: &'a Host) -> anyhow::Result<Pending<'a>> {
+    let process = Process::open(pid)?;
+    let write = |file: &str, text: &str| {
+        process.write(file, text).or_else(|errno| refused(file, errno, pid, host))
+    };
+    // The kernel takes an unprivileged gid_map only once setgroups is denied,
+    // and newgidmap would leave it allowed for who has a range of groups.
+    if map.setgroups == Setgroups::Deny {
+        write("setgroups", "deny")?;
+    }
+    let helpers = match &map.writer {
+        Writer::Direct => {
+            write("gid_map", &map_text(&map.gids))?;
+            write("uid_map", &map_text(&map.uids))?;
+            Vec::new()
+        }
+        Writer::Helpers { newuidmap, newgidmap } => vec![
+            Running::start(newuidmap, pid, &map.uids)?,
+            Running::start(newgidmap, pid, &map.gids)?,
+        ],
+    };
+    Ok(Pending { map, process, helpers, host })
+}
+
+impl Pending<'_> {
+    /// Waits for the helpers and compares what the kernel has with what was
+    /// planned.
+    ///
+    /// # Errors
+    /// What a helper said, or how the maps differ.
+    pub fn finish(self) -> anyhow::Result<()> {
+        let Self { map, process, helpers, host } = self;
+        // Both are waited for before the first error is told: none is left
+        // behind as a zombie.
+        let ends: Vec<anyhow::Result<()>> =
+            helpers.into_iter().map(|helper| helper.finish(host)).collect();
+        ends.into_iter().collect::<anyhow::Result<()>>()?;
+        compare("uid_map", &process, &map.uids)?;
+        compare("gid_map", &process, &map.gids)?;
+        let setgroups = process.read("setgroups")?;
+        let denied = setgroups.trim_ascii() == b"deny";
+        ensure!(
+            denied == (map.setgroups == Setgroups::Deny),
+            "{} was planned, but {process}/setgroups says {:?}",
+            map.setgroups,
+            String::from_utf8_lossy(&setgroups).trim()
+        );
+        Ok(())
+    }
+}
+
+/// A map that differs means that someone else wrote it, or that a helper
+/// does not do what it says: the container must not start with such ids.
+fn compare(file: &str, process: &Process, planned: &[Mapping]) -> anyhow::Result<()> {
+    let text = process.read(file)?;
+    let found = parse_map(&text).with_context(|| format!("make sense of {process}/{file}"))?;
+    ensure!(
+        normal(&found) == normal(planned),
+        "{process}/{file} holds {:?} and not the planned {:?}",
+        map_text(&found),
+        map_text(planned)
+    );
+    Ok(())
+}
+
+fn refused(file: &str, errno: Errno, pid: Pid, host: &Host) -> anyhow::Result<()> {
+    let Advice { cause, hint } = advice::for_map(errno, host);
+    Err(errno).context(cause).with_context(|| format!("write /proc/{pid}/{file}")).hint(hint)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! Which ids inside are which outside, and who writes that down.
+//!
+//! Reads `spec` (`Userns`, the OCI mappings) and `host`; produces an
+//! [`Idmap`], which [`idmap`](crate::idmap) writes. Only [`Userns::Auto`] has
+//! a ladder: what is asked for and can't be had is an error.
+
+mod custom;
+mod pool;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use oci_spec::runtime::LinuxIdMapping;
+
+use crate::host::Host;
+use crate::host::advice::Advice;
+pub use crate::host::caller::Setgroups;
+use crate::host::caller::{CAP_SETFCAP, Caller};
+pub use crate::host::ids::{Mapping, Range};
+use crate::host::ids::{inside, outside};
+use crate::spec::{Spec, Userns};
+use pool::Pool;
+
+/// The maps of the container's user namespace. Outside ids are those of the
+/// caller's own user namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idmap {
+    /// Users, in order of inside ids; at least one.
+    pub uids: Vec<Mapping>,
+    /// Groups, likewise.
+    pub gids: Vec<Mapping>,
+    /// Whether setgroups(2) works inside.
+    pub setgroups: Setgroups,
+    /// Who writes the maps.
+    pub writer: Writer,
+    /// How much was had of what could be.
+    pub rung: Rung,
+    /// Who the payload is where nobody says: always mapped.
+    pub default_user: Ids,
+}
+
+/// A user and its group, as numbered inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The user's id.
+    pub uid: u32,
+    /// The group's id.
+    pub gid: u32,
+}
+
+/// Who writes the maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// We do: our own id alone, or with CAP_SETUID and CAP_SETGID anything.
+    Direct,
+    /// The set-user-id programs of shadow-utils.
+    Helpers {
+        /// newuidmap(1).
+        newuidmap: PathBuf,
+        /// newgidmap(1).
+        newgidmap: PathBuf,
+    },
+}
+
+/// What kind of map it became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// The caller is root, and all of its ranges follow.
+    Range,
+    /// All ids of the user namespace we are in keep their numbers.
+    Nested,
+    /// The caller alone, as root.
+    Single(Why),
+    /// The caller keeps a number of its own, its ranges fill up around it.
+    KeepId,
+    /// The caller's ranges without the caller.
+    NoMap,
+    /// As written by whoever asked.
+    Custom,
+}
+
+/// Why there is one id alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was asked for.
+    Asked,
+    /// A range can't be had.
+    NoRange(Advice),
+}
+
+impl Idmap {
+    /// What the uid is outside.
+    pub fn uid_outside(&self, uid: u32) -> Option<u32> {
+        outside(&self.uids, uid)
+    }
+
+    /// What the gid is outside.
+    pub fn gid_outside(&self, gid: u32) -> Option<u32> {
+        outside(&self.gids, gid)
+    }
+
+    /// What the caller's namespace calls `uid` is called so inside.
+    pub fn uid_inside(&self, uid: u32) -> Option<u32> {
+        inside(&self.uids, uid)
+    }
+
+    /// What the caller's namespace calls `gid` is called so inside.
+    pub fn gid_inside(&self, gid: u32) -> Option<u32> {
+        inside(&self.gids, gid)
+    }
+
+    /// Whether a process inside may be that user with that group.
+    pub fn contains(&self, ids: Ids) -> bool {
+        self.uid_outside(ids.uid).is_some() && self.gid_outside(ids.gid).is_some()
+    }
+}
+
+impl fmt::Display for Idmap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "map uids {}, gids {}", Words(&self.uids), Words(&self.gids))?;
+        write!(f, " {}, {}: {}", self.writer, self.setgroups, self.rung)
+    }
+}
+
+struct Words<'a>(&'a [Mapping]);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, mapping) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{mapping}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct => f.write_str("directly"),
+            Self::Helpers { newuidmap, newgidmap } => {
+                write!(f, "through {} and {}", newuidmap.display(), newgidmap.display())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Setgroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "setgroups allowed",
+            Self::Deny => "setgroups denied",
+        })
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range => f.write_str("a range of ids, you are root inside"),
+            Self::Nested => f.write_str("all ids of the container we are in"),
+            Self::Single(Why::Asked) => f.write_str("one id, you are root inside"),
+            Self::Single(Why::NoRange(advice)) => {
+                write!(f, "one id, you are root inside, because {}", advice.cause)
+            }
+            Self::KeepId => f.write_str("a range of ids, you keep an id of your own"),
+            Self::NoMap => f.write_str("a range of ids, yours is not among them"),
+            Self::Custom => f.write_str("ids as asked for"),
+        }
+    }
+}
+
+/// Decides the maps.
+///
+/// # Errors
+/// What is asked for and can't be had, with a hint what would help.
+pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Idmap> {
+    let linux = spec.oci.linux().as_ref();
+    let asked = Asked {
+        userns: &spec.beside.userns,
+        uids: linux.and_then(|linux| linux.uid_mappings().as_deref()).unwrap_or_default(),
+        gids: linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default(),
+    };
+    decide(asked, host).context("map ids")
+}
+
+/// The part of a spec that is read here.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    userns: &'a Userns,
+    uids: &'a [LinuxIdMapping],
+    gids: &'a [LinuxIdMapping],
+}
+
+fn decide(asked: Asked<'_>, host: &Host) -> anyhow::Result<Idmap> {
+    let caller = host.caller()?;
+    match asked.userns {
+        Userns::Auto => auto(caller, host),
+        Userns::Single => single(caller, Why::Asked),
+        Userns::KeepId { uid, gid } => {
+            let kept = Ids { uid: uid.unwrap_or(caller.euid), gid: gid.unwrap_or(caller.egid) };
+            keep_id(kept, caller, host)
+        }
+        Userns::NoMap => no_map(caller, host),
+        Userns::Custom => custom::decide(asked.uids, asked.gids, caller, host),
+    }
+}
+
+fn auto(caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
+    if pool::is_nested_root(caller) {
+        return nested(caller);
+    }
+    match Pool::find(host)? {
+        Ok(pool) => {
+            may_map_own(caller)?;
+            let root = Ids { uid: 0, gid: 0 };
+            Ok(pool.around(Some(root), root, caller, Rung::Range))
+        }
+        Err(why) => single(caller, Why::NoRange(why)),
+    }
+}
+
+/// Root of an outer container hands on all that it has, number by number, so
+/// that files of a shared root keep their owners.
+fn nested(caller: &Caller) -> anyhow::Result<Idmap> {
+    // Each extent names ids of one extent of ours: the kernel translates a
+    // range through a single one (map_id_range_down).
+    let same = |ranges: Vec<Range>| -> Vec<Mapping> {
+        let mut ranges = ranges;
+        ranges.sort_by_key(|range| range.start);
+        ranges
+            .into_iter()
+            .map(|Range { start, count }| Mapping { inside: start, outside: start, size: count })
+            .collect()
+    };
+    let (uids, gids) = (same(caller.uids()), same(caller.gids()));
+    if uids == [Mapping::one(0, 0)] && gids == [Mapping::one(0, 0)] {
+        return single(
+            caller,
+            Why::NoRange(Advice {
+                cause: "the container we are in has one id itself".to_owned(),
+                hint: "give the outer container a range of ids".to_owned(),
+            }),
+        );
+    }
+    may_map_own(caller)?;
+    Ok(Idmap {
+        uids,
+        gids,
+        setgroups: caller.setgroups,
+        writer: Writer::Direct,
+        rung: Rung::Nested,
+        default_user: Ids { uid: 0, gid: 0 },
+    })
+}
+
+/// The caller alone. The kernel lets everybody map its own effective ids, if
+/// setgroups(2) is given up first (user_namespaces(7)).
+fn single(caller: &Caller, why: Why) -> anyhow::Result<Idmap> {
+    may_map_own(caller)?;
+    Ok(Idmap {
+        uids: vec![Mapping::one(0, caller.euid)],
+        gids: vec![Mapping::one(0, caller.egid)],
+        setgroups: Setgroups::Deny,
+        writer: Writer::Direct,
+        rung: Rung::Single(why),
+        default_user: Ids { uid: 0, gid: 0 },
+    })
+}
+
+fn keep_id(kept: Ids, caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
+    ensure!(kept.uid != u32::MAX && kept.gid != u32::MAX, "keep-id takes ids from 0 to 4294967294");
+    may_map_own(caller)?;
+    let (uid, gid) = (caller.euid, caller.egid);
+    let pool = Pool::find(host)?.or_else(|why| {
+        Advice {
+            cause: format!("keep-id needs a range of ids: {}", why.cause),
+            hint: format!(
+                "{}\nor take your own id alone: --uidmap {}:{uid}:1 --gidmap {}:{gid}:1",
+                why.hint, kept.uid, kept.gid
+            ),
+        }
+        .refuse()
+    })?;
+    Ok(pool.around(Some(kept), kept, caller, Rung::KeepId))
+}
+
+fn no_map(caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
+    let pool = Pool::find(host)?.or_else(|why| {
+        let cause = format!("nomap needs a range of ids: {}", why.cause);
+        Advice { cause, hint: why.hint }.refuse()
+    })?;
+    Ok(pool.around(None, Ids { uid: 0, gid: 0 }, caller, Rung::NoMap))
+}
+
+/// Since Linux 5.12 the parent's id 0 is mapped only by CAP_SETFCAP, also
+/// when it is the caller's own: root without capabilities must not gain file
+/// capabilities that count outside (`verify_root_map`).
+fn may_map_own(caller: &Caller) -> anyhow::Result<()> {
+    if caller.euid != 0 || caller.effective.have(&[CAP_SETFCAP]) {
+        return Ok(());
+    }
+    Advice {
+        cause: "this root has lost CAP_SETFCAP, and without it the kernel maps id 0 nowhere".into(),
+        hint: "let the outer container or service keep CAP_SETFCAP: --cap-add SETFCAP".into(),
+    }
+    .refuse()
+}
+
+/// What the ladder gives here and now.
+#[cfg(test)]
+pub(crate) fn for_this_machine() -> anyhow::Result<Idmap> {
+    decide(Asked { userns: &Userns::Auto, uids: &[], gids: &[] }, &Host::new())
+}
+
+#[cfg(test)]
+mod tests;
