@@ -5,12 +5,18 @@
 //! `plan` is its only reader.
 #![forbid(unsafe_code)]
 
+mod csv;
 mod id;
+mod idmap;
+pub mod mount;
+mod root;
+mod size;
 mod user;
 
 use std::path::PathBuf;
 
 pub use id::ContainerId;
+pub use idmap::id_map;
 pub use user::{GroupName, UserName};
 
 /// What one container is asked to be.
