@@ -1,9 +1,121 @@
 //! Words in, words out.
 #![forbid(unsafe_code)]
 
+mod file;
+mod later;
+mod run;
+mod terminal;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::error::{EXIT_LAUNCHER, exit_code};
+use run::RunArgs;
+
+/// Runs programs in containers, without root and without a daemon
+#[derive(Debug, Parser)]
+#[command(version, args_override_self = true, disable_help_flag = true)]
+struct Cli {
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(Box<RunArgs>),
+}
+
 /// Runs the command line of this process.
+///
+/// Ends with the payload's code, or 125 where there was none because of us
+/// ([`crate::error`]).
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let done = match parse(std::env::args_os()) {
+        Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
+        Err(error) => usage(error),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            terminal::tell_error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// The whole command line. Every switch also takes `=true` and `=false`, as
+/// those of docker and podman do.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommand("run", |run| {
+        run.mut_args(|arg| match arg.get_action() {
+            ArgAction::SetTrue => arg
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_value("false")
+                .default_missing_value("true")
+                .value_name("BOOL")
+                .hide_default_value(true)
+                .hide_possible_values(true),
+            _ => arg,
+        })
+    })
+}
+
+/// Answers a command line that asks for help or cannot be understood.
+fn usage(error: clap::Error) -> anyhow::Result<u8> {
+    if let Some(error) = later::explain(&error) {
+        return Err(error);
+    }
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        anyhow::bail!("an argument is not UTF-8, and OCI's JSON can hold nothing else");
+    }
+    // Help that nobody reads to its end is no failure.
+    _ = error.print();
+    Ok(if error.use_stderr() { EXIT_LAUNCHER } else { 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        super::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_is_an_answer_and_usage_an_error() {
+        for line in [
+            "sublet --help",
+            "sublet -h",
+            "sublet --version",
+            "sublet help run",
+            "sublet run --help",
+        ] {
+            assert!(!parse(line).unwrap_err().use_stderr(), "{line}");
+        }
+        for line in
+            ["sublet", "sublet walk", "sublet run", "sublet run --frob host", "sublet run -h"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
 }

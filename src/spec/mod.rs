@@ -5,18 +5,27 @@
 //! `plan` is its only reader.
 #![forbid(unsafe_code)]
 
+pub mod capabilities;
+mod container;
 mod csv;
+pub mod device;
+pub mod env;
+pub mod env_file;
 mod id;
-mod idmap;
+pub mod idmap;
+pub mod masks;
 pub mod mount;
+pub mod process;
+pub mod rlimit;
 mod root;
+pub mod seccomp;
+pub mod security;
 mod size;
 mod user;
 
 use std::path::PathBuf;
 
 pub use id::ContainerId;
-pub use idmap::id_map;
 pub use user::{GroupName, UserName};
 
 /// What one container is asked to be.

@@ -58,6 +58,11 @@ fn entry(
     mount
 }
 
+/// A device of the host, with its power but nothing else of it.
+pub fn device(source: PathBuf, target: PathBuf) -> Mount {
+    entry(target, "bind", source, &["rbind", "rnosuid", "rnoexec", "rprivate"])
+}
+
 /// An octal file mode of at most four digits.
 fn mode(text: &str) -> anyhow::Result<u32> {
     let digits = (1..=4).contains(&text.trim_start_matches('0').len().max(1))

@@ -1,0 +1,46 @@
+//! What a command line takes from the process that it was typed in.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::Context;
+
+/// The caller's surroundings, apart so that tests have their own.
+pub struct Caller {
+    /// Looks up a variable of the caller's environment.
+    pub variable: fn(&str) -> Option<OsString>,
+    random: Option<[u8; 32]>,
+}
+
+impl Caller {
+    /// This process.
+    pub fn here() -> Self {
+        Self { variable: |name| std::env::var_os(name), random: None }
+    }
+
+    /// Bytes that nobody can guess, for an id.
+    pub fn random(&self) -> anyhow::Result<[u8; 32]> {
+        if let Some(random) = self.random {
+            return Ok(random);
+        }
+        let mut random = [0; 32];
+        File::open("/dev/urandom")
+            .and_then(|mut file| file.read_exact(&mut random))
+            .context("read /dev/urandom")?;
+        Ok(random)
+    }
+}
+
+#[cfg(test)]
+impl Caller {
+    /// A caller whose environment is TERM=vt100 and LANG=C.
+    pub fn for_tests() -> Self {
+        let variable = |name: &str| match name {
+            "TERM" => Some("vt100".into()),
+            "LANG" => Some("C".into()),
+            _ => None,
+        };
+        Self { variable, random: Some([0xab; 32]) }
+    }
+}

@@ -1,0 +1,142 @@
+//! `sublet run`: flags to [`Spec`], and the container's story from there.
+
+mod caller;
+mod container;
+mod identity;
+mod namespaces;
+mod network;
+mod process;
+mod security;
+mod storage;
+mod telling;
+#[cfg(test)]
+mod tests;
+
+use anyhow::Context;
+use clap::{ArgAction, Args};
+
+use super::terminal;
+use crate::error::Explain;
+use crate::spec::{ContainerId, Root, Spec};
+use caller::Caller;
+pub use telling::{DryRun, Telling};
+
+/// Run a program in a container of its own
+///
+/// ROOT is a directory (/path, ./path; ./path:O keeps all changes out of it)
+/// or the word host: this machine's own system, read-only, with empty /home
+/// and /tmp. Without COMMAND it is a shell. What follows ROOT belongs to
+/// COMMAND; options of sublet come before.
+#[derive(Debug, Args)]
+#[command(
+    disable_help_flag = true,
+    next_line_help = false,
+    override_usage = "sublet run [OPTIONS] ROOT [COMMAND [ARG]...]",
+    after_help = EXAMPLES,
+)]
+pub struct RunArgs {
+    /// ROOT, COMMAND and its arguments: one list, because after ROOT nothing
+    /// is ours any more, whatever it begins with.
+    #[arg(
+        value_name = "ROOT",
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        hide = true
+    )]
+    words: Vec<String>,
+
+    #[command(flatten)]
+    container: container::ContainerArgs,
+    #[command(flatten)]
+    storage: storage::StorageArgs,
+    #[command(flatten)]
+    process: process::ProcessArgs,
+    #[command(flatten)]
+    identity: identity::IdentityArgs,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceArgs,
+    #[command(flatten)]
+    network: network::NetworkArgs,
+    #[command(flatten)]
+    security: security::SecurityArgs,
+    #[command(flatten)]
+    telling: telling::TellingArgs,
+
+    /// Print help (-h is --hostname, as elsewhere)
+    #[arg(long, action = ArgAction::Help, help_heading = telling::HEADING)]
+    help: Option<bool>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sublet run host -- ls /home             nothing of yours is there
+  sublet run -v \"$PWD:$PWD\" -w \"$PWD\" host make
+  sublet run -it ./debian-root            a shell in a root of its own
+  sublet run --read-only --user nobody ./root /bin/server --port 80
+  sublet run --dry-run host               what would be done
+
+The exit code is the command's; 125: sublet itself failed, 126: the command
+cannot be executed, 127: it was not found, 128+n: signal n killed it.";
+
+/// All that a command line of `run` says.
+#[derive(Debug)]
+pub struct Asked {
+    /// The container. Where no command was given, `process.args` is empty and
+    /// the plan chooses a shell.
+    pub spec: Spec,
+    /// What to tell about it.
+    pub telling: Telling,
+    /// What the user should hear before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// Runs one container in the foreground and gives the code to end with.
+pub fn run(args: RunArgs) -> anyhow::Result<u8> {
+    let Asked { spec, telling, warnings } = args.into_spec(&Caller::here())?;
+    for warning in &warnings {
+        terminal::tell_warning(warning);
+    }
+    match telling.dry_run {
+        Some(DryRun::Oci) => terminal::answer(&telling::oci(&spec)?).map(|()| 0),
+        _ => Err(anyhow::anyhow!("containers cannot be started yet"))
+            .hint("--dry-run=oci prints what was asked for"),
+    }
+}
+
+impl RunArgs {
+    /// What was typed, as what is meant by it.
+    pub fn into_spec(self, caller: &Caller) -> anyhow::Result<Asked> {
+        let mut words = self.words.into_iter();
+        let root = words.next().context("ROOT is missing")?;
+        let root = typed("ROOT", &root, str::parse::<Root>)?;
+        let mut words = words.peekable();
+        // `ROOT -- COMMAND` is meant as a fence and not as a command.
+        words.next_if(|word| word == "--");
+        let command: Vec<String> = words.collect();
+
+        let id = match &self.container.name {
+            Some(name) => typed("--name", name, str::parse)?,
+            None => ContainerId::from_random(caller.random()?),
+        };
+        let mut spec = Spec::new(id, root);
+        let mut warnings = Vec::new();
+        self.container.enter(&mut spec);
+        self.identity.enter(&mut spec)?;
+        self.namespaces.enter(&mut spec)?;
+        self.network.enter(&mut spec)?;
+        self.storage.enter(&mut spec)?;
+        self.process.enter(&mut spec, command, caller, &mut warnings)?;
+        self.security.enter(&mut spec)?;
+        Ok(Asked { spec, telling: self.telling.into(), warnings })
+    }
+}
+
+/// Reads what was typed for a flag; an error names both.
+fn typed<T>(
+    flag: &str,
+    text: &str,
+    read: impl FnOnce(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    read(text).with_context(|| format!("{flag} {text:?}"))
+}

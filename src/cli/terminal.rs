@@ -1,0 +1,46 @@
+//! What is printed for people, and how.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+
+use anyhow::Context;
+
+use crate::error::report;
+
+/// Prints an error on standard error, its first word red on a terminal.
+pub fn tell_error(error: &anyhow::Error) {
+    let text = report(error);
+    match text.strip_prefix("error:") {
+        Some(rest) if in_color() => tell(format_args!("\x1b[1;31merror:\x1b[0m{rest}")),
+        _ => tell(format_args!("{text}")),
+    }
+}
+
+/// Prints a warning on standard error.
+pub fn tell_warning(text: &str) {
+    if in_color() {
+        tell(format_args!("\x1b[1;33mwarning:\x1b[0m {text}"));
+    } else {
+        tell(format_args!("warning: {text}"));
+    }
+}
+
+/// Prints an answer on standard output. A reader that has left is no error.
+pub fn answer(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("write to standard output"),
+    }
+}
+
+fn tell(text: std::fmt::Arguments) {
+    // Where standard error is closed there is nobody to tell.
+    _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// On a terminal, unless the user wants none (no-color.org).
+fn in_color() -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+}
