@@ -12,6 +12,7 @@ pub mod sys;
 pub mod spec;
 
 pub mod host;
+pub mod security;
 
 pub mod plan;
 
