@@ -233,11 +233,10 @@ fn quota_is_zero(_: &Caller, gates: &Gates) -> bool {
 }
 
 fn quota_zero(_: &Caller, gates: &Gates) -> Advice {
-    let zero = |(_, most): &&(String, u64)| *most == 0;
     let switches: Vec<String> = gates
         .max_namespaces
         .iter()
-        .filter(zero)
+        .filter(|(_, most)| *most == 0)
         .map(|(kind, _)| format!("user.max_{kind}_namespaces"))
         .collect();
     let values = switches.iter().map(|switch| format!("{switch}=28633\\n")).collect::<String>();
@@ -344,11 +343,11 @@ mod tests {
 
     #[test]
     fn no_space_is_a_quota() {
-        let some = host(|facts| facts.gates.max_namespaces = vec![("user".into(), 7)]);
+        let some = host(|facts| facts.gates.max_namespaces = vec![("user", 7)]);
         let advice = for_clone(Errno::ENOSPC, &some);
         assert!(advice.cause.contains("it is no disk that is full"), "{}", advice.cause);
         assert!(advice.hint.contains("user.max_user_namespaces=7"), "{}", advice.hint);
-        let none = host(|facts| facts.gates.max_namespaces = vec![("net".into(), 0)]);
+        let none = host(|facts| facts.gates.max_namespaces = vec![("net", 0)]);
         let advice = for_clone(Errno::ENOSPC, &none);
         assert!(advice.cause.contains("(sysctl user.max_net_namespaces)"), "{}", advice.cause);
         assert!(advice.hint.contains("user.max_net_namespaces=28633"), "{}", advice.hint);

@@ -3,6 +3,7 @@
 //! Reads /proc/self, proc_pid_status(5) and user_namespaces(7), and for the
 //! name /etc/passwd or `getent`.
 
+use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -47,6 +48,15 @@ pub enum Setgroups {
     /// dropping a group could open a file that the group is kept from
     /// (CVE-2014-8989).
     Deny,
+}
+
+impl fmt::Display for Setgroups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "setgroups allowed",
+            Self::Deny => "setgroups denied",
+        })
+    }
 }
 
 /// Whether exec(2) can give privileges: PR_SET_NO_NEW_PRIVS.

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The kinds of namespace that a container is made of.
+const KINDS: [&str; 7] = ["user", "pid", "mnt", "uts", "ipc", "net", "cgroup"];
+
 /// What the switches say; `None` where the kernel has no such switch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gates {
@@ -15,7 +18,7 @@ pub struct Gates {
     /// `kernel.unprivileged_userns_clone`: Debian's and Arch's own.
     pub unprivileged_clone: Option<u64>,
     /// `user.max_*_namespaces`, by the kind in the middle of the name.
-    pub max_namespaces: Vec<(String, u64)>,
+    pub max_namespaces: Vec<(&'static str, u64)>,
     /// Where the root directory is not the root of our mount namespace.
     pub root: Root,
     /// The program that runs: what an AppArmor profile is bound to.
@@ -55,17 +58,9 @@ fn number(path: &str) -> Option<u64> {
     word(path)?.parse().ok()
 }
 
-fn max_namespaces() -> Vec<(String, u64)> {
-    let Ok(switches) = fs::read_dir("/proc/sys/user") else { return Vec::new() };
-    let mut found: Vec<(String, u64)> = switches
-        .filter_map(|switch| {
-            let name = switch.ok()?.file_name().into_string().ok()?;
-            let kind = name.strip_prefix("max_")?.strip_suffix("_namespaces")?;
-            Some((kind.to_owned(), number(&format!("/proc/sys/user/{name}"))?))
-        })
-        .collect();
-    found.sort();
-    found
+fn max_namespaces() -> Vec<(&'static str, u64)> {
+    let most = |kind| Some((kind, number(&format!("/proc/sys/user/max_{kind}_namespaces"))?));
+    KINDS.into_iter().filter_map(most).collect()
 }
 
 /// A process in a chroot sees no mount at `/`: mountinfo leaves out what is

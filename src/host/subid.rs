@@ -67,6 +67,9 @@ pub struct Subids {
 /// SUB_UID_MIN of login.defs(5): below are the ids of users themselves.
 const FIRST: u32 = 100_000;
 
+/// How many ids a user is usually given.
+pub const USUAL: u64 = 65_536;
+
 /// More ranges than this of one user are not looked at: a map has room for
 /// 340 extents at most.
 const MOST: usize = 340;
@@ -111,8 +114,10 @@ impl Subids {
                 }
                 _ => None,
             };
-            if let Some(range) = range {
-                found.free_from = found.free_from.max(u32::try_from(range.end()).unwrap_or(FIRST));
+            // A range at the very end of all ids leaves no room above itself.
+            let end = range.map_or(0, |range| range.end());
+            if end + USUAL < u64::from(u32::MAX) {
+                found.free_from = found.free_from.max(u32::try_from(end).unwrap_or(FIRST));
             }
             if owner != uid.as_bytes() && name.map(str::as_bytes) != Some(owner) {
                 continue;

@@ -25,7 +25,9 @@ pub(super) struct Running {
 impl Running {
     /// Starts `program` for the namespace of `pid`, newuidmap(1).
     ///
-    /// Nothing of our environment reaches a program with privileges.
+    /// Nothing of our environment reaches a program with privileges. No other
+    /// directory is asked for: then it is posix_spawn(3) that starts it,
+    /// which shares our memory until exec and is a little faster than fork.
     pub(super) fn start(program: &Path, pid: Pid, map: &[Mapping]) -> anyhow::Result<Self> {
         let numbers =
             map.iter().flat_map(|mapping| [mapping.inside, mapping.outside, mapping.size]);
@@ -35,7 +37,6 @@ impl Running {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LC_ALL", "C")
-            .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -10,7 +10,9 @@ use super::*;
 use crate::error::report;
 use crate::host::helper::Helper;
 use crate::host::passwd::Passwd;
-use crate::plan::idmap::{Ids, Rung, Why};
+use crate::host::subid::Kind;
+use crate::plan::idmap::{Ids, Rung, Why, here};
+use crate::spec::Userns;
 
 /// A process that waits in a user namespace of its own.
 struct Waiting(Child);
@@ -120,7 +122,15 @@ fn a_map_that_differs_from_the_plan_is_an_error() {
 fn what_a_helper_complains_of_is_the_error() {
     let Some(child) = Waiting::new() else { return };
     let host = Host::new();
-    let Ok(newuidmap) = host.helper(Helper::Newuidmap).unwrap() else { return };
+    let Ok(newuidmap) = host.helper(Helper::Newuidmap).unwrap() else {
+        eprintln!("skipped: newuidmap can't work here");
+        return;
+    };
+    let gid = host.caller().unwrap().gid;
+    if !host.account().unwrap().is_ok_and(|account| account.user.gid == gid) {
+        eprintln!("skipped: newuidmap serves no caller without its primary group");
+        return;
+    }
     let mut map = own(1);
     map.setgroups = Setgroups::Allow;
     map.writer = Writer::Helpers { newuidmap: newuidmap.clone(), newgidmap: "/bin/false".into() };
@@ -140,13 +150,41 @@ fn what_a_helper_complains_of_is_the_error() {
     assert!(text.contains("/uid_map holds \"\" and not the planned"), "{text}");
 }
 
-/// The rung that this machine gives the caller, written and read back.
+/// What this machine gives the caller, written and read back.
 #[test]
 fn what_is_decided_for_this_machine_is_written() {
+    let keep_id = Userns::KeepId { uid: Some(7), gid: None };
+    for userns in [Userns::Auto, Userns::Single, keep_id, Userns::NoMap] {
+        let Some(child) = Waiting::new() else { return };
+        match here(&userns, &[], &[]) {
+            Ok(map) => {
+                write(&map, &child).unwrap();
+                eprintln!("wrote: {map}");
+            }
+            Err(why) => eprintln!("skipped: {}", report(&why)),
+        }
+    }
+}
+
+/// A range of users beside the own group alone: newgidmap denies setgroups.
+#[test]
+fn an_own_group_alone_denies_setgroups() {
     let Some(child) = Waiting::new() else { return };
-    let map = crate::plan::idmap::for_this_machine().unwrap();
-    write(&map, &child).unwrap();
-    eprintln!("wrote: {map}");
+    let host = Host::new();
+    let Some(range) = host.subids(Kind::Uid).unwrap().ranges.first().copied() else {
+        eprintln!("skipped: the caller has no range of ids");
+        return;
+    };
+    let caller = host.caller().unwrap();
+    let uids = [(0, range.start, range.count), (range.count, caller.euid, 1)];
+    match here(&Userns::Custom, &uids, &[(5, caller.egid, 1)]) {
+        Ok(map) => {
+            write(&map, &child).unwrap();
+            let expected = if caller.may_write_maps() { "allow\n" } else { "deny\n" };
+            assert_eq!(child.file("setgroups"), expected);
+        }
+        Err(why) => eprintln!("skipped: {}", report(&why)),
+    }
 }
 
 /// Root runs all of this again as the ordinary user `tester`, who has ranges.
@@ -164,7 +202,7 @@ fn as_an_ordinary_user() {
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     let output = Command::new(&copy)
-        .args(["idmap::tests::", "--nocapture"])
+        .args(["idmap::tests::", "--skip", "plan::", "--nocapture"])
         .env("SUBLET_TEST_AS_USER", "1")
         .current_dir("/")
         .uid(tester.uid)

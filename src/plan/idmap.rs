@@ -110,6 +110,15 @@ impl Idmap {
         inside(&self.gids, gid)
     }
 
+    /// Why it is one id where a range was wanted, and what would help: to be
+    /// said once by who runs it.
+    pub fn lowered(&self) -> Option<&Advice> {
+        match &self.rung {
+            Rung::Single(Why::NoRange(why)) => Some(why),
+            _ => None,
+        }
+    }
+
     /// Whether a process inside may be that user with that group.
     pub fn contains(&self, ids: Ids) -> bool {
         self.uid_outside(ids.uid).is_some() && self.gid_outside(ids.gid).is_some()
@@ -143,15 +152,6 @@ impl fmt::Display for Writer {
                 write!(f, "through {} and {}", newuidmap.display(), newgidmap.display())
             }
         }
-    }
-}
-
-impl fmt::Display for Setgroups {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Allow => "setgroups allowed",
-            Self::Deny => "setgroups denied",
-        })
     }
 }
 
@@ -308,11 +308,7 @@ fn may_map_own(caller: &Caller) -> anyhow::Result<()> {
     .refuse()
 }
 
-/// What the ladder gives here and now.
-#[cfg(test)]
-pub(crate) fn for_this_machine() -> anyhow::Result<Idmap> {
-    decide(Asked { userns: &Userns::Auto, uids: &[], gids: &[] }, &Host::new())
-}
-
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::here;

@@ -8,7 +8,7 @@ use crate::error::Explain;
 use crate::host::Host;
 use crate::host::advice::Advice;
 use crate::host::caller::{CAP_SETFCAP, Caller};
-use crate::host::ids::{cut, disjoint, inside, map_text};
+use crate::host::ids::{cut, disjoint, inside, map_text, without};
 use crate::host::subid::Kind;
 
 /// The most extents of a map: UID_GID_MAP_MAX_EXTENTS of the kernel.
@@ -84,17 +84,16 @@ fn checked(kind: Kind, asked: &[LinuxIdMapping], exist: &[Range]) -> anyhow::Res
         }
         map.push(mapping);
     }
-    let cut = split(&map, exist).or_else(|missing| {
+    split(&map, exist).or_else(|missing| {
         Advice {
             cause: format!(
-                "{kind} {} does not exist in the user namespace we are in",
+                "{kind} {} cannot be mapped: outside of the user namespace we are in",
                 pool::list(&missing)
             ),
             hint: format!("choose from /proc/self/{kind}_map: {}", pool::list(exist)),
         }
         .refuse()
-    })?;
-    Ok(cut)
+    })
 }
 
 /// The map cut at the ends of `fences`; the outside ids that are in none are
@@ -105,9 +104,7 @@ fn split(map: &[Mapping], fences: &[Range]) -> Result<Vec<Mapping>, Vec<Range>> 
     for mapping in map {
         let covered = cut(&[mapping.outer()], fences);
         missing.extend(
-            covered.iter().fold(vec![mapping.outer()], |left, piece| {
-                crate::host::ids::without(&left, *piece)
-            }),
+            covered.iter().fold(vec![mapping.outer()], |left, piece| without(&left, *piece)),
         );
         pieces.extend(covered.into_iter().map(|piece| Mapping {
             inside: mapping.inside + (piece.start - mapping.outside),
@@ -136,10 +133,10 @@ fn through_helpers(
     let allowed = |kind, map: &[Mapping], own| -> anyhow::Result<Vec<Mapping>> {
         let ranges = disjoint(&host.subids(kind)?.ranges);
         let mut fences = vec![Range::one(own)];
-        fences.extend(crate::host::ids::without(&ranges, Range::one(own)));
+        fences.extend(without(&ranges, Range::one(own)));
         split(map, &fences).or_else(|refused| {
             Advice {
-                cause: format!("{kind} {} is not yours to map", pool::list(&refused)),
+                cause: format!("{kind} {} may not be mapped by you", pool::list(&refused)),
                 hint: format!("yours are {}: see {}", pool::list(&fences), kind.file()),
             }
             .refuse()

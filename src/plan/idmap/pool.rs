@@ -205,7 +205,7 @@ fn no_range(kind: Kind, subids: &Subids, caller: &Caller, account: Option<&Accou
             format!("ask who runs {module} for 65536 {kind}s; {} does not count here", kind.file())
         }
         (subid::Source::File, Some(Source::Passwd)) => {
-            let last = u64::from(first) + 65_535;
+            let last = u64::from(first) + subid::USUAL - 1;
             format!("as root, once: usermod --add-sub{kind}s {first}-{last} {owner}")
         }
         // usermod knows no user that /etc/passwd doesn't.
