@@ -16,8 +16,10 @@ pub mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::unistd::Pid;
+
 use crate::plan::step::{Gate, Slot, Step};
-use crate::sys::process::exit_now;
+use crate::sys::process::{self, Cloned, exit_now};
 use crate::sys::{Errno, fd};
 use report::{Part, Report};
 
@@ -56,8 +58,19 @@ impl Child {
         Self { channel, slots: std::iter::repeat_with(|| None).take(slots).collect() }
     }
 
+    /// Makes the child in these new namespaces, `CLONE_NEW*`: it performs the
+    /// steps, the caller gets its id and a pidfd.
+    pub fn start(self, namespaces: u64, steps: &[Step]) -> crate::sys::Result<(Pid, OwnedFd)> {
+        // SAFETY: the launcher has one thread. The child goes into `run`,
+        // which takes no heap and ends in an exec or an _exit.
+        match unsafe { process::clone(namespaces)? } {
+            Cloned::Child => self.run(steps),
+            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
+        }
+    }
+
     /// Performs the steps, the last of which does not return.
-    pub fn run(mut self, steps: &[Step]) -> ! {
+    fn run(mut self, steps: &[Step]) -> ! {
         for (at, step) in steps.iter().enumerate() {
             if let Err(failure) = self.perform(step) {
                 self.stop(at, failure);

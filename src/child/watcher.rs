@@ -7,7 +7,7 @@
 //! launcher's own program file busy (ETXTBSY) until the last process of the
 //! container is gone: nothing inside can overwrite it (CVE-2019-5736).
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -23,11 +23,11 @@ impl Watcher {
     /// Starts the watcher of `payload`, a process that this one has cloned.
     ///
     /// All signals must be blocked: the watcher is not to be interrupted.
-    pub fn start(payload: &OwnedFd) -> Result<Self> {
+    pub fn start(payload: BorrowedFd<'_>) -> Result<Self> {
         let launcher = process::open_pidfd(nix::unistd::getpid())?;
         // SAFETY: one thread; `watch` takes no heap and does not return.
         match unsafe { process::clone(0)? } {
-            Cloned::Child => watch(&launcher, payload),
+            Cloned::Child => watch(launcher.as_fd(), payload),
             Cloned::Parent { pidfd, .. } => Ok(Self { pidfd }),
         }
     }
@@ -40,7 +40,7 @@ impl Drop for Watcher {
     }
 }
 
-fn watch(launcher: &OwnedFd, payload: &OwnedFd) -> ! {
+fn watch(launcher: BorrowedFd<'_>, payload: BorrowedFd<'_>) -> ! {
     // Away from the launcher's process group: what kills that must not kill
     // the watcher with it.
     let _ = nix::unistd::setsid();
@@ -48,7 +48,7 @@ fn watch(launcher: &OwnedFd, payload: &OwnedFd) -> ! {
     if ended(payload, Some(launcher)) {
         exit_now(0);
     }
-    let _ = process::send_signal(payload.as_fd(), nix::libc::SIGKILL);
+    let _ = process::send_signal(payload, nix::libc::SIGKILL);
     // Stays until every process of the pid namespace is gone, which is when
     // the kernel lets its first one be waited for.
     ended(payload, None);
@@ -57,13 +57,11 @@ fn watch(launcher: &OwnedFd, payload: &OwnedFd) -> ! {
 
 /// Waits for the payload to end, or for the other one where there is one:
 /// whether it was the payload.
-fn ended(payload: &OwnedFd, other: Option<&OwnedFd>) -> bool {
+fn ended(payload: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>) -> bool {
     let other = other.unwrap_or(payload);
     loop {
-        let mut both = [
-            PollFd::new(payload.as_fd(), PollFlags::POLLIN),
-            PollFd::new(other.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut both =
+            [PollFd::new(payload, PollFlags::POLLIN), PollFd::new(other, PollFlags::POLLIN)];
         match poll(&mut both, PollTimeout::NONE) {
             Ok(_) => return both[0].any().unwrap_or(true),
             Err(Errno::EINTR) => {}

@@ -9,6 +9,7 @@ pub mod caller;
 pub mod gates;
 pub mod helper;
 pub mod ids;
+pub mod mounts;
 pub mod passwd;
 mod program;
 pub mod subid;
@@ -21,6 +22,7 @@ use advice::Advice;
 use caller::{Account, Caller};
 use gates::Gates;
 use helper::{Candidate, Helper};
+use mounts::Mounts;
 use subid::{Kind, Subids};
 
 /// Facts of the machine, each probed at most once.
@@ -33,6 +35,7 @@ pub struct Host {
     newuidmap: OnceCell<Vec<Candidate>>,
     newgidmap: OnceCell<Vec<Candidate>>,
     gates: OnceCell<Gates>,
+    mounts: OnceCell<Mounts>,
 }
 
 impl Host {
@@ -90,6 +93,18 @@ impl Host {
         Ok(helper::usable(helper, candidates, caller))
     }
 
+    /// What is mounted here.
+    ///
+    /// # Errors
+    /// Where /proc is not mounted.
+    pub fn mounts(&self) -> anyhow::Result<&Mounts> {
+        if let Some(mounts) = self.mounts.get() {
+            return Ok(mounts);
+        }
+        let mounts = Mounts::probe()?;
+        Ok(self.mounts.get_or_init(|| mounts))
+    }
+
     /// The switches that can forbid user namespaces.
     pub fn gates(&self) -> &Gates {
         self.gates.get_or_init(Gates::probe)
@@ -113,6 +128,8 @@ pub struct Facts {
     pub newgidmap: Vec<Candidate>,
     /// The switches.
     pub gates: Gates,
+    /// What is mounted.
+    pub mounts: Mounts,
 }
 
 impl From<Facts> for Host {
@@ -125,6 +142,7 @@ impl From<Facts> for Host {
             newuidmap: facts.newuidmap.into(),
             newgidmap: facts.newgidmap.into(),
             gates: facts.gates.into(),
+            mounts: facts.mounts.into(),
         }
     }
 }
@@ -156,6 +174,7 @@ pub(crate) mod made_up {
             newuidmap: vec![helper("/usr/bin/newuidmap")],
             newgidmap: vec![helper("/usr/bin/newgidmap")],
             gates: Gates::default(),
+            mounts: Mounts::default(),
         }
     }
 

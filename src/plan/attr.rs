@@ -1,6 +1,8 @@
 //! Mount attributes: the words that people use and the bits of
 //! mount_setattr(2), both ways.
 
+use crate::sys::mount::Reach;
+
 /// `MOUNT_ATTR_*` of linux/mount.h.
 pub const RDONLY: u64 = 0x1;
 /// Set-user-id bits have no effect.
@@ -29,9 +31,9 @@ const TABLE: &[(u64, &str, &str)] = &[
 /// What one mount option means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Sets attributes.
-    Set(u64),
-    /// Takes attributes back that were set by default.
+    /// Sets attributes, of the mount or of all below it too.
+    Set(u64, Reach),
+    /// Takes an attribute back that was set before.
     Unset(u64),
     /// Sets propagation, `MS_*`.
     Propagation(u64),
@@ -41,15 +43,18 @@ pub enum Meaning {
     Data,
 }
 
-/// The meaning of one mount option, as mount(8) spells it.
+/// The meaning of one mount option, as mount(8) spells it; one with an `r`
+/// before it (`rro`, `rnosuid`) reaches below a recursive bind.
 pub fn meaning(option: &str) -> Meaning {
+    let below = option.strip_prefix('r');
     for (bit, on, off) in TABLE {
-        // `rro`, `rnosuid` and so on reach below a recursive bind, as all of
-        // ours do anyway.
-        if option == *on || option.strip_prefix('r') == Some(on) {
-            return Meaning::Set(*bit);
+        if option == *on {
+            return Meaning::Set(*bit, Reach::Mount);
         }
-        if option == *off || option.strip_prefix('r') == Some(off) {
+        if below == Some(on) {
+            return Meaning::Set(*bit, Reach::Tree);
+        }
+        if option == *off || below == Some(off) {
             return Meaning::Unset(*bit);
         }
     }
@@ -57,6 +62,7 @@ pub fn meaning(option: &str) -> Meaning {
         "private" | "rprivate" => Meaning::Propagation(libc::MS_PRIVATE),
         "slave" | "rslave" => Meaning::Propagation(libc::MS_SLAVE),
         "shared" | "rshared" => Meaning::Propagation(libc::MS_SHARED),
+        "unbindable" | "runbindable" => Meaning::Propagation(libc::MS_UNBINDABLE),
         "bind" | "rbind" | "defaults" | "relatime" | "z" | "Z" => Meaning::Nothing,
         _ => Meaning::Data,
     }
@@ -72,6 +78,7 @@ pub fn propagation_word(kind: u64) -> &'static str {
     match kind {
         libc::MS_SLAVE => "slave",
         libc::MS_SHARED => "shared",
+        libc::MS_UNBINDABLE => "unbindable",
         _ => "private",
     }
 }

@@ -1,8 +1,195 @@
 //! What will be done, decided before anything is.
 //!
-//! The only reader of the [`Spec`](crate::spec::Spec); writes nothing.
+//! The only reader of the [`Spec`](crate::spec::Spec): nothing after it
+//! interprets one again. It looks at the host and writes nothing; what it
+//! decides can be printed (`--dry-run`) and is what errors are told from.
 #![forbid(unsafe_code)]
 
 pub mod attr;
+mod dev;
+mod draft;
+mod etc;
+mod hide;
 pub mod idmap;
+mod mounts;
+pub mod namespaces;
+mod overlay;
+mod process;
+mod rootfs;
+mod security;
 pub mod step;
+mod tell;
+mod user;
+#[cfg(feature = "weaken")]
+mod weaken;
+
+use anyhow::Context;
+use nix::libc;
+use oci_spec::runtime::Linux;
+
+use crate::host::Host;
+use crate::spec::{Root, Spec, Stdin};
+use draft::{Draft, cstring_text};
+use idmap::{Idmap, Ids, Rung, Why};
+use namespaces::Namespaces;
+use step::{Gate, Phase, Step};
+
+/// What one launch will do.
+#[derive(Debug)]
+pub struct Plan {
+    /// How ids are mapped, and by whom.
+    pub idmap: Idmap,
+    /// Which namespaces are new.
+    pub namespaces: Namespaces,
+    /// How the payload's standard streams reach the caller's.
+    pub streams: Streams,
+    /// What the child does, in order; the last step does not return.
+    pub steps: Vec<Step>,
+    /// How many descriptors the child keeps from step to step.
+    pub slots: usize,
+    /// What is less than could be had, one sentence each, for people.
+    pub notes: Vec<String>,
+}
+
+/// How the payload's standard streams reach the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// They are the caller's own.
+    Inherited,
+    /// Through a pty, whose other end the launcher holds.
+    Terminal,
+}
+
+/// Decides.
+///
+/// # Errors
+/// What is asked for and can't be had, with what would help.
+pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
+    let oci = &spec.oci;
+    let linux = oci.linux().as_ref().context("the specification has no linux part")?;
+    let process = oci.process().as_ref().context("the specification has no process part")?;
+    let terminal = process.terminal().unwrap_or(false);
+    let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
+
+    let idmap = idmap::compile(spec, host)?;
+    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
+    let user = user::plan(spec, &idmap)?;
+    let mut draft = Draft::new();
+    if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
+        draft.notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
+    }
+
+    rootfs::open(&spec.beside.root, &mut draft)?;
+    rootfs::attach(&spec.beside.root, &mut draft);
+    let mounts = oci.mounts().as_deref().unwrap_or_default();
+    let made = mounts::plan(mounts, &namespaces, &idmap, host, &mut draft)?;
+    if spec.beside.etc_files {
+        let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
+        etc::plan(etc::Files::of(hostname, &namespaces), &mut draft)?;
+    }
+    hide(linux, &mut draft)?;
+    rootfs::enter(&spec.beside.root, readonly, &mut draft);
+    draft.push(Step::Mark(Phase::Mounts));
+
+    if namespaces.own_uts() {
+        if let Some(name) = oci.hostname() {
+            draft.push(Step::Hostname(cstring_text(name)?));
+        }
+        if let Some(name) = oci.domainname() {
+            draft.push(Step::Domainname(cstring_text(name)?));
+        }
+    }
+    if namespaces.own_network() {
+        draft.push(Step::LoopbackUp);
+    }
+    if let Some(adjust) = process.oom_score_adj() {
+        let proc = made.proc.context("--oom-score-adj needs a /proc of the container's own")?;
+        let content = adjust.to_string().into_bytes();
+        draft.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
+    }
+    process::limits(process).into_iter().for_each(|step| draft.push(step));
+    if let Some(mask) = process.user().umask() {
+        draft.push(Step::Umask(mask));
+    }
+    let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
+    draft.push(Step::WorkDirectory(cstring_text(directory)?));
+
+    let rights = security::Rights::plan(spec, process, linux, user.ids.uid, &mut draft.notes)?;
+    let mut last = Vec::new();
+    // Without no_new_privs a filter may only be loaded by who has
+    // CAP_SYS_ADMIN (seccomp(2)): before the rights are given up, and then
+    // the steps that follow have to pass it. With it, the filter goes last.
+    if !rights.no_new_privileges {
+        last.extend(rights.filter());
+    }
+    last.push(Step::Identity {
+        uid: user.ids.uid,
+        gid: user.ids.gid,
+        groups: user.groups.clone(),
+        capabilities: rights.capabilities,
+    });
+    if rights.no_new_privileges {
+        last.push(Step::NoNewPrivileges);
+    }
+    if spec.beside.init {
+        last.push(Step::Reaper);
+    }
+    last.push(Step::NewSession);
+    if terminal {
+        let dev = made.dev.context("a terminal needs a /dev of the container's own")?;
+        let pts = made.pts.context("a terminal needs a devpts of the container's own")?;
+        last.push(Step::Terminal { dev, pts });
+    }
+    last.push(Step::DieWithParent);
+    last.push(Step::CloseFrom(3 + spec.beside.preserve_fds));
+    last.push(Step::ResetSignals);
+    last.push(Step::Mark(Phase::Confine));
+    if rights.no_new_privileges {
+        last.extend(rights.filter());
+    }
+    let shell = match spec.beside.root {
+        Root::Host => host.account()?.ok().and_then(|account| account.user.shell.to_str()),
+        _ => None,
+    };
+    last.push(process::exec(process, &spec.beside.root, &user.home, shell)?);
+
+    let propagation = if wants_slave(mounts) { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+    let mut steps = Vec::new();
+    if spec.beside.stdin == Stdin::Null && !terminal {
+        steps.push(Step::NullInput);
+    }
+    steps.push(Step::Propagation(propagation));
+    let slots = draft.slots();
+    steps.append(&mut draft.early);
+    steps.push(Step::Mark(Phase::Trees));
+    steps.push(Step::Pass(Gate::Mapped));
+    steps.push(Step::Mark(Phase::Maps));
+    let setup = setup_user(&idmap);
+    steps.push(Step::Become { uid: setup.uid, gid: setup.gid });
+    steps.append(&mut draft.late);
+    steps.append(&mut last);
+
+    #[cfg(feature = "weaken")]
+    weaken::weaken(&mut steps);
+    let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
+    Ok(Plan { idmap, namespaces, streams, steps, slots, notes: draft.notes })
+}
+
+/// Who makes the mounts: root where there is one, for its rights over files.
+fn setup_user(idmap: &Idmap) -> Ids {
+    let root = Ids { uid: 0, gid: 0 };
+    if idmap.contains(root) { root } else { idmap.default_user }
+}
+
+fn hide(linux: &Linux, draft: &mut Draft) -> anyhow::Result<()> {
+    let masked = linux.masked_paths().as_deref().unwrap_or_default();
+    let readonly = linux.readonly_paths().as_deref().unwrap_or_default();
+    hide::plan(masked, readonly, draft)
+}
+
+/// Whether a mount asks for what is mounted on the host later: then the whole
+/// tree must be a slave of the host's, and not cut off, before it is copied.
+fn wants_slave(mounts: &[oci_spec::runtime::Mount]) -> bool {
+    let slave = |option: &String| matches!(option.as_str(), "slave" | "rslave");
+    mounts.iter().any(|mount| mount.options().iter().flatten().any(slave))
+}

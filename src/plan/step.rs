@@ -352,7 +352,9 @@ impl fmt::Display for Step {
             Self::NewFilesystem { kind, options, attrs, .. } => {
                 write!(f, "make a new {}", kind.to_string_lossy())?;
                 let mut words: Vec<String> = attr::words(*attrs);
-                words.extend(options.iter().map(|(key, value)| match value {
+                // The source is what it is called in the table of mounts, no more.
+                let options = options.iter().filter(|(key, _)| key.as_bytes() != b"source");
+                words.extend(options.map(|(key, value)| match value {
                     Some(value) => format!("{}={}", key.to_string_lossy(), value.to_string_lossy()),
                     None => key.to_string_lossy().into_owned(),
                 }));

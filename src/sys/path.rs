@@ -18,6 +18,8 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    #[cfg(feature = "weaken")]
+    weak::apply(&mut how.resolve);
     let path = if path.is_empty() { c"." } else { path };
     loop {
         // SAFETY: `path` is NUL-terminated, `how` outlives the call and its
@@ -40,6 +42,37 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// The switches of the feature `weaken`: how a launcher looks paths up that
+/// does not mind who made them.
+#[cfg(feature = "weaken")]
+mod weak {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    pub static PLAIN: AtomicBool = AtomicBool::new(false);
+    pub static MAGIC: AtomicBool = AtomicBool::new(false);
+
+    pub fn apply(resolve: &mut u64) {
+        if PLAIN.load(Relaxed) {
+            *resolve = 0;
+        }
+        if MAGIC.load(Relaxed) {
+            *resolve &= !(libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_IN_ROOT);
+        }
+    }
+}
+
+/// Looks paths up as open(2) would.
+#[cfg(feature = "weaken")]
+pub fn weaken_resolution() {
+    weak::PLAIN.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// Follows magic links of procfs.
+#[cfg(feature = "weaken")]
+pub fn weaken_magic_links() {
+    weak::MAGIC.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
 /// Opens the one component `name` of `directory`, without following it.

@@ -1,0 +1,263 @@
+//! What is mounted below the root, in the order of the Spec.
+//!
+//! Reads `mounts`; `child::mount` performs it. Every target is found with the
+//! container's root as `/`, every source with the caller's own rights.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use oci_spec::runtime::Mount;
+
+use super::attr::{self, Meaning, NODEV, NOSUID, RDONLY};
+use super::draft::{Draft, cstring, filesystem};
+use super::idmap::Idmap;
+use super::namespaces::Namespaces;
+use super::step::{Expect, Missing, Slot, Step, Target};
+use super::{dev, overlay};
+use crate::host::Host;
+use crate::sys::mount::Reach;
+
+/// What later steps want to know of the mounts.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The /dev of our own.
+    pub dev: Option<Slot>,
+    /// The devpts in it.
+    pub pts: Option<Slot>,
+    /// The procfs.
+    pub proc: Option<Slot>,
+}
+
+/// The options of one mount, sorted by who takes them.
+#[derive(Debug, Default)]
+struct Options {
+    /// Attributes of the mount.
+    set: u64,
+    /// Attributes of all mounts below it too.
+    set_below: u64,
+    /// `MS_*`; 0 where nothing is said.
+    propagation: u64,
+    /// The mount, or all below it.
+    reach: Option<Reach>,
+    /// What the file system takes.
+    data: Vec<String>,
+}
+
+impl Options {
+    fn of(mount: &Mount) -> Self {
+        let mut options = Self::default();
+        for option in mount.options().iter().flatten() {
+            match attr::meaning(option) {
+                Meaning::Set(bits, Reach::Mount) => options.set |= bits,
+                Meaning::Set(bits, Reach::Tree) => options.set_below |= bits,
+                Meaning::Unset(bits) => {
+                    options.set &= !bits;
+                    options.set_below &= !bits;
+                }
+                Meaning::Propagation(kind) => options.propagation = kind,
+                Meaning::Nothing if option == "bind" => options.reach = Some(Reach::Mount),
+                Meaning::Nothing if option == "rbind" => options.reach = Some(Reach::Tree),
+                Meaning::Nothing => {}
+                Meaning::Data => options.data.push(option.clone()),
+            }
+        }
+        options
+    }
+
+    /// The file system's own options, as keys and values.
+    fn data(&self) -> Vec<(&str, Option<&str>)> {
+        self.data
+            .iter()
+            .map(|option| match option.split_once('=') {
+                Some((key, value)) => (key, Some(value)),
+                None => (option.as_str(), None),
+            })
+            .collect()
+    }
+}
+
+/// Plans every mount.
+pub fn plan(
+    mounts: &[Mount],
+    namespaces: &Namespaces,
+    idmap: &Idmap,
+    host: &Host,
+    draft: &mut Draft,
+) -> anyhow::Result<Made> {
+    let mut made = Made::default();
+    for mount in mounts {
+        one(mount, namespaces, idmap, host, draft, &mut made)
+            .with_context(|| format!("mount at {:?}", mount.destination()))?;
+    }
+    Ok(made)
+}
+
+fn one(
+    mount: &Mount,
+    namespaces: &Namespaces,
+    idmap: &Idmap,
+    host: &Host,
+    draft: &mut Draft,
+    made: &mut Made,
+) -> anyhow::Result<()> {
+    let target = mount.destination();
+    let options = Options::of(mount);
+    let kind = mount.typ().as_deref().unwrap_or("bind");
+    match kind {
+        "bind" => bind(mount, target, &options, draft),
+        "overlay" => throw_away(mount, target, &options, draft),
+        "proc" => {
+            made.proc = procfs(target, &options, namespaces, host, draft)?;
+            Ok(())
+        }
+        "sysfs" => sysfs(target, &options, namespaces, host, draft),
+        "cgroup" | "cgroup2" => cgroup(target, &options, namespaces, draft),
+        "tmpfs" | "mqueue" | "devpts" => {
+            let tree = fresh(kind, &options, idmap, draft);
+            if target == Path::new("/dev") {
+                dev::fill(tree, draft);
+                made.dev = Some(tree);
+            }
+            if kind == "devpts" {
+                made.pts = Some(tree);
+            }
+            attach(tree, &format!("a new {kind}"), target, draft)?;
+            if target == Path::new("/dev") {
+                dev::show_nodes(tree, draft);
+            }
+            Ok(())
+        }
+        other => bail!(
+            "a file system of type {other:?} is not supported: bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup and overlay are"
+        ),
+    }
+}
+
+fn attach(tree: Slot, what: &str, target: &Path, draft: &mut Draft) -> anyhow::Result<()> {
+    draft.push(Step::Attach {
+        tree,
+        what: what.to_owned(),
+        target: Target::Path(cstring(target)?),
+        missing: Missing::Create,
+    });
+    Ok(())
+}
+
+fn bind(mount: &Mount, target: &Path, options: &Options, draft: &mut Draft) -> anyhow::Result<()> {
+    if let Some(unknown) = options.data.first() {
+        bail!("{unknown:?} is not an option of a bind mount");
+    }
+    let source = mount.source().as_deref().context("a bind mount has a source")?;
+    let what = format!("{source:?}");
+    let reach = options.reach.unwrap_or(Reach::Tree);
+    let tree = draft.open(cstring(source)?, reach, Expect::Any);
+    // On the detached tree, so that there is no moment when it is there
+    // without them; propagation first cuts it off from the host.
+    let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
+    draft.set(tree, &what, options.set_below, propagation, Reach::Tree);
+    draft.set(tree, &what, options.set & !options.set_below, 0, Reach::Mount);
+    attach(tree, &what, target, draft)
+}
+
+fn throw_away(
+    mount: &Mount,
+    target: &Path,
+    options: &Options,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
+    let source = mount.source().as_deref().context("an overlay has a source")?;
+    if let Some(given) = options.data.first() {
+        bail!("{given:?}: an overlay of one's own layers is not supported");
+    }
+    let lower = draft.open(cstring(source)?, Reach::Tree, Expect::Directory);
+    let tree = draft.slot();
+    let what = format!("{source:?}");
+    overlay::over(lower, tree, &what, options.set | options.set_below, draft);
+    attach(tree, &format!("an overlay of {what}"), target, draft)
+}
+
+/// A new instance of a file system that any user namespace may have.
+fn fresh(kind: &str, options: &Options, idmap: &Idmap, draft: &mut Draft) -> Slot {
+    let mut data = options.data();
+    if kind == "devpts" {
+        // Group 5, tty by custom: EINVAL where it is not in the map. The
+        // terminal then belongs to its user's own group.
+        data.retain(|(key, value)| {
+            *key != "gid"
+                || value
+                    .and_then(|gid| gid.parse().ok())
+                    .is_some_and(|gid| idmap.gid_outside(gid).is_some())
+        });
+        // Implied since Linux 4.7, and unknown to the new mount interface.
+        data.retain(|(key, _)| *key != "newinstance");
+    }
+    draft.filesystem(kind, &data, options.set)
+}
+
+fn procfs(
+    target: &Path,
+    options: &Options,
+    namespaces: &Namespaces,
+    host: &Host,
+    draft: &mut Draft,
+) -> anyhow::Result<Option<Slot>> {
+    // A procfs shows a pid namespace, and the host's is not ours to mount. A
+    // new one is also refused where the outer one is covered in part, as in a
+    // container with masked paths: it would show what that hides.
+    let covered = host.mounts()?.covers("/proc");
+    if namespaces.own_pid() && covered.is_none() {
+        let tree = draft.slot();
+        draft.early.push(filesystem("proc", &options.data(), options.set, tree));
+        attach(tree, "a new proc", target, draft)?;
+        return Ok(Some(tree));
+    }
+    if let (true, Some(path)) = (namespaces.own_pid(), covered) {
+        // The pid namespace stays our own all the same: nobody outside can be
+        // sent a signal, and the container ends as one.
+        draft.notes.push(format!(
+            "the kernel refuses a new /proc because this machine's has {path} covered, as in a \
+             container with masked paths: the outer /proc is shown, with the outer processes in it \
+             (run the outer container with --security-opt unmask=ALL to get a private one)"
+        ));
+    }
+    let tree = draft.open(cstring(Path::new("/proc"))?, Reach::Tree, Expect::Directory);
+    draft.set(tree, "\"/proc\"", options.set, libc::MS_PRIVATE, Reach::Tree);
+    attach(tree, "the outer /proc", target, draft)?;
+    Ok(None)
+}
+
+fn sysfs(
+    target: &Path,
+    options: &Options,
+    namespaces: &Namespaces,
+    host: &Host,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
+    // A sysfs shows a network namespace, and the host's is not ours to mount.
+    // A new one is refused too where the outer one has something mounted over
+    // part of it: it would show what that hides.
+    if namespaces.own_network() && host.mounts()?.covers("/sys").is_none() {
+        let tree = draft.slot();
+        draft.early.push(filesystem("sysfs", &options.data(), options.set, tree));
+        return attach(tree, "a new sysfs", target, draft);
+    }
+    let tree = draft.open(cstring(Path::new("/sys"))?, Reach::Tree, Expect::Directory);
+    draft.set(tree, "\"/sys\"", options.set | RDONLY, libc::MS_PRIVATE, Reach::Tree);
+    attach(tree, "the host's /sys", target, draft)
+}
+
+fn cgroup(
+    target: &Path,
+    options: &Options,
+    namespaces: &Namespaces,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
+    // A cgroup tree belongs to a cgroup namespace, and the host's is not ours
+    // to mount; what of it /sys shows has to do then.
+    if !namespaces.own_cgroup() {
+        return Ok(());
+    }
+    let tree = draft.slot();
+    draft.early.push(filesystem("cgroup2", &[], options.set | NOSUID | NODEV, tree));
+    attach(tree, "the cgroup tree", target, draft)
+}

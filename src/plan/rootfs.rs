@@ -1,0 +1,91 @@
+//! The container's root, from the tree it comes from to the pivot.
+//!
+//! Reads `Beside::root` and `root.readonly`; `child::mount` performs it.
+
+use std::path::{Path, PathBuf};
+
+use super::attr::{NODEV, NOSUID, RDONLY};
+use super::draft::{Draft, cstring};
+use super::overlay;
+use super::step::{Expect, Missing, Slot, Step, Target};
+use crate::spec::Root;
+use crate::sys::mount::{MountAttr, Reach};
+
+/// Where the host keeps what belongs to its users and its services. Under the
+/// `host` root they are empty; a mount of the user's may cover them again.
+const PRIVATE: [(&str, &str); 8] = [
+    ("/home", "0755"),
+    ("/root", "0700"),
+    ("/tmp", "1777"),
+    ("/var/tmp", "1777"),
+    ("/run", "0755"),
+    ("/srv", "0755"),
+    ("/mnt", "0755"),
+    ("/media", "0755"),
+];
+
+/// Opens the tree, before anything else is opened.
+pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
+    let source = match root {
+        Root::Directory(path) | Root::Overlay(path) => path.clone(),
+        Root::Host => PathBuf::from("/"),
+    };
+    // With all mounts below: without them the kernel would refuse, because a
+    // user namespace may not look under a mount that it was given
+    // (mount_namespaces(7), locked mounts).
+    let tree = Step::OpenTree {
+        source: cstring(&source)?,
+        into: Slot::ROOT,
+        reach: Reach::Tree,
+        expect: Expect::Directory,
+    };
+    draft.early.insert(0, tree);
+    Ok(())
+}
+
+/// Puts the tree in place as the root of all that is mounted later.
+pub fn attach(root: &Root, draft: &mut Draft) {
+    match root {
+        // No device node works but those of our own /dev.
+        Root::Directory(_) => draft.set(Slot::ROOT, "the root", NODEV, 0, Reach::Tree),
+        Root::Overlay(_) => overlay::over(Slot::ROOT, Slot::ROOT, "the root", NODEV, draft),
+        Root::Host => draft.set(Slot::ROOT, "the root", RDONLY | NODEV | NOSUID, 0, Reach::Tree),
+    }
+    draft.push(Step::Attach {
+        tree: Slot::ROOT,
+        what: match root {
+            Root::Directory(path) => format!("{path:?}"),
+            Root::Overlay(path) => format!("an overlay of {path:?}"),
+            Root::Host => "the host's system".to_owned(),
+        },
+        target: Target::Root,
+        missing: Missing::Create,
+    });
+    if *root == Root::Host {
+        for (path, mode) in PRIVATE {
+            empty(path, mode, draft);
+        }
+    }
+}
+
+/// An empty directory in memory over one of the host's.
+fn empty(path: &str, mode: &str, draft: &mut Draft) {
+    let tree = draft.filesystem("tmpfs", &[("mode", Some(mode))], NOSUID | NODEV);
+    draft.push(Step::Attach {
+        tree,
+        what: "an empty tmpfs".to_owned(),
+        target: Target::Path(cstring(Path::new(path)).unwrap_or_default()),
+        missing: Missing::Skip,
+    });
+}
+
+/// Closes the root for writing, once every mount point in it has been made,
+/// and goes into it.
+pub fn enter(root: &Root, readonly: bool, draft: &mut Draft) {
+    if readonly && *root != Root::Host {
+        let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
+        let what = "the root".to_owned();
+        draft.push(Step::SetAttr { tree: Slot::ROOT, what, attr, reach: Reach::Mount });
+    }
+    draft.push(Step::Pivot(Slot::ROOT));
+}

@@ -1,0 +1,74 @@
+//! A plan in words, and as JSON.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Plan;
+use super::idmap::Mapping;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.idmap)?;
+        writeln!(f, "new namespaces: {}", self.namespaces)?;
+        for note in &self.notes {
+            writeln!(f, "note: {note}")?;
+        }
+        writeln!(f, "steps of the child:")?;
+        for (at, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{at:>4}  {step}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The shape that `--dry-run=json` prints.
+#[derive(Serialize)]
+struct Told<'a> {
+    id_map: Ids,
+    namespaces: Vec<&'static str>,
+    notes: &'a [String],
+    steps: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Ids {
+    rung: String,
+    writer: String,
+    setgroups: String,
+    uids: Vec<Extent>,
+    gids: Vec<Extent>,
+}
+
+#[derive(Serialize)]
+struct Extent {
+    container_id: u32,
+    host_id: u32,
+    size: u32,
+}
+
+impl Plan {
+    /// The plan as JSON: `id_map` (extents with the field names of the OCI
+    /// specification in snake case), `namespaces`, `notes`, and `steps` in the
+    /// words of the table that errors are told from.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        let extents = |map: &[Mapping]| {
+            let extent =
+                |m: &Mapping| Extent { container_id: m.inside, host_id: m.outside, size: m.size };
+            map.iter().map(extent).collect()
+        };
+        let told = Told {
+            id_map: Ids {
+                rung: self.idmap.rung.to_string(),
+                writer: self.idmap.writer.to_string(),
+                setgroups: self.idmap.setgroups.to_string(),
+                uids: extents(&self.idmap.uids),
+                gids: extents(&self.idmap.gids),
+            },
+            namespaces: self.namespaces.names(),
+            notes: &self.notes,
+            steps: self.steps.iter().map(ToString::to_string).collect(),
+        };
+        serde_json::to_string_pretty(&told)
+    }
+}

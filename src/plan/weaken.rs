@@ -1,0 +1,80 @@
+//! Leaves defences out, for tests that must see their probes fire.
+//!
+//! Only in builds with the feature `weaken`. Since a plan is data, a defence
+//! is left out by taking its step away; what a step does itself is weakened by
+//! a switch where it is done.
+
+use nix::libc;
+
+use super::attr::{NODEV, NOSUID, RDONLY};
+use super::step::{Capabilities, Groups, Slot, Step};
+
+/// Takes out what `SUBLET_WEAKEN`, a list with commas, names.
+pub fn weaken(steps: &mut Vec<Step>) {
+    let list = std::env::var("SUBLET_WEAKEN").unwrap_or_default();
+    for class in list.split(',').filter(|class| !class.is_empty()) {
+        match class {
+            "fds" => steps.retain(|step| !matches!(step, Step::CloseFrom(_))),
+            "nnp" => steps.retain(|step| {
+                // Without it the filter could not be loaded either.
+                !matches!(step, Step::NoNewPrivileges | Step::Seccomp { .. })
+            }),
+            "seccomp" | "keyring" => steps.retain(|step| !matches!(step, Step::Seccomp { .. })),
+            "session" => steps.retain(|step| !matches!(step, Step::NewSession)),
+            "masks" => {
+                steps.retain(|step| !matches!(step, Step::Mask { .. } | Step::Protect { .. }))
+            }
+            "readonly" => unset(steps, RDONLY),
+            "nodev" => unset(steps, NODEV | NOSUID),
+            "propagation" => slave(steps),
+            "groups" => identity(steps, |groups, _| *groups = Groups::Keep),
+            "caps" => identity(steps, |_, capabilities| {
+                let all = (1 << 41) - 1;
+                *capabilities = Capabilities {
+                    bounding: all,
+                    effective: all,
+                    permitted: all,
+                    inheritable: all,
+                    ambient: all,
+                };
+            }),
+            "resolve" => crate::sys::path::weaken_resolution(),
+            "cwd" => {
+                // The root of the host stays open, and the way to it is taken.
+                steps.retain(|step| !matches!(step, Step::CloseFrom(_)));
+                crate::sys::path::weaken_magic_links();
+            }
+            other => eprintln!("SUBLET_WEAKEN: there is no defence {other:?}"),
+        }
+    }
+}
+
+fn identity(steps: &mut [Step], change: impl Fn(&mut Groups, &mut Capabilities)) {
+    for step in steps {
+        if let Step::Identity { groups, capabilities, .. } = step {
+            change(groups, capabilities);
+        }
+    }
+}
+
+fn unset(steps: &mut [Step], bits: u64) {
+    for step in steps {
+        match step {
+            Step::SetAttr { attr, tree, .. } if *tree != Slot::ROOT || bits != RDONLY => {
+                attr.set &= !bits;
+            }
+            Step::NewFilesystem { attrs, .. } => *attrs &= !bits,
+            _ => {}
+        }
+    }
+}
+
+fn slave(steps: &mut [Step]) {
+    for step in steps {
+        match step {
+            Step::Propagation(kind) => *kind = libc::MS_SLAVE,
+            Step::SetAttr { attr, .. } => attr.propagation = 0,
+            _ => {}
+        }
+    }
+}
