@@ -21,4 +21,10 @@ pub mod child;
 
 pub mod idmap;
 
+pub mod launch;
+
+pub mod monitor;
+
+pub mod container;
+
 pub mod cli;

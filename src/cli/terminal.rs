@@ -33,7 +33,8 @@ pub fn answer(text: &str) -> anyhow::Result<()> {
     }
 }
 
-fn tell(text: std::fmt::Arguments) {
+/// Prints a line on standard error.
+pub fn tell(text: std::fmt::Arguments) {
     // Where standard error is closed there is nobody to tell.
     _ = writeln!(std::io::stderr().lock(), "{text}");
 }

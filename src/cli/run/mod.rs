@@ -16,7 +16,8 @@ use anyhow::Context;
 use clap::{ArgAction, Args};
 
 use super::terminal;
-use crate::error::Explain;
+use crate::container::run::{self as verb, Clock};
+use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
 use caller::Caller;
 pub use telling::{DryRun, Telling};
@@ -97,10 +98,25 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
     for warning in &warnings {
         terminal::tell_warning(warning);
     }
+    if telling.dry_run == Some(DryRun::Oci) {
+        return terminal::answer(&telling::oci(&spec)?).map(|()| 0);
+    }
+    let host = Host::new();
+    let plan = verb::plan(&spec, &host)?;
     match telling.dry_run {
-        Some(DryRun::Oci) => terminal::answer(&telling::oci(&spec)?).map(|()| 0),
-        _ => Err(anyhow::anyhow!("containers cannot be started yet"))
-            .hint("--dry-run=oci prints what was asked for"),
+        Some(DryRun::Json) => terminal::answer(&plan.to_json()?).map(|()| 0),
+        Some(_) => terminal::answer(&plan.to_string()).map(|()| 0),
+        None => {
+            for note in &plan.notes {
+                terminal::tell_warning(note);
+            }
+            let clock = if telling.timing { Clock::On } else { Clock::Off };
+            let exit = verb::run(plan, spec.beside.stdin, clock, &host)?;
+            if clock == Clock::On {
+                terminal::tell(format_args!("{}", exit.timing));
+            }
+            Ok(exit.code)
+        }
     }
 }
 

@@ -1,0 +1,78 @@
+//! The launcher's own program file, which a container must not overwrite.
+//!
+//! A payload can get at it through /proc/self/exe while it is being executed
+//! (CVE-2019-5736), and without root it belongs to the very user that
+//! container root is. The kernel refuses to open a file for writing that a
+//! process executes (ETXTBSY), and a launcher and its watcher execute it until
+//! the last process of the container is gone. Some kernels (6.11, 6.12 before
+//! it was taken back) don't refuse; there a sealed copy in memory is executed
+//! instead. Which it is, is tried, not guessed.
+
+use std::ffi::{CString, OsString};
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+
+use anyhow::Context;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::error::Explain;
+
+const SELF: &str = "/proc/self/exe";
+
+/// Makes sure that nothing can write to the program while it runs: returns in
+/// the same process, or starts over in a sealed copy of the program.
+///
+/// # Errors
+/// Where the copy can't be made.
+pub fn protect() -> anyhow::Result<()> {
+    let Ok(writable) = OpenOptions::new().write(true).open(SELF) else { return Ok(()) };
+    if is_sealed(&writable) {
+        return Ok(());
+    }
+    drop(writable);
+    start_over()
+        .with_context(|| "take a sealed copy of the program")
+        .hint("the program file can be written while it runs; install it where only root writes")
+}
+
+fn is_sealed(file: &File) -> bool {
+    fcntl(file, FcntlArg::F_GET_SEALS)
+        .is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE))
+}
+
+fn start_over() -> anyhow::Result<()> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let copy = memfd_create(c"sublet", flags).context("make a file in memory")?;
+    let mut copy = File::from(copy);
+    let mut program = File::open(SELF).with_context(|| format!("open {SELF}"))?;
+    std::io::copy(&mut program, &mut copy).context("copy the program")?;
+    let seals = SealFlag::F_SEAL_SEAL
+        | SealFlag::F_SEAL_SHRINK
+        | SealFlag::F_SEAL_GROW
+        | SealFlag::F_SEAL_WRITE;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals)).context("seal the copy")?;
+    // execveat takes no descriptor that is open for writing, nor a busy one.
+    let readable = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy)))
+        .context("open the copy")?;
+    drop(copy);
+    let words = |words: Vec<OsString>| -> anyhow::Result<Vec<CString>> {
+        words.into_iter().map(|word| Ok(CString::new(word.into_vec())?)).collect()
+    };
+    let argv = words(std::env::args_os().collect())?;
+    let environment = |(mut key, value): (OsString, OsString)| {
+        key.push("=");
+        key.push(value);
+        key
+    };
+    let envp = words(std::env::vars_os().map(environment).collect())?;
+    let never = nix::unistd::execveat(
+        readable.as_fd(),
+        c"",
+        &argv,
+        &envp,
+        nix::fcntl::AtFlags::AT_EMPTY_PATH,
+    );
+    never.map(|_| ()).context("execute the copy")
+}

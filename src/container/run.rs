@@ -1,0 +1,42 @@
+//! `sublet run`: the whole story, in order.
+
+use crate::host::Host;
+use crate::launch::launch;
+use crate::monitor::{Exit, Input, supervise};
+use crate::plan::step::Step;
+use crate::plan::{self, Plan};
+use crate::spec::{Spec, Stdin};
+
+/// Decides what a run will do, and does nothing.
+///
+/// # Errors
+/// What is asked for and can't be had.
+pub fn plan(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
+    plan::compile(spec, host)
+}
+
+/// Whether it is noted where the time of a start goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// It is not.
+    Off,
+    /// It is.
+    On,
+}
+
+/// Does it, in the foreground: what became of the payload.
+///
+/// # Errors
+/// Whatever kept the payload from running, with what would help.
+pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::Result<Exit> {
+    super::program::protect()?;
+    if clock == Clock::Off {
+        // Nobody asks when, so the child need not stop to say.
+        plan.steps.retain(|step| !matches!(step, Step::Mark(_)));
+    }
+    let input = match stdin {
+        Stdin::Inherit => Input::Attached,
+        Stdin::Null => Input::Detached,
+    };
+    supervise(launch(plan, host)?, input)
+}

@@ -1,0 +1,209 @@
+//! Why a start stopped: the child's numbers, told from the plan.
+
+use anyhow::{Context, anyhow};
+
+use crate::child::report::Part;
+use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
+use crate::host::{Host, advice};
+use crate::plan::Plan;
+use crate::plan::step::{Expect, Step};
+use crate::sys::Errno;
+
+/// The error for a child that stopped at step `at`.
+pub fn stopped(plan: &Plan, at: usize, part: Part, errno: Errno, host: &Host) -> anyhow::Error {
+    let Some(step) = plan.steps.get(at) else {
+        return anyhow!("the child did every step and did not become the payload");
+    };
+    let told = Told { step, part, errno };
+    let cause = told.cause().unwrap_or_else(|| errno.desc().to_owned());
+    let result = Err::<(), _>(anyhow!(cause)).with_context(|| told.what());
+    let result = match told.exit_code() {
+        Some(code) => result.exits_with(code),
+        None => result,
+    };
+    let hint = told.hint().or_else(|| {
+        advice::for_step(errno, host).map(|advice| format!("{}\n{}", advice.cause, advice.hint))
+    });
+    let result = match hint {
+        Some(hint) => result.hint(hint),
+        None => result,
+    };
+    result.err().unwrap_or_else(|| anyhow!("stopped"))
+}
+
+struct Told<'a> {
+    step: &'a Step,
+    part: Part,
+    errno: Errno,
+}
+
+impl Told<'_> {
+    /// What was tried, on what.
+    fn what(&self) -> String {
+        let doing = match self.part {
+            Part::Whole | Part::Interpreter => return self.step.to_string(),
+            Part::Resolve => "look it up",
+            Part::Create => "make the mount point",
+            Part::Kind => "look what it is",
+            Part::Groups => "set the groups",
+            Part::Gid => "set the gid",
+            Part::Uid => "set the uid",
+            Part::Capabilities => "set the capabilities",
+            Part::ReadBack => "read back what was set",
+            Part::Outside => "see where it led",
+        };
+        format!("{}: {doing}", self.step)
+    }
+
+    /// Why not, where the kernel's word for it misleads or says too little.
+    fn cause(&self) -> Option<String> {
+        let text = match (self.step, self.part, self.errno) {
+            (Step::Exec { .. }, Part::Interpreter, _) => {
+                "the file is there, but the interpreter or loader it names is not in this root"
+            }
+            (Step::Exec { candidates, .. }, _, Errno::ENOENT) if candidates.len() != 1 => {
+                "executable file not found in $PATH"
+            }
+            (Step::Exec { .. }, _, Errno::ENOENT) => "no such file or directory",
+            (Step::Exec { .. }, _, Errno::EACCES) => "permission denied",
+            (Step::Exec { .. }, _, Errno::ENOEXEC) => {
+                "exec format error: neither a program for this machine nor a script with #!"
+            }
+            (Step::OpenTree { .. } | Step::NullInput, Part::Kind, Errno::ENODEV) => {
+                "it is not the device it should be"
+            }
+            (Step::OpenTree { expect: Expect::Directory, .. }, Part::Kind, _) => {
+                "it is not a directory"
+            }
+            (Step::Attach { .. }, _, Errno::EEXIST) => {
+                "a symbolic link on the way leads to nothing inside the root"
+            }
+            (Step::Attach { .. }, Part::Resolve, Errno::ENOTDIR) => {
+                "the root has something there that is not a directory"
+            }
+            (Step::Attach { .. }, Part::Whole, Errno::EINVAL | Errno::ENOTDIR) => {
+                "one is a directory and the other is not"
+            }
+            (_, _, Errno::ELOOP) => "too many symbolic links on the way, or a loop of them",
+            (Step::Attach { .. }, Part::Create, Errno::EROFS) => "the root is read-only there",
+            (Step::WorkDirectory(_), Part::Resolve, Errno::ENOENT) => {
+                "the root has no such directory"
+            }
+            (Step::WorkDirectory(_), Part::Outside, _) => "it is outside of the container's root",
+            (Step::Identity { .. }, Part::ReadBack, _) => {
+                "the kernel holds other capabilities than were set"
+            }
+            // mount(2) and its kind mean a limit, not a disk.
+            (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
+                "there are too many mounts: the limit is the sysctl fs.mount-max"
+            }
+            (Step::NewFilesystem { .. }, _, Errno::EBUSY) => {
+                "it is in use elsewhere in another way"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// What would help.
+    fn hint(&self) -> Option<String> {
+        let text = match (self.step, self.part, self.errno) {
+            (Step::Exec { .. }, Part::Interpreter, _) => {
+                "a program linked to shared libraries needs its loader in the root, a script the \
+                 program behind its #!: take a static program, or a root that has them"
+            }
+            (Step::Exec { candidates, .. }, _, Errno::ENOENT) if candidates.len() != 1 => {
+                "look what the root has in its bin directories, or give the whole path"
+            }
+            (Step::Exec { argv, .. }, _, Errno::ENOENT) => {
+                let program = argv.strings().first()?.to_string_lossy().into_owned();
+                return Some(match program.as_str() {
+                    "/bin/sh" => "the root has no shell: is it a root filesystem at all? \
+                                  name a program that it has"
+                        .to_owned(),
+                    _ => format!("the path is looked up inside the root: is {program} there?"),
+                });
+            }
+            (Step::Exec { .. }, _, Errno::EACCES) => {
+                "the file needs its x bit, and so do the directories that lead to it, for the \
+                 user inside; and its mount must not be noexec"
+            }
+            (Step::Exec { .. }, _, Errno::ENOEXEC) => {
+                "is it for another architecture, or a script without a #! line?"
+            }
+            (Step::OpenTree { source, .. }, Part::Resolve, Errno::ENOENT) => {
+                return Some(format!(
+                    "nothing is made on the host: make it first, mkdir -p {}",
+                    source.to_string_lossy()
+                ));
+            }
+            (Step::OpenTree { expect: Expect::Directory, .. }, Part::Kind, _) => {
+                "a root is a directory with a system in it; unpack an archive first"
+            }
+            (Step::OpenTree { .. }, _, Errno::EACCES) => {
+                "it is opened with your own rights on the host: give yourself r-x on it and x on \
+                 every directory above it"
+            }
+            (Step::Attach { .. }, Part::Create, Errno::EROFS) => {
+                "choose a target that is there, or one below a tmpfs such as /tmp, /run or /mnt"
+            }
+            (Step::Attach { .. }, Part::Create, Errno::EACCES | Errno::EPERM) => {
+                "the mount point has to be made in the root, which you may not write: make it, or \
+                 put an overlay over the root, ROOT:O"
+            }
+            (Step::Attach { .. }, Part::Resolve | Part::Create, _) => {
+                "mount points are looked up inside the root, links included: repair the root there"
+            }
+            (Step::Attach { .. }, Part::Whole, Errno::EINVAL | Errno::ENOTDIR) => {
+                "mount a directory on a directory and a file on a file"
+            }
+            (Step::NewFilesystem { kind, .. }, _, Errno::EINVAL)
+                if kind.as_bytes() == b"overlay" =>
+            {
+                "the kernel refuses the layers: an overlay in a user namespace takes Linux 5.11, \
+                 and its root may not be on NFS or itself an overlay of user namespaces\ncopy the \
+                 root and run the copy, or use --read-only"
+            }
+            (Step::NewFilesystem { kind, .. }, _, Errno::ENODEV) => {
+                return Some(format!(
+                    "this kernel has no {0} loaded: modprobe {0} as root",
+                    kind.to_string_lossy()
+                ));
+            }
+            (Step::WorkDirectory(_), Part::Resolve, _) => {
+                "--workdir names a directory inside the root: make it, mount one there with -v, \
+                 or leave --workdir away"
+            }
+            (Step::WorkDirectory(_), Part::Outside, _) => "name a directory of the container's own",
+            (Step::Limit { .. }, _, Errno::EPERM) => {
+                "a limit can't be raised above the hard limit that you have: ulimit -H -a shows it"
+            }
+            (Step::WriteProc { .. }, _, Errno::EACCES | Errno::EPERM) => {
+                "the value may only be raised above what your own processes have"
+            }
+            (Step::Seccomp { .. }, _, Errno::EINVAL) => {
+                "this kernel has no seccomp filters, or a profile asks for a flag it does not know; \
+                 --security-opt seccomp=unconfined goes without"
+            }
+            (Step::Identity { .. }, Part::Groups, Errno::EPERM) => {
+                "setgroups is denied in this user namespace: --group-add keep-groups keeps yours"
+            }
+            (_, _, Errno::ENOSPC) => return no_space(),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    fn exit_code(&self) -> Option<u8> {
+        match (self.step, self.part, self.errno) {
+            (Step::Exec { .. }, Part::Whole, Errno::ENOENT) => Some(EXIT_NOT_FOUND),
+            (Step::Exec { .. }, Part::Interpreter, _) => Some(EXIT_NOT_FOUND),
+            (Step::Exec { .. }, ..) => Some(EXIT_NOT_EXECUTABLE),
+            _ => None,
+        }
+    }
+}
+
+fn no_space() -> Option<String> {
+    Some("memory or a limit of it is used up: see df for tmpfs, and the cgroup's memory".to_owned())
+}

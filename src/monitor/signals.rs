@@ -1,0 +1,105 @@
+//! Signals for the launcher are signals for the payload.
+
+use std::os::fd::BorrowedFd;
+
+use nix::libc;
+use nix::sys::signal::{Signal, raise};
+use nix::unistd::Pid;
+
+use crate::sys::process::send_signal;
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The payload has it.
+    Forwarded,
+    /// The payload is stopped.
+    Stopped,
+}
+
+/// What a signal does to a process that has no handler for it (signal(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Default {
+    Terminate,
+    Stop,
+    Nothing,
+}
+
+/// Forwards signals, and does for pid 1 what the kernel does not.
+///
+/// The kernel drops a signal that pid 1 of a pid namespace has no handler for
+/// (pid_namespaces(7)), so `sublet run host sleep 100` would not end on
+/// ctrl-C. What the signal would have done to any other process is done here.
+pub struct Forwarder {
+    pid: Pid,
+    killed_for: Option<i32>,
+}
+
+impl Forwarder {
+    /// For the payload `pid`, which must not be reaped as long as this is
+    /// used.
+    pub fn new(pid: Pid) -> Self {
+        Self { pid, killed_for: None }
+    }
+
+    /// Forwards one signal.
+    pub fn forward(&mut self, number: i32, payload: BorrowedFd<'_>) -> Sent {
+        let unhandled = self.would_be_dropped(number);
+        // One that has ended needs none: errors are of no account.
+        let _ = match (unhandled, default_action(number)) {
+            (true, Default::Terminate) => {
+                self.killed_for = Some(number);
+                send_signal(payload, libc::SIGKILL)
+            }
+            (true, Default::Stop) => {
+                let _ = send_signal(payload, libc::SIGSTOP);
+                return Sent::Stopped;
+            }
+            _ => send_signal(payload, number),
+        };
+        Sent::Forwarded
+    }
+
+    /// The signal that the payload's end is for: the one that was asked for,
+    /// where SIGKILL stood in for it.
+    pub fn cause_of(&self, signal: i32) -> i32 {
+        match (signal, self.killed_for) {
+            (libc::SIGKILL, Some(asked)) => asked,
+            _ => signal,
+        }
+    }
+
+    /// Whether the payload neither handles nor ignores nor blocks the signal.
+    fn would_be_dropped(&self, number: i32) -> bool {
+        let path = format!("/proc/{}/status", self.pid);
+        let Ok(status) = std::fs::read_to_string(path) else { return false };
+        let set = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        };
+        let Some(sets) = ["SigBlk:", "SigIgn:", "SigCgt:"]
+            .iter()
+            .map(|name| set(name))
+            .collect::<Option<Vec<u64>>>()
+        else {
+            return false;
+        };
+        let bit = 1_u64 << (number - 1);
+        sets.iter().all(|set| set & bit == 0)
+    }
+}
+
+fn default_action(number: i32) -> Default {
+    match number {
+        libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => Default::Stop,
+        libc::SIGCHLD | libc::SIGCONT | libc::SIGURG | libc::SIGWINCH => Default::Nothing,
+        _ => Default::Terminate,
+    }
+}
+
+/// Stops the launcher as well, so that the caller's shell sees a stopped job,
+/// and lets the payload go on when it does.
+pub fn stop_too(payload: BorrowedFd<'_>) {
+    let _ = raise(Signal::SIGSTOP);
+    let _ = send_signal(payload, libc::SIGCONT);
+}

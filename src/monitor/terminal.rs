@@ -1,0 +1,140 @@
+//! The payload's terminal and the caller's, end to end.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::Context;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::Input;
+use super::buffer::{Buffer, Filled};
+use crate::sys::fd::standard;
+use crate::sys::tty::{RawMode, copy_size, is_terminal};
+
+/// The end-of-file character (termios(3), `VEOF`).
+const CTRL_D: u8 = 4;
+
+/// Relays between the master of the payload's pty and our standard streams.
+pub struct Terminal {
+    master: OwnedFd,
+    /// The caller's terminal is raw as long as this lives.
+    raw: Option<RawMode>,
+    input: Buffer,
+    output: Buffer,
+    /// Whether more input can come.
+    listening: bool,
+    /// Whether the caller still takes output.
+    speaking: bool,
+    /// Whether the payload may still say something.
+    open: bool,
+}
+
+impl Terminal {
+    /// Takes the caller's terminal, if it has one.
+    pub fn new(master: OwnedFd, input: Input) -> anyhow::Result<Self> {
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR))
+            .context("set up the terminal")?;
+        let listening = input == Input::Attached;
+        let raw = (listening && is_terminal(standard(0)))
+            .then(|| RawMode::enter(standard(0)).context("put the terminal into raw mode"))
+            .transpose()?;
+        let terminal = Self {
+            master,
+            raw,
+            input: Buffer::new(),
+            output: Buffer::new(),
+            listening,
+            speaking: true,
+            open: true,
+        };
+        terminal.follow_size();
+        Ok(terminal)
+    }
+
+    /// Gives the payload's terminal the size of the caller's.
+    pub fn follow_size(&self) {
+        // Without a terminal there is no size to follow.
+        let _ = (0..=2).find(|number| copy_size(standard(*number), self.master.as_fd()).is_ok());
+    }
+
+    /// What to wait for. A descriptor with nothing to wait for is not named:
+    /// poll(2) would report its hang-up again and again.
+    pub fn interests(&self) -> Vec<PollFd<'_>> {
+        let mut interests = Vec::with_capacity(3);
+        let mut master = PollFlags::empty();
+        if self.output.is_empty() {
+            master |= PollFlags::POLLIN;
+        } else {
+            interests.push(PollFd::new(standard(1), PollFlags::POLLOUT));
+        }
+        if !self.input.is_empty() {
+            master |= PollFlags::POLLOUT;
+        } else if self.listening {
+            interests.push(PollFd::new(standard(0), PollFlags::POLLIN));
+        }
+        if self.open && !master.is_empty() {
+            interests.push(PollFd::new(self.master.as_fd(), master));
+        }
+        interests
+    }
+
+    /// Moves what can be moved now.
+    pub fn relay(&mut self) -> anyhow::Result<()> {
+        self.relay_output().context("relay the terminal's output")?;
+        self.relay_input().context("relay the terminal's input")
+    }
+
+    fn relay_output(&mut self) -> crate::sys::Result<()> {
+        if self.open
+            && self.output.is_empty()
+            && ready(self.master.as_fd(), PollFlags::POLLIN)
+            && self.output.fill(self.master.as_fd())? == Filled::End
+        {
+            self.open = false;
+        }
+        if !self.speaking {
+            // Nobody reads: what the payload says is dropped, so that it does
+            // not wait for ever.
+            self.output = Buffer::new();
+        }
+        if !self.output.is_empty() && ready(standard(1), PollFlags::POLLOUT) {
+            self.speaking = self.output.drain(standard(1)).is_ok();
+        }
+        Ok(())
+    }
+
+    fn relay_input(&mut self) -> crate::sys::Result<()> {
+        if self.listening
+            && self.input.is_empty()
+            && ready(standard(0), PollFlags::POLLIN)
+            && self.input.fill(standard(0)).unwrap_or(Filled::End) == Filled::End
+        {
+            self.listening = false;
+            self.input.put(CTRL_D);
+        }
+        if !self.input.is_empty() && ready(self.master.as_fd(), PollFlags::POLLOUT) {
+            self.input.drain(self.master.as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// Brings what the payload has said before its end to the caller, and
+    /// gives the caller its terminal back.
+    pub fn finish(mut self) {
+        while self.speaking && (self.open || !self.output.is_empty()) {
+            let waiting = !self.output.is_empty() && !ready(standard(1), PollFlags::POLLOUT);
+            if waiting || self.relay_output().is_err() {
+                break;
+            }
+            if self.output.is_empty() && !ready(self.master.as_fd(), PollFlags::POLLIN) {
+                break;
+            }
+        }
+        drop(self.raw.take());
+    }
+}
+
+fn ready(fd: BorrowedFd<'_>, what: PollFlags) -> bool {
+    let mut one = [PollFd::new(fd, what)];
+    poll(&mut one, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+}
