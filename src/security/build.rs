@@ -3,7 +3,7 @@
 //!
 //! It is made of the same source files as the compiler at run time. Its
 //! dependencies (anyhow, serde, serde_json) are built a second time for it
-//! where a target is named: three seconds of a clean build.
+//! where a target is named: about four seconds of a clean build and 25 MB.
 #![forbid(unsafe_code)]
 #![allow(dead_code)] // what only the run time uses
 

@@ -39,36 +39,6 @@ impl Arch {
     }
 }
 
-/// The words for an architecture in a condition: Go's names, and docker's for
-/// those that Go lacks.
-pub const GO_NAMES: &[&str] = &[
-    "386",
-    "amd64",
-    "arm",
-    "arm64",
-    "loong64",
-    "mips",
-    "mips64",
-    "mips64le",
-    "mips64n32",
-    "mips64p32",
-    "mips64p32le",
-    "mipsel",
-    "mipsel64",
-    "mipsel64n32",
-    "mipsle",
-    "parisc",
-    "parisc64",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "riscv64",
-    "s390",
-    "s390x",
-    "x32",
-    "x86",
-];
-
 /// The words for an architecture in `architectures` and `archMap`, after their
 /// prefix `SCMP_ARCH_`.
 pub const SCMP_NAMES: &[&str] = &[
