@@ -5,9 +5,9 @@
 //! Loads nothing: `child::confine` does. docs/seccomp.md says what the default
 //! refuses and why.
 //!
-//! A profile ([`profile`]) is settled into a [`policy`] for one architecture,
-//! one set of capabilities, one kernel; that becomes a [`graph`] of decisions,
-//! and the graph a row of instructions ([`assemble`]).
+//! A profile (`profile`) is settled into a `policy` for one architecture,
+//! one set of capabilities, one kernel; that becomes a `graph` of decisions,
+//! and the graph a row of instructions (`assemble`).
 #![forbid(unsafe_code)]
 
 mod arch;
