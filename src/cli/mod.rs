@@ -9,10 +9,11 @@ mod terminal;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use anyhow::{anyhow, bail};
+use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::{EXIT_LAUNCHER, exit_code};
+use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use run::RunArgs;
 
 /// Runs programs in containers, without root and without a daemon
@@ -76,12 +77,22 @@ fn command() -> clap::Command {
 }
 
 /// Answers a command line that asks for help or cannot be understood.
-fn usage(error: clap::Error) -> anyhow::Result<u8> {
+fn usage(mut error: clap::Error) -> anyhow::Result<u8> {
     if let Some(error) = later::explain(&error) {
         return Err(error);
     }
-    if error.kind() == ErrorKind::InvalidUtf8 {
-        anyhow::bail!("an argument is not UTF-8, and OCI's JSON can hold nothing else");
+    match error.kind() {
+        ErrorKind::InvalidUtf8 => {
+            bail!("an argument is not UTF-8, and OCI's JSON can hold nothing else")
+        }
+        ErrorKind::MissingRequiredArgument => {
+            return Err(anyhow!("ROOT is missing: a directory, or the word host")).hint(
+                "sublet run host -- ls    runs a program of this machine\nsublet run --help",
+            );
+        }
+        // It would advise to put a -- before the flag, which makes it ROOT.
+        ErrorKind::UnknownArgument => _ = error.remove(ContextKind::Suggested),
+        _ => {}
     }
     // Help that nobody reads to its end is no failure.
     _ = error.print();

@@ -21,9 +21,10 @@ impl ContainerId {
         &self.0
     }
 
-    /// The first twelve characters, which people read.
+    /// What people read: the first twelve characters of a random id, the whole
+    /// of one that a person chose, which is shorter.
     pub fn short(&self) -> &str {
-        &self.0[..self.0.len().min(12)]
+        if self.0.len() < 64 { &self.0 } else { &self.0[..12] }
     }
 }
 

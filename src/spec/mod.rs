@@ -37,7 +37,9 @@ pub struct Spec {
     /// from. `process.user` is not read either where [`Beside::user`] is set.
     /// `linux.uid_mappings` and `linux.gid_mappings` hold what `--uidmap` and
     /// `--gidmap` gave, host ids as the host has them, and are empty for every
-    /// other [`Userns`].
+    /// other [`Userns`]. An empty `process.args` asks for a shell, and where
+    /// `process.env` has no HOME the user's is meant. The options of a mount
+    /// are complete, as [`mount`] says.
     pub oci: oci_spec::runtime::Spec,
     /// What the specification cannot say.
     pub beside: Beside,

@@ -11,7 +11,7 @@ use crate::spec::{GroupName, Spec, UserName, UserRequest, Userns, idmap};
 #[command(next_help_heading = "Users and groups")]
 pub struct IdentityArgs {
     /// Who runs it, from the root's own /etc/passwd
-    #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]")]
+    #[arg(short, long, value_name = "NAME|UID[:GROUP|GID]", allow_negative_numbers = true)]
     user: Option<String>,
 
     /// A further group, or keep-groups for those you are in

@@ -23,17 +23,12 @@ use caller::Caller;
 pub use telling::{DryRun, Telling};
 
 /// Run a program in a container of its own
-///
-/// ROOT is a directory (/path, ./path; ./path:O keeps all changes out of it)
-/// or the word host: this machine's own system, read-only, with empty /home
-/// and /tmp. Without COMMAND it is a shell. What follows ROOT belongs to
-/// COMMAND; options of sublet come before.
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
-    next_line_help = false,
     override_usage = "sublet run [OPTIONS] ROOT [COMMAND [ARG]...]",
-    after_help = EXAMPLES,
+    help_template = HELP,
+    after_help = EXAMPLES
 )]
 pub struct RunArgs {
     /// ROOT, COMMAND and its arguments: one list, because after ROOT nothing
@@ -68,6 +63,18 @@ pub struct RunArgs {
     #[arg(long, action = ArgAction::Help, help_heading = telling::HEADING)]
     help: Option<bool>,
 }
+
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+ROOT is a directory (/path or ./path; ./path:O keeps all changes out of it) or
+the word host: this machine's own system, read-only, with empty /home and /tmp.
+Without COMMAND it is a shell. What follows ROOT belongs to COMMAND: options of
+sublet come before it.
+
+{all-args}{after-help}";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -12,14 +12,15 @@ pub const HEADING: &str = "Telling";
 #[derive(Debug, Args)]
 #[command(next_help_heading = HEADING)]
 pub struct TellingArgs {
-    /// Print what would be done, in words, as JSON, or as OCI's config.json
+    /// Print what would be done: text, json, or oci for what was asked as a config.json
     #[arg(
         long,
         value_enum,
         value_name = "FORM",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "text"
+        default_missing_value = "text",
+        hide_possible_values = true
     )]
     dry_run: Option<DryRun>,
 

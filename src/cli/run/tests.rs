@@ -135,6 +135,12 @@ fn identity() {
 }
 
 #[test]
+fn a_name_is_the_id_and_the_host_name() {
+    assert_eq!(oci("--name postgres-primary host")["hostname"], "postgres-primary");
+    assert_eq!(oci("--name web -h db host")["hostname"], "db");
+}
+
+#[test]
 fn files() {
     let oci = oci("--read-only -v /a:/tmp --tmpfs /z/y --device /dev/fuse --shm-size 1m host");
     assert_eq!(oci["root"], json!({"path": "/", "readonly": true}));
@@ -172,6 +178,7 @@ fn confinement() {
 fn an_error_names_the_flag_and_the_value() {
     assert_eq!(refused("-w src host"), r#"error: --workdir "src": "src" is not absolute"#);
     assert!(refused("-v data:/x host").contains("\n hint: if a directory is meant, write ./data"));
+    assert!(refused("-u -1 host").contains("not a user"));
     assert!(refused("alpine").starts_with(r#"error: ROOT "alpine""#));
 }
 
