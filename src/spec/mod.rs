@@ -5,7 +5,6 @@
 //! `plan` is its only reader.
 #![forbid(unsafe_code)]
 
-pub mod capabilities;
 mod container;
 mod csv;
 pub mod device;
@@ -18,7 +17,6 @@ pub mod mount;
 pub mod process;
 pub mod rlimit;
 mod root;
-pub mod seccomp;
 pub mod security;
 mod size;
 mod user;
@@ -116,14 +114,18 @@ pub struct UserRequest {
 }
 
 /// Which system calls the payload may make.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Seccomp {
     /// The profile that was compiled in.
+    #[default]
     Default,
     /// No filter.
     Unconfined,
-    /// `oci.linux.seccomp`, from a file or a bundle.
+    /// `oci.linux.seccomp`, from a bundle.
     Profile,
+    /// A file in OCI's, docker's or podman's form, not yet read: what its
+    /// conditions come to depends on the machine.
+    File(PathBuf),
 }
 
 /// What the payload's standard input is.

@@ -1,33 +1,19 @@
 //! `--security-opt`, as typed.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, bail};
 
-use super::masks::Masks;
+use super::{Seccomp, masks::Masks, mount::host_path};
 use crate::error::Explain;
 
 /// What all `--security-opt` say together.
 #[derive(Debug, Default)]
 pub struct SecurityOptions {
-    /// Which filter, [`SeccompChoice::Default`] where none is named.
-    pub seccomp: SeccompChoice,
+    /// Which filter.
+    pub seccomp: Seccomp,
     /// Whether programs may gain privileges, where it was said.
     pub no_new_privileges: Option<bool>,
     /// What is hidden and read-only.
     pub masks: Masks,
-}
-
-/// A filter as it is named, its file not yet read.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum SeccompChoice {
-    /// The profile that was compiled in.
-    #[default]
-    Default,
-    /// None.
-    Unconfined,
-    /// One in a file.
-    File(PathBuf),
 }
 
 impl SecurityOptions {
@@ -41,10 +27,10 @@ impl SecurityOptions {
         match (key, value) {
             ("no-new-privileges", None | Some("true")) => self.no_new_privileges = Some(true),
             ("no-new-privileges", Some("false")) => self.no_new_privileges = Some(false),
-            ("seccomp", Some("unconfined")) => self.seccomp = SeccompChoice::Unconfined,
-            ("seccomp", Some("builtin" | "default")) => self.seccomp = SeccompChoice::Default,
+            ("seccomp", Some("unconfined")) => self.seccomp = Seccomp::Unconfined,
+            ("seccomp", Some("builtin" | "default")) => self.seccomp = Seccomp::Default,
             ("seccomp", Some(path)) if !path.is_empty() => {
-                self.seccomp = SeccompChoice::File(path.into());
+                self.seccomp = Seccomp::File(host_path(path)?);
             }
             ("mask", Some(paths)) => self.masks.mask(paths)?,
             ("unmask", Some(paths)) => self.masks.unmask(paths)?,
@@ -95,11 +81,8 @@ mod tests {
         for text in ["no-new-privileges=false", "no-new-privileges:false"] {
             assert_eq!(read(&[text]).unwrap().no_new_privileges, Some(false));
         }
-        assert_eq!(read(&["seccomp:unconfined"]).unwrap().seccomp, SeccompChoice::Unconfined);
-        assert_eq!(
-            read(&["seccomp=/a:b=c"]).unwrap().seccomp,
-            SeccompChoice::File("/a:b=c".into())
-        );
+        assert_eq!(read(&["seccomp:unconfined"]).unwrap().seccomp, Seccomp::Unconfined);
+        assert_eq!(read(&["seccomp=/a:b=c"]).unwrap().seccomp, Seccomp::File("/a:b=c".into()));
         assert!(read(&["unmask=ALL", "label=disable", "apparmor=unconfined"]).is_ok());
         assert!(read(&["systempaths=unconfined"]).unwrap().masks.readonly.is_empty());
     }

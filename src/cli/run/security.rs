@@ -1,11 +1,16 @@
 //! What the container may do.
 
-use anyhow::Context;
 use clap::Args;
+use oci_spec::runtime::{Capabilities, LinuxCapabilities};
 
-use crate::cli::file;
-use crate::spec::security::{SeccompChoice, SecurityOptions};
-use crate::spec::{Seccomp, Spec, capabilities, seccomp};
+use super::typed;
+use crate::security::caps::{CapSet, Change};
+use crate::spec::Spec;
+use crate::spec::security::SecurityOptions;
+
+/// The last capability that has a name, CAP_CHECKPOINT_RESTORE. `ALL` reaches
+/// to it here; the kernel may have fewer.
+const LAST_CAP: u8 = 40;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Security")]
@@ -30,29 +35,39 @@ pub struct SecurityArgs {
 impl SecurityArgs {
     pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
         let mut options = SecurityOptions::read(&self.security_opt)?;
-        let granted = capabilities::granted(&self.cap_add, &self.cap_drop)?;
-        match options.seccomp {
-            SeccompChoice::Default => spec.beside.seccomp = Seccomp::Default,
-            SeccompChoice::Unconfined => spec.beside.seccomp = Seccomp::Unconfined,
-            SeccompChoice::File(path) => {
-                let profile = seccomp::profile(&file::read(&path)?, &granted)
-                    .with_context(|| format!("--security-opt seccomp={}", path.display()))?;
-                spec.linux_mut().set_seccomp(Some(profile));
-                spec.beside.seccomp = Seccomp::Profile;
-            }
-        }
+        spec.beside.seccomp = options.seccomp;
         if self.nested {
             spec.beside.nested = true;
             options.masks.unmask_proc();
         }
         // newuidmap, which the containers inside need, gains privileges.
         let no_new_privileges = options.no_new_privileges.unwrap_or(!self.nested);
-        let process = spec.process_mut();
-        process.set_no_new_privileges(Some(no_new_privileges));
-        process.set_capabilities(Some(capabilities::sets(granted)));
+        let add = changes("--cap-add", &self.cap_add)?;
+        let drop = changes("--cap-drop", &self.cap_drop)?;
+        let granted = CapSet::DEFAULT.changed(&add, &drop, LAST_CAP)?.to_oci()?;
+        spec.process_mut()
+            .set_no_new_privileges(Some(no_new_privileges))
+            .set_capabilities(Some(sets(granted)));
         spec.linux_mut()
             .set_masked_paths(Some(options.masks.masked))
             .set_readonly_paths(Some(options.masks.readonly));
         Ok(())
     }
+}
+
+fn changes(flag: &str, words: &[String]) -> anyhow::Result<Vec<Change>> {
+    let words = words.iter().flat_map(|words| words.split(','));
+    words.map(|word| typed(flag, word, str::parse)).collect()
+}
+
+/// The five sets of a process that has `granted`. Nothing is inheritable or
+/// ambient, so that a change of user loses all of it.
+fn sets(granted: Capabilities) -> LinuxCapabilities {
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(Some(granted.clone()))
+        .set_effective(Some(granted.clone()))
+        .set_permitted(Some(granted))
+        .set_inheritable(Some(Capabilities::new()))
+        .set_ambient(Some(Capabilities::new()));
+    sets
 }
