@@ -9,10 +9,9 @@ pub mod error;
 #[allow(unsafe_code)] // talks to the kernel
 pub mod sys;
 
-pub mod spec;
-
 pub mod host;
 pub mod security;
+pub mod spec;
 
 pub mod plan;
 

@@ -23,6 +23,8 @@ pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<
         Expect::Any => {}
         Expect::Directory if status.is_directory() => {}
         Expect::Directory => return Err(Part::Kind.failed(Errno::ENOTDIR)),
+        Expect::Node if status.is_device() || status.is_directory() => {}
+        Expect::Node => return Err(Part::Kind.failed(Errno::ENODEV)),
         Expect::Device { major, minor } if status.is_character_device(major, minor) => {}
         Expect::Device { .. } => return Err(Part::Kind.failed(Errno::ENODEV)),
     }

@@ -6,7 +6,7 @@ use crate::child::report::Part;
 use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
 use crate::host::{Host, advice};
 use crate::plan::Plan;
-use crate::plan::step::{Expect, Step};
+use crate::plan::step::{Expect, Slot, Step};
 use crate::sys::Errno;
 
 /// The error for a child that stopped at step `at`.
@@ -40,7 +40,13 @@ struct Told<'a> {
 impl Told<'_> {
     /// What was tried, on what.
     fn what(&self) -> String {
-        let doing = match self.part {
+        let doing = match (self.step, self.part) {
+            (Step::OpenTree { source, .. }, Part::Resolve | Part::Kind) => {
+                return format!("open {source:?}");
+            }
+            (_, part) => part,
+        };
+        let doing = match doing {
             Part::Whole | Part::Interpreter => return self.step.to_string(),
             Part::Resolve => "look it up",
             Part::Create => "make the mount point",
@@ -69,6 +75,7 @@ impl Told<'_> {
             (Step::Exec { .. }, _, Errno::ENOEXEC) => {
                 "exec format error: neither a program for this machine nor a script with #!"
             }
+            (Step::OpenTree { expect: Expect::Node, .. }, Part::Kind, _) => "it is not a device",
             (Step::OpenTree { .. } | Step::NullInput, Part::Kind, Errno::ENODEV) => {
                 "it is not the device it should be"
             }
@@ -131,14 +138,23 @@ impl Told<'_> {
             (Step::Exec { .. }, _, Errno::ENOEXEC) => {
                 "is it for another architecture, or a script without a #! line?"
             }
+            (Step::OpenTree { into: Slot::ROOT, .. }, Part::Resolve, Errno::ENOENT) => {
+                "ROOT is a directory with a system in it, or the word host for this machine's own"
+            }
             (Step::OpenTree { source, .. }, Part::Resolve, Errno::ENOENT) => {
                 return Some(format!(
                     "nothing is made on the host: make it first, mkdir -p {}",
                     source.to_string_lossy()
                 ));
             }
+            (Step::OpenTree { into: Slot::ROOT, .. }, Part::Kind, _) => {
+                "ROOT is a directory with a system in it: unpack an archive first"
+            }
             (Step::OpenTree { expect: Expect::Directory, .. }, Part::Kind, _) => {
-                "a root is a directory with a system in it; unpack an archive first"
+                "a throw-away overlay is for directories: mount the file without O"
+            }
+            (Step::OpenTree { expect: Expect::Node, .. }, Part::Kind, _) => {
+                "--device is for device nodes: mount anything else with -v"
             }
             (Step::OpenTree { .. }, _, Errno::EACCES) => {
                 "it is opened with your own rights on the host: give yourself r-x on it and x on \

@@ -4,6 +4,7 @@
 //! that an image has there is of no account (CVE-2026-47766 and its kind).
 
 use std::ffi::CString;
+use std::path::Path;
 
 use super::draft::Draft;
 use super::step::{Expect, Missing, Slot, Step, Target};
@@ -21,6 +22,10 @@ const NODES: [(&str, u32, u32); 6] = [
     ("tty", 5, 0),
 ];
 
+/// What containers inside need, where the host has it: an overlay and a
+/// network without root.
+const NESTED: [(&str, u32, u32); 2] = [("fuse", 10, 229), ("net/tun", 10, 200)];
+
 const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -33,9 +38,32 @@ fn plain(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
 }
 
+/// Which nodes a /dev shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// Those that every program may expect.
+    Standard,
+    /// And those that containers inside need.
+    Nested,
+}
+
+impl Nodes {
+    fn list(self) -> Vec<(&'static str, u32, u32)> {
+        let mut list = NODES.to_vec();
+        if self == Self::Nested {
+            let here = |(name, ..): &&(&str, u32, u32)| Path::new("/dev").join(name).exists();
+            list.extend(NESTED.iter().filter(here));
+        }
+        list
+    }
+}
+
 /// Makes what lies in it: places for the nodes, links.
-pub fn fill(dev: Slot, draft: &mut Draft) {
-    for (name, ..) in NODES {
+pub fn fill(dev: Slot, nodes: Nodes, draft: &mut Draft) {
+    for (name, ..) in nodes.list() {
+        if let Some((directory, _)) = name.split_once('/') {
+            draft.push(Step::MakeDirectory { at: dev, name: plain(directory), mode: 0o755 });
+        }
         draft.push(Step::MakeFile { at: dev, name: plain(name), content: Vec::new(), mode: 0o666 });
     }
     for (name, target) in LINKS {
@@ -45,8 +73,8 @@ pub fn fill(dev: Slot, draft: &mut Draft) {
 
 /// Binds the nodes. Once it is attached: before Linux 6.15 nothing can be
 /// mounted on a detached mount.
-pub fn show_nodes(dev: Slot, draft: &mut Draft) {
-    for (name, major, minor) in NODES {
+pub fn show_nodes(dev: Slot, nodes: Nodes, draft: &mut Draft) {
+    for (name, major, minor) in nodes.list() {
         let path = format!("/dev/{name}");
         let tree = draft.open(plain(&path), Reach::Mount, Expect::Device { major, minor });
         draft.push(Step::Attach {

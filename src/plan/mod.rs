@@ -29,8 +29,10 @@ use oci_spec::runtime::Linux;
 
 use crate::host::Host;
 use crate::spec::{Root, Spec, Stdin};
+use dev::Nodes;
 use draft::{Draft, cstring_text};
 use idmap::{Idmap, Ids, Rung, Why};
+use mounts::Setting;
 use namespaces::Namespaces;
 use step::{Gate, Phase, Step};
 
@@ -82,7 +84,9 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     rootfs::open(&spec.beside.root, &mut draft)?;
     rootfs::attach(&spec.beside.root, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
-    let made = mounts::plan(mounts, &namespaces, &idmap, host, &mut draft)?;
+    let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
+    let setting = Setting { namespaces, idmap: &idmap, nodes, host };
+    let made = mounts::plan(mounts, setting, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
         etc::plan(etc::Files::of(hostname, &namespaces), &mut draft)?;

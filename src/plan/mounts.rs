@@ -8,12 +8,13 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use oci_spec::runtime::Mount;
 
-use super::attr::{self, Meaning, NODEV, NOSUID, RDONLY};
+use super::attr::{self, Meaning, NODEV, NOEXEC, NOSUID, RDONLY};
 use super::draft::{Draft, cstring, filesystem};
 use super::idmap::Idmap;
 use super::namespaces::Namespaces;
 use super::step::{Expect, Missing, Slot, Step, Target};
 use super::{dev, overlay};
+use crate::error::Explain;
 use crate::host::Host;
 use crate::sys::mount::Reach;
 
@@ -26,6 +27,19 @@ pub struct Made {
     pub pts: Option<Slot>,
     /// The procfs.
     pub proc: Option<Slot>,
+}
+
+/// What decides over the mounts beside their own words.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// Which namespaces are new.
+    pub namespaces: Namespaces,
+    /// Which ids there are.
+    pub idmap: &'a Idmap,
+    /// Which devices are shown.
+    pub nodes: dev::Nodes,
+    /// The machine.
+    pub host: &'a Host,
 }
 
 /// The options of one mount, sorted by who takes them.
@@ -77,16 +91,10 @@ impl Options {
 }
 
 /// Plans every mount.
-pub fn plan(
-    mounts: &[Mount],
-    namespaces: &Namespaces,
-    idmap: &Idmap,
-    host: &Host,
-    draft: &mut Draft,
-) -> anyhow::Result<Made> {
+pub fn plan(mounts: &[Mount], setting: Setting<'_>, draft: &mut Draft) -> anyhow::Result<Made> {
     let mut made = Made::default();
     for mount in mounts {
-        one(mount, namespaces, idmap, host, draft, &mut made)
+        one(mount, setting, draft, &mut made)
             .with_context(|| format!("mount at {:?}", mount.destination()))?;
     }
     Ok(made)
@@ -94,28 +102,27 @@ pub fn plan(
 
 fn one(
     mount: &Mount,
-    namespaces: &Namespaces,
-    idmap: &Idmap,
-    host: &Host,
+    setting: Setting<'_>,
     draft: &mut Draft,
     made: &mut Made,
 ) -> anyhow::Result<()> {
     let target = mount.destination();
     let options = Options::of(mount);
     let kind = mount.typ().as_deref().unwrap_or("bind");
+    check_target(target, kind)?;
     match kind {
         "bind" => bind(mount, target, &options, draft),
         "overlay" => throw_away(mount, target, &options, draft),
         "proc" => {
-            made.proc = procfs(target, &options, namespaces, host, draft)?;
+            made.proc = procfs(target, &options, setting, draft)?;
             Ok(())
         }
-        "sysfs" => sysfs(target, &options, namespaces, host, draft),
-        "cgroup" | "cgroup2" => cgroup(target, &options, namespaces, draft),
+        "sysfs" => sysfs(target, &options, setting, draft),
+        "cgroup" | "cgroup2" => cgroup(target, &options, setting, draft),
         "tmpfs" | "mqueue" | "devpts" => {
-            let tree = fresh(kind, &options, idmap, draft);
+            let tree = fresh(kind, &options, setting.idmap, draft);
             if target == Path::new("/dev") {
-                dev::fill(tree, draft);
+                dev::fill(tree, setting.nodes, draft);
                 made.dev = Some(tree);
             }
             if kind == "devpts" {
@@ -123,7 +130,7 @@ fn one(
             }
             attach(tree, &format!("a new {kind}"), target, draft)?;
             if target == Path::new("/dev") {
-                dev::show_nodes(tree, draft);
+                dev::show_nodes(tree, setting.nodes, draft);
             }
             Ok(())
         }
@@ -131,6 +138,38 @@ fn one(
             "a file system of type {other:?} is not supported: bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup and overlay are"
         ),
     }
+}
+
+/// Files of /proc that a mount may cover: what they tell of the machine is
+/// wanted otherwise inside (lxcfs and its kind).
+const PROC_FILES: [&str; 9] = [
+    "cpuinfo",
+    "diskstats",
+    "loadavg",
+    "meminfo",
+    "slabinfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "net/dev",
+];
+
+/// Whatever else is mounted over a part of /proc could take the place of a
+/// file that confines the container (CVE-2019-19921, CVE-2025-52881).
+fn check_target(target: &Path, kind: &str) -> anyhow::Result<()> {
+    let Ok(below) = target.strip_prefix("/proc") else { return Ok(()) };
+    let allowed = match below.as_os_str().is_empty() {
+        true => kind == "proc",
+        false => PROC_FILES.iter().any(|file| below == Path::new(file)),
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!("/proc is the kernel's own")).hint(format!(
+        "choose another target; of /proc only these can be covered: {}, and --pid host shows \
+         that of the host",
+        PROC_FILES.join(" ")
+    ))
 }
 
 fn attach(tree: Slot, what: &str, target: &Path, draft: &mut Draft) -> anyhow::Result<()> {
@@ -150,7 +189,14 @@ fn bind(mount: &Mount, target: &Path, options: &Options, draft: &mut Draft) -> a
     let source = mount.source().as_deref().context("a bind mount has a source")?;
     let what = format!("{source:?}");
     let reach = options.reach.unwrap_or(Reach::Tree);
-    let tree = draft.open(cstring(source)?, reach, Expect::Any);
+    // `--device` binds with everything taken away but the power of a device.
+    let node = options.set_below == NOSUID | NOEXEC && options.set & NODEV == 0;
+    let expect = if node { Expect::Node } else { Expect::Any };
+    // `--ipc host` shows what the host has of these; some have no mqueue.
+    if source.starts_with("/dev/mqueue") && !source.exists() {
+        return Ok(());
+    }
+    let tree = draft.open(cstring(source)?, reach, expect);
     // On the detached tree, so that there is no moment when it is there
     // without them; propagation first cuts it off from the host.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
@@ -197,21 +243,20 @@ fn fresh(kind: &str, options: &Options, idmap: &Idmap, draft: &mut Draft) -> Slo
 fn procfs(
     target: &Path,
     options: &Options,
-    namespaces: &Namespaces,
-    host: &Host,
+    setting: Setting<'_>,
     draft: &mut Draft,
 ) -> anyhow::Result<Option<Slot>> {
     // A procfs shows a pid namespace, and the host's is not ours to mount. A
     // new one is also refused where the outer one is covered in part, as in a
     // container with masked paths: it would show what that hides.
-    let covered = host.mounts()?.covers("/proc");
-    if namespaces.own_pid() && covered.is_none() {
+    let covered = setting.host.mounts()?.covers("/proc");
+    if setting.namespaces.own_pid() && covered.is_none() {
         let tree = draft.slot();
         draft.early.push(filesystem("proc", &options.data(), options.set, tree));
         attach(tree, "a new proc", target, draft)?;
         return Ok(Some(tree));
     }
-    if let (true, Some(path)) = (namespaces.own_pid(), covered) {
+    if let (true, Some(path)) = (setting.namespaces.own_pid(), covered) {
         // The pid namespace stays our own all the same: nobody outside can be
         // sent a signal, and the container ends as one.
         draft.notes.push(format!(
@@ -229,14 +274,13 @@ fn procfs(
 fn sysfs(
     target: &Path,
     options: &Options,
-    namespaces: &Namespaces,
-    host: &Host,
+    setting: Setting<'_>,
     draft: &mut Draft,
 ) -> anyhow::Result<()> {
     // A sysfs shows a network namespace, and the host's is not ours to mount.
     // A new one is refused too where the outer one has something mounted over
     // part of it: it would show what that hides.
-    if namespaces.own_network() && host.mounts()?.covers("/sys").is_none() {
+    if setting.namespaces.own_network() && setting.host.mounts()?.covers("/sys").is_none() {
         let tree = draft.slot();
         draft.early.push(filesystem("sysfs", &options.data(), options.set, tree));
         return attach(tree, "a new sysfs", target, draft);
@@ -249,12 +293,12 @@ fn sysfs(
 fn cgroup(
     target: &Path,
     options: &Options,
-    namespaces: &Namespaces,
+    setting: Setting<'_>,
     draft: &mut Draft,
 ) -> anyhow::Result<()> {
     // A cgroup tree belongs to a cgroup namespace, and the host's is not ours
     // to mount; what of it /sys shows has to do then.
-    if !namespaces.own_cgroup() {
+    if !setting.namespaces.own_cgroup() {
         return Ok(());
     }
     let tree = draft.slot();

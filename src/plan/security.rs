@@ -7,7 +7,7 @@ use anyhow::Context;
 use oci_spec::runtime::{Linux, Process};
 
 use super::step::{Capabilities, Step};
-use crate::security::caps::{Cap, CapSet};
+use crate::security::caps::CapSet;
 use crate::security::seccomp::{self, Nesting, Program};
 use crate::spec::{Seccomp, Spec};
 use crate::sys::confine::Instruction;
@@ -31,19 +31,27 @@ impl Rights {
         uid: u32,
         notes: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let capabilities = capabilities(process, uid)?;
+        let capabilities = capabilities(process, uid, spec.beside.added_capabilities)?;
         let bounding = CapSet::from_bits(capabilities.bounding);
         let nesting = if spec.beside.nested { Nesting::Allowed } else { Nesting::Refused };
-        let filter = match spec.beside.seccomp {
+        let filter = match &spec.beside.seccomp {
             Seccomp::Unconfined => None,
             Seccomp::Default => Some(seccomp::builtin(bounding, nesting)?),
+            Seccomp::File(path) => Some(seccomp::from_file(path, bounding, nesting)?),
             Seccomp::Profile => {
                 let profile = linux.seccomp().as_ref().context("no seccomp profile is given")?;
                 Some(seccomp::from_oci(profile)?)
             }
         };
+        if let Some(unknown) = filter.as_ref().map(|program| &program.unknown)
+            && !unknown.is_empty()
+        {
+            notes.push(format!(
+                "the seccomp profile names system calls that nobody here knows: {}",
+                unknown.join(" ")
+            ));
+        }
         let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-        let _ = notes;
         Ok(Self { capabilities, no_new_privileges, filter })
     }
 
@@ -61,33 +69,29 @@ impl Rights {
 
 /// The five sets. Root gets by exec all that its bounding set has
 /// (capabilities(7)); anybody else only what is ambient, so what was asked for
-/// beyond the defaults is made that.
-fn capabilities(process: &Process, uid: u32) -> anyhow::Result<Capabilities> {
+/// by name is made that.
+fn capabilities(process: &Process, uid: u32, added: CapSet) -> anyhow::Result<Capabilities> {
     let Some(given) = process.capabilities() else { return Ok(Capabilities::default()) };
-    let bits = |set: &Option<oci_spec::runtime::Capabilities>| -> anyhow::Result<u64> {
-        let mut bits = 0;
-        for capability in set.iter().flatten() {
-            bits |= 1 << capability.to_string().parse::<Cap>()?.number();
-        }
-        Ok(bits)
+    let bits = |set: &Option<oci_spec::runtime::Capabilities>| match set {
+        Some(set) => CapSet::from_oci(set).map(CapSet::bits),
+        None => Ok(0),
     };
-    let ambient = bits(given.ambient())?;
-    let sets = Capabilities {
-        bounding: bits(given.bounding())?,
+    let bounding = bits(given.bounding())?;
+    if uid != 0 {
+        let kept = bounding & added.bits();
+        return Ok(Capabilities {
+            bounding,
+            effective: kept,
+            permitted: kept,
+            inheritable: kept,
+            ambient: kept,
+        });
+    }
+    Ok(Capabilities {
+        bounding,
         effective: bits(given.effective())?,
         permitted: bits(given.permitted())?,
         inheritable: bits(given.inheritable())?,
-        ambient,
-    };
-    Ok(if uid == 0 {
-        Capabilities { inheritable: 0, ambient: 0, ..sets }
-    } else {
-        Capabilities {
-            bounding: sets.bounding,
-            effective: ambient,
-            permitted: ambient,
-            inheritable: ambient,
-            ambient,
-        }
+        ambient: bits(given.ambient())?,
     })
 }

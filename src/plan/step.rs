@@ -69,6 +69,8 @@ pub enum Expect {
     Any,
     /// A directory.
     Directory,
+    /// A device node, or a directory of them.
+    Node,
     /// A character device with this number.
     Device {
         /// Its major number.

@@ -144,6 +144,15 @@ impl CapSet {
         (0..64).map(Cap).filter(move |cap| self.contains(*cap))
     }
 
+    /// The members of `changes` that are named one by one.
+    pub fn named(changes: &[Change]) -> Self {
+        let caps = changes.iter().filter_map(|change| match change {
+            Change::All => None,
+            Change::One(cap) => Some(*cap),
+        });
+        caps.collect()
+    }
+
     /// The set after `--cap-add` and `--cap-drop`, as docker reads them: what
     /// is named wins over `ALL`, and of two names an addition wins over a
     /// drop, unless everything is added.
@@ -153,7 +162,7 @@ impl CapSet {
     /// all that it has.
     pub fn changed(self, add: &[Change], drop: &[Change], last_cap: u8) -> Result<Self> {
         let known = Self::up_to(last_cap);
-        let (added, dropped) = (named(add), named(drop));
+        let (added, dropped) = (Self::named(add), Self::named(drop));
         if let Some(cap) = added.without(known).iter().next() {
             bail!("{cap} is unknown to this kernel, whose last capability has number {last_cap}");
         }
@@ -166,15 +175,6 @@ impl CapSet {
         };
         Ok(changed.and(known))
     }
-}
-
-/// The members of `changes` that are named one by one.
-fn named(changes: &[Change]) -> CapSet {
-    let caps = changes.iter().filter_map(|change| match change {
-        Change::All => None,
-        Change::One(cap) => Some(*cap),
-    });
-    caps.collect()
 }
 
 impl FromIterator<Cap> for CapSet {

@@ -4,6 +4,8 @@ use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Process, Root as OciRoot, Spec as Oci,
 };
 
+use crate::security::caps::CapSet;
+
 use super::{Beside, ContainerId, Root, Seccomp, Spec, Stdin, Userns};
 
 /// The version of the runtime specification that is written.
@@ -46,6 +48,7 @@ impl Spec {
             user: None,
             groups: Vec::new(),
             keep_groups: false,
+            added_capabilities: CapSet::EMPTY,
             seccomp: Seccomp::Default,
             init: false,
             stdin: Stdin::Null,

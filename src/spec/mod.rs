@@ -23,6 +23,7 @@ mod user;
 
 use std::path::PathBuf;
 
+use crate::security::caps::CapSet;
 pub use id::ContainerId;
 pub use user::{GroupName, UserName};
 
@@ -58,6 +59,9 @@ pub struct Beside {
     pub groups: Vec<GroupName>,
     /// `--group-add keep-groups`: the caller's own supplementary groups stay.
     pub keep_groups: bool,
+    /// Capabilities that were asked for by name. A payload that is not root
+    /// keeps them too, as ambient ones; it would lose all others by its exec.
+    pub added_capabilities: CapSet,
     /// The system call filter.
     pub seccomp: Seccomp,
     /// A reaper of ours is pid 1 and the payload its child.

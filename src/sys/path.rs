@@ -145,6 +145,11 @@ impl Status {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Whether it is a device node.
+    pub fn is_device(&self) -> bool {
+        matches!(self.mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
+    }
+
     /// Whether it is a character device with this number.
     pub fn is_character_device(&self, major: u32, minor: u32) -> bool {
         self.mode & libc::S_IFMT == libc::S_IFCHR && self.rdev == libc::makedev(major, minor)

@@ -44,6 +44,7 @@ impl SecurityArgs {
         let no_new_privileges = options.no_new_privileges.unwrap_or(!self.nested);
         let add = changes("--cap-add", &self.cap_add)?;
         let drop = changes("--cap-drop", &self.cap_drop)?;
+        spec.beside.added_capabilities = CapSet::named(&add);
         let granted = CapSet::DEFAULT.changed(&add, &drop, LAST_CAP)?.to_oci()?;
         spec.process_mut()
             .set_no_new_privileges(Some(no_new_privileges))
