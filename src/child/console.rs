@@ -1,6 +1,6 @@
 //! The payload's terminal and standard streams.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 
@@ -8,20 +8,32 @@ use super::report::{Part, Report};
 use super::{Failure, Outcome};
 use crate::sys::{Errno, fd, mount, path, tty};
 
-/// Opens a pty of the container's own devpts, takes it as controlling terminal
-/// and as standard streams, and sends the other end through `channel`.
+/// Opens a pty of the container's own devpts for a user inside, and sends its
+/// other end through `channel`.
 ///
 /// The devpts and the /dev are mounts of our own that nothing of the image is
 /// in, so the names `ptmx` and `console` can be nobody's trap (CVE-2025-52565).
-pub fn open(dev: BorrowedFd<'_>, pts: BorrowedFd<'_>, channel: BorrowedFd<'_>) -> Outcome {
-    let flags = libc::O_RDWR | libc::O_NOCTTY;
-    let master = path::open_component(pts, c"ptmx", flags)?;
+pub fn open(
+    dev: BorrowedFd<'_>,
+    pts: BorrowedFd<'_>,
+    owner: u32,
+    channel: BorrowedFd<'_>,
+) -> Result<OwnedFd, Failure> {
+    let master = path::open_component(pts, c"ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
     let terminal = tty::open_peer(master.as_fd())?;
-    tty::make_controlling(terminal.as_fd())?;
+    // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
+    unsafe { crate::sys::call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
     show_as_console(dev, pts, master.as_fd())?;
     fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
+    Ok(terminal)
+}
+
+/// Takes the terminal as that of this session, which this process leads, and
+/// as standard streams.
+pub fn take(terminal: BorrowedFd<'_>) -> Outcome {
+    tty::make_controlling(terminal)?;
     for number in 0..=2 {
-        fd::install(terminal.as_fd(), number)?;
+        fd::install(terminal, number)?;
     }
     Ok(())
 }

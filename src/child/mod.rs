@@ -148,9 +148,12 @@ impl Child {
             }
             Step::Reaper => Ok(reaper::stay_behind()?),
             Step::NewSession => Ok(nix::unistd::setsid().map(drop)?),
-            Step::Terminal { dev, pts } => {
-                console::open(self.kept(*dev)?, self.kept(*pts)?, self.channel.as_fd())
+            Step::OpenTerminal { dev, pts, owner, into } => {
+                let channel = self.channel.as_fd();
+                let terminal = console::open(self.kept(*dev)?, self.kept(*pts)?, *owner, channel)?;
+                self.keep(*into, terminal)
             }
+            Step::TakeTerminal(terminal) => console::take(self.kept(*terminal)?),
             Step::NullInput => console::null_input(),
             Step::DieWithParent => self.die_with_parent(),
             Step::CloseFrom(first) => Ok(fd::close_from_on_exec(*first)?),

@@ -32,9 +32,9 @@ use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
 use idmap::{Idmap, Ids, Rung, Why};
-use mounts::Setting;
+use mounts::{Made, Setting};
 use namespaces::Namespaces;
-use step::{Gate, Phase, Step};
+use step::{Gate, Phase, Slot, Step};
 
 /// What one launch will do.
 #[derive(Debug)]
@@ -91,6 +91,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
         etc::plan(etc::Files::of(hostname, &namespaces), &mut draft)?;
     }
+    let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
     hide(linux, &mut draft)?;
     rootfs::enter(&spec.beside.root, readonly, &mut draft);
     draft.push(Step::Mark(Phase::Mounts));
@@ -139,11 +140,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         last.push(Step::Reaper);
     }
     last.push(Step::NewSession);
-    if terminal {
-        let dev = made.dev.context("a terminal needs a /dev of the container's own")?;
-        let pts = made.pts.context("a terminal needs a devpts of the container's own")?;
-        last.push(Step::Terminal { dev, pts });
-    }
+    last.extend(console.map(Step::TakeTerminal));
     last.push(Step::DieWithParent);
     last.push(Step::CloseFrom(3 + spec.beside.preserve_fds));
     last.push(Step::ResetSignals);
@@ -183,6 +180,15 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
 fn setup_user(idmap: &Idmap) -> Ids {
     let root = Ids { uid: 0, gid: 0 };
     if idmap.contains(root) { root } else { idmap.default_user }
+}
+
+/// Opens the terminal while the rights to mount /dev/console are there.
+fn open_terminal(made: &Made, owner: u32, draft: &mut Draft) -> anyhow::Result<Slot> {
+    let dev = made.dev.context("a terminal needs a /dev of the container's own")?;
+    let pts = made.pts.context("a terminal needs a devpts of the container's own")?;
+    let into = draft.slot();
+    draft.push(Step::OpenTerminal { dev, pts, owner, into });
+    Ok(into)
 }
 
 fn hide(linux: &Linux, draft: &mut Draft) -> anyhow::Result<()> {

@@ -310,14 +310,20 @@ pub enum Step {
     Reaper,
     /// Leaves the caller's session, and with it its terminal.
     NewSession,
-    /// Opens a pty of the container's own devpts, takes it as terminal and
-    /// standard streams, and hands the other end to the parent.
-    Terminal {
-        /// The /dev that holds `ptmx` and `console`.
+    /// Opens a pty of the container's own devpts, shows it as /dev/console and
+    /// hands its other end to the parent.
+    OpenTerminal {
+        /// The /dev.
         dev: Slot,
-        /// The devpts.
+        /// The devpts, which holds `ptmx`.
         pts: Slot,
+        /// Who it belongs to, as numbered inside.
+        owner: u32,
+        /// Where the terminal is kept.
+        into: Slot,
     },
+    /// Takes a terminal as the session's own, and as standard streams.
+    TakeTerminal(Slot),
     /// Takes the host's null device as standard input.
     NullInput,
     /// Dies when the parent dies.
@@ -429,7 +435,8 @@ impl fmt::Display for Step {
             }
             Self::Reaper => f.write_str("stay as the reaper, the payload goes on as its child"),
             Self::NewSession => f.write_str("start a new session without a terminal"),
-            Self::Terminal { .. } => f.write_str("take a new pty as terminal"),
+            Self::OpenTerminal { owner, .. } => write!(f, "open a new pty for uid {owner}"),
+            Self::TakeTerminal(_) => f.write_str("take it as the session's terminal"),
             Self::NullInput => f.write_str("take /dev/null as standard input"),
             Self::DieWithParent => f.write_str("die with the launcher"),
             Self::CloseFrom(first) => write!(f, "close every descriptor from {first} at the exec"),
