@@ -1,15 +1,17 @@
 //! /etc/hosts, /etc/hostname and /etc/resolv.conf.
 //!
-//! They are files of a tmpfs of our own, mounted over what the root has there,
+//! They are files of the [`Workshop`], mounted over what the root has there,
 //! whatever that is: nothing is ever written through the root, and nothing of
 //! them is left when the container has gone.
 
 use std::path::Path;
 
-use super::attr::{NODEV, NOEXEC, NOSUID};
+use super::attr::NOEXEC;
 use super::draft::{Draft, cstring};
 use super::namespaces::Namespaces;
-use super::step::{Missing, Slot, Step, Target};
+use super::step::{Missing, Step, Target};
+use super::workshop::Workshop;
+use crate::sys::mount::Reach;
 
 /// What the three files hold.
 #[derive(Debug)]
@@ -42,19 +44,16 @@ impl Files {
 }
 
 /// Plans the three files.
-pub fn plan(files: Files, draft: &mut Draft) -> anyhow::Result<()> {
-    let options = [("mode", Some("0755")), ("size", Some("1m"))];
-    let at = draft.filesystem("tmpfs", &options, NOSUID | NODEV | NOEXEC);
-    show(at, "hosts", files.hosts, draft)?;
-    show(at, "hostname", files.hostname, draft)?;
-    show(at, "resolv.conf", files.resolv, draft)
+pub fn plan(files: Files, workshop: Workshop, draft: &mut Draft) -> anyhow::Result<()> {
+    show("hosts", files.hosts, workshop, draft)?;
+    show("hostname", files.hostname, workshop, draft)?;
+    show("resolv.conf", files.resolv, workshop, draft)
 }
 
-fn show(at: Slot, name: &str, content: String, draft: &mut Draft) -> anyhow::Result<()> {
-    let content = content.into_bytes();
-    draft.push(Step::MakeFile { at, name: cstring(Path::new(name))?, content, mode: 0o644 });
-    let tree = draft.slot();
-    draft.push(Step::CopyTree { from: at, name: cstring(Path::new(name))?, into: tree });
+fn show(name: &str, content: String, workshop: Workshop, draft: &mut Draft) -> anyhow::Result<()> {
+    workshop.file(name, content.into_bytes(), draft);
+    let tree = workshop.copy(name, draft);
+    draft.set(tree, &format!("our {name}"), NOEXEC, 0, Reach::Mount);
     draft.push(Step::Attach {
         tree,
         what: format!("our {name}"),

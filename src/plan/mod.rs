@@ -22,19 +22,21 @@ mod tell;
 mod user;
 #[cfg(feature = "weaken")]
 mod weaken;
+mod workshop;
 
 use anyhow::Context;
 use nix::libc;
-use oci_spec::runtime::Linux;
 
 use crate::host::Host;
 use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
+use hide::Cover;
 use idmap::{Idmap, Ids, Rung, Why};
 use mounts::{Made, Setting};
 use namespaces::Namespaces;
 use step::{Gate, Phase, Slot, Step};
+use workshop::Workshop;
 
 /// What one launch will do.
 #[derive(Debug)]
@@ -82,17 +84,21 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     }
 
     rootfs::open(&spec.beside.root, &mut draft)?;
-    rootfs::attach(&spec.beside.root, &mut draft);
+    let workshop = Workshop::open(&mut draft);
+    let masked = linux.masked_paths().as_deref().unwrap_or_default();
+    let cover = (!masked.is_empty()).then(|| Cover::plan(workshop, &mut draft));
+    rootfs::attach(&spec.beside.root, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
-    let setting = Setting { namespaces, idmap: &idmap, nodes, host };
+    let setting = Setting { namespaces, idmap: &idmap, nodes, workshop, host };
     let made = mounts::plan(mounts, setting, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
-        etc::plan(etc::Files::of(hostname, &namespaces), &mut draft)?;
+        etc::plan(etc::Files::of(hostname, &namespaces), workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
-    hide(linux, &mut draft)?;
+    let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
+    hide::plan(masked, readonly_paths, cover, &mut draft)?;
     rootfs::enter(&spec.beside.root, readonly, &mut draft);
     draft.push(Step::Mark(Phase::Mounts));
 
@@ -189,12 +195,6 @@ fn open_terminal(made: &Made, owner: u32, draft: &mut Draft) -> anyhow::Result<S
     let into = draft.slot();
     draft.push(Step::OpenTerminal { dev, pts, owner, into });
     Ok(into)
-}
-
-fn hide(linux: &Linux, draft: &mut Draft) -> anyhow::Result<()> {
-    let masked = linux.masked_paths().as_deref().unwrap_or_default();
-    let readonly = linux.readonly_paths().as_deref().unwrap_or_default();
-    hide::plan(masked, readonly, draft)
 }
 
 /// Whether a mount asks for what is mounted on the host later: then the whole

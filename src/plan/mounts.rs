@@ -13,6 +13,7 @@ use super::draft::{Draft, cstring, filesystem};
 use super::idmap::Idmap;
 use super::namespaces::Namespaces;
 use super::step::{Expect, Missing, Slot, Step, Target};
+use super::workshop::Workshop;
 use super::{dev, overlay};
 use crate::error::Explain;
 use crate::host::Host;
@@ -38,6 +39,8 @@ pub struct Setting<'a> {
     pub idmap: &'a Idmap,
     /// Which devices are shown.
     pub nodes: dev::Nodes,
+    /// Where what is shown is made.
+    pub workshop: Workshop,
     /// The machine.
     pub host: &'a Host,
 }
@@ -112,7 +115,7 @@ fn one(
     check_target(target, kind)?;
     match kind {
         "bind" => bind(mount, target, &options, draft),
-        "overlay" => throw_away(mount, target, &options, draft),
+        "overlay" => throw_away(mount, target, &options, setting.workshop, draft),
         "proc" => {
             made.proc = procfs(target, &options, setting, draft)?;
             Ok(())
@@ -209,6 +212,7 @@ fn throw_away(
     mount: &Mount,
     target: &Path,
     options: &Options,
+    workshop: Workshop,
     draft: &mut Draft,
 ) -> anyhow::Result<()> {
     let source = mount.source().as_deref().context("an overlay has a source")?;
@@ -218,7 +222,7 @@ fn throw_away(
     let lower = draft.open(cstring(source)?, Reach::Tree, Expect::Directory);
     let tree = draft.slot();
     let what = format!("{source:?}");
-    overlay::over(lower, tree, &what, options.set | options.set_below, draft);
+    overlay::over(lower, tree, &what, options.set | options.set_below, workshop, draft);
     attach(tree, &format!("an overlay of {what}"), target, draft)
 }
 

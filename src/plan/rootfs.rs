@@ -8,6 +8,7 @@ use super::attr::{NODEV, NOSUID, RDONLY};
 use super::draft::{Draft, cstring};
 use super::overlay;
 use super::step::{Expect, Missing, Slot, Step, Target};
+use super::workshop::Workshop;
 use crate::spec::Root;
 use crate::sys::mount::{MountAttr, Reach};
 
@@ -44,11 +45,13 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
 }
 
 /// Puts the tree in place as the root of all that is mounted later.
-pub fn attach(root: &Root, draft: &mut Draft) {
+pub fn attach(root: &Root, workshop: Workshop, draft: &mut Draft) {
     match root {
         // No device node works but those of our own /dev.
         Root::Directory(_) => draft.set(Slot::ROOT, "the root", NODEV, 0, Reach::Tree),
-        Root::Overlay(_) => overlay::over(Slot::ROOT, Slot::ROOT, "the root", NODEV, draft),
+        Root::Overlay(_) => {
+            overlay::over(Slot::ROOT, Slot::ROOT, "the root", NODEV, workshop, draft);
+        }
         Root::Host => draft.set(Slot::ROOT, "the root", RDONLY | NODEV | NOSUID, 0, Reach::Tree),
     }
     draft.push(Step::Attach {
