@@ -89,11 +89,10 @@ at_least() { [[ $(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n1) == "$2" ]]; 
 
 # missing_packages NAME...: prints those of the packages that are not installed.
 missing_packages() {
-    local package
-    for package in "$@"; do
-        [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-            printf '%s\n' "$package"
-    done
+    # dpkg-query fails over names that it has never heard of, and tells of the rest.
+    comm -23 <(printf '%s\n' "$@" | sort -u) \
+        <({ dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true; } |
+            awk '$1 == "installed" { print $2 }' | sort -u)
 }
 
 # install_packages NAME...: installs what is missing, and only that.
