@@ -85,7 +85,7 @@ const DEVPTS: i64 = 0x1cd1;
 /// standard input belong to it.
 pub fn pty(_: &[String]) -> Report {
     let own = fs::metadata("/dev/pts").map(|facts| facts.dev()).ok();
-    let magic = nix::sys::statfs::statfs("/dev/pts").map(|fs| fs.filesystem_type().0 as i64).ok();
+    let magic = nix::sys::statfs::statfs("/dev/pts").map(|fs| fs.filesystem_type().0).ok();
     let mut entries: Vec<String> = fs::read_dir("/dev/pts")
         .map(|all| all.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
         .unwrap_or_default();
