@@ -94,8 +94,8 @@ pub fn sleep(args: &[String]) -> Report {
 }
 
 /// `orphans COUNT`: leaves COUNT grandchildren behind that exit at once, and
-/// says how many of them are still zombies when a second has passed or none
-/// is left.
+/// says how many of them are zombies when a second has passed or no other
+/// process is left.
 pub fn orphans(args: &[String]) -> Report {
     let count: u32 = args[0].parse().expect("a count");
     if raw::fork() {
@@ -110,21 +110,28 @@ pub fn orphans(args: &[String]) -> Report {
     nix::sys::wait::wait().expect("wait for the child");
     let start = Instant::now();
     loop {
-        let left = zombies();
-        if left == 0 || start.elapsed() > Duration::from_secs(1) {
-            return json!({ "zombies": left, "pid": std::process::id() }).into();
+        let (others, zombies) = others();
+        if others == 0 || start.elapsed() > Duration::from_secs(1) {
+            return json!({ "zombies": zombies, "pid": std::process::id() }).into();
         }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Processes in state Z (proc_pid_stat(5): the field after the last bracket).
-fn zombies() -> usize {
-    let processes = fs::read_dir("/proc").expect("list /proc").flatten();
-    processes
+/// How many processes there are beside pid 1 and this one, and how many of
+/// them are in state Z (proc_pid_stat(5): the field after the last bracket).
+fn others() -> (usize, usize) {
+    let own = std::process::id().to_string();
+    let stats: Vec<String> = fs::read_dir("/proc")
+        .expect("list /proc")
+        .flatten()
+        .filter(|entry| entry.file_name() != *"1" && entry.file_name() != *own)
+        .filter(|entry| entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
         .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
-        .filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
-        .count()
+        .collect();
+    let zombie =
+        |stat: &&String| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'));
+    (stats.len(), stats.iter().filter(zombie).count())
 }
 
 fn say(word: &str) {

@@ -1,0 +1,189 @@
+//! What a test may need of the machine, and what is done where it is missing.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use super::spawn::{Before, prepare, start};
+use super::{caller, root, subordinate};
+
+/// Met, or why not.
+pub type Need = Result<(), String>;
+
+/// Notes that the running test is left out for want of `need`; fails it where
+/// `MUST_RUN` says that this machine has that.
+#[track_caller]
+pub fn skip(need: &str, why: &str) {
+    let must = std::env::var("MUST_RUN").unwrap_or_default();
+    assert!(!must.split(',').any(|name| name == need), "MUST_RUN has {need}, but {why}");
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    println!("skipped: {why}");
+    if let Some(path) = std::env::var_os("SUBLET_SKIPS") {
+        let mut file =
+            fs::OpenOptions::new().append(true).create(true).open(path).expect("open SUBLET_SKIPS");
+        file.write_all(format!("{test}: {why}\n").as_bytes()).expect("write SUBLET_SKIPS");
+    }
+}
+
+fn need(met: bool, why: &str) -> Need {
+    if met { Ok(()) } else { Err(why.to_owned()) }
+}
+
+/// True if the program runs and succeeds.
+fn succeeds(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    ends_well(&mut command)
+}
+
+fn ends_well(command: &mut Command) -> bool {
+    start(command).and_then(|mut child| child.wait()).is_ok_and(|status| status.success())
+}
+
+/// Where a program of the host is.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let directories = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+    directories.iter().map(|dir| Path::new(dir).join(program)).find(|path| path.is_file())
+}
+
+fn program(name: &str, package: &str) -> Need {
+    need(find(name).is_some(), &format!("{name} is not installed (package {package})"))
+}
+
+/// A user namespace can be made.
+pub fn user_namespace() -> Need {
+    static MET: OnceLock<bool> = OnceLock::new();
+    let met = *MET.get_or_init(|| {
+        let mut command = Command::new("/bin/true");
+        prepare(&mut command, vec![Before::UserNamespace]);
+        ends_well(&mut command)
+    });
+    need(met, "this user may not make a user namespace")
+}
+
+/// A static busybox.
+pub fn busybox() -> Need {
+    root::busybox().clone().map(drop)
+}
+
+/// Ranges of ids in /etc/subuid and /etc/subgid.
+pub fn subuid() -> Need {
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        need(subordinate(file).is_some(), &format!("{file} has no line for this user"))?;
+    }
+    newuidmap()
+}
+
+/// The two helpers that write id maps.
+pub fn newuidmap() -> Need {
+    program("newuidmap", "uidmap")?;
+    program("newgidmap", "uidmap")
+}
+
+/// The caller is not root.
+pub fn ordinary_user() -> Need {
+    need(caller().0 != 0, "the tests run as root")
+}
+
+/// The caller is root.
+pub fn root() -> Need {
+    need(caller().0 == 0, "the tests do not run as root")
+}
+
+/// The caller belongs to a group beside its own.
+pub fn supplementary_group() -> Need {
+    let (_, gid) = caller();
+    let more = nix::unistd::getgroups().is_ok_and(|all| all.iter().any(|one| one.as_raw() != gid));
+    need(more, "this user is in no other group than its own")
+}
+
+/// overlayfs in a user namespace.
+pub fn overlay() -> Need {
+    static MET: OnceLock<bool> = OnceLock::new();
+    let met = *MET.get_or_init(|| {
+        let script = "mount -t tmpfs none /tmp && mkdir /tmp/l /tmp/u /tmp/w /tmp/m && \
+                      mount -t overlay -o userxattr,lowerdir=/tmp/l,upperdir=/tmp/u,workdir=/tmp/w \
+                      none /tmp/m";
+        succeeds(&["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script])
+    });
+    need(met, "overlayfs is refused in a user namespace")
+}
+
+/// unshare(1) with what the tests use of it.
+pub fn unshare() -> Need {
+    static MET: OnceLock<bool> = OnceLock::new();
+    let met =
+        *MET.get_or_init(|| succeeds(&["unshare", "--user", "--map-root-user", "--mount", "true"]));
+    need(met, "unshare --user --map-root-user --mount does not work (package util-linux)")
+}
+
+pub fn tmux() -> Need {
+    program("tmux", "tmux")
+}
+
+pub fn python3() -> Need {
+    need(Path::new("/usr/bin/python3").exists(), "python3 is not installed (package python3)")
+}
+
+/// A C compiler and make.
+pub fn compiler() -> Need {
+    program("cc", "gcc")?;
+    program("make", "make")
+}
+
+pub fn setpriv() -> Need {
+    program("setpriv", "util-linux")
+}
+
+/// bubblewrap, which some probes are seen to fire under.
+pub fn bwrap() -> Need {
+    static MET: OnceLock<bool> = OnceLock::new();
+    program("bwrap", "bubblewrap")?;
+    let words = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true"];
+    need(*MET.get_or_init(|| succeeds(&words)), "bwrap does not work for this user")
+}
+
+/// A launcher that can be told to leave protections out.
+pub fn weak() -> Need {
+    let given = std::env::var_os("SUBLET_WEAK").is_some();
+    need(given, "SUBLET_WEAK does not name a launcher built with --features weaken")
+}
+
+/// A Debian root and a repository that its apt knows.
+pub fn debian() -> Need {
+    let roots = std::env::var_os("SUBLET_ROOTS").map(PathBuf::from);
+    let there = |roots: &PathBuf| {
+        roots.join("debian.tar").is_file() && roots.join("debian-repo/Packages").is_file()
+    };
+    need(roots.as_ref().is_some_and(there), "SUBLET_ROOTS has no debian.tar and debian-repo")
+}
+
+/// The machine has cgroup v2 and nothing else.
+pub fn cgroup2() -> Need {
+    let magic = nix::sys::statfs::statfs("/sys/fs/cgroup").map(|fs| fs.filesystem_type());
+    let met = magic == Ok(nix::sys::statfs::CGROUP2_SUPER_MAGIC);
+    need(met, "/sys/fs/cgroup is not cgroup v2")
+}
+
+/// Any program may push input into its controlling terminal.
+pub fn legacy_tiocsti() -> Need {
+    let setting = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");
+    // Kernels without the setting (before 6.2) always allow it.
+    let met = setting.map_or(true, |text| text.trim() == "1");
+    need(met, "the kernel refuses TIOCSTI by itself (dev.tty.legacy_tiocsti is 0)")
+}
+
+/// The kernel runs 32-bit programs.
+pub fn ia32() -> Need {
+    let output = Command::new(super::probe()).arg("int80").output().expect("run the probe");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    need(told.contains(r#""getpid":"ok""#), "the kernel does not run 32-bit programs")
+}
+
+/// The kernel has keyrings.
+pub fn keyring() -> Need {
+    need(Path::new("/proc/key-users").exists(), "the kernel has no keyrings")
+}
