@@ -5,6 +5,7 @@
 
 mod common;
 
+mod confinement;
 mod files;
 mod identity;
 mod namespaces;
