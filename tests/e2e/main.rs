@@ -5,8 +5,15 @@
 
 mod common;
 
+mod badinput;
 mod confinement;
 mod files;
+mod hostile;
 mod identity;
 mod namespaces;
+mod races;
+mod real;
 mod run;
+mod signals;
+mod telling;
+mod tty;

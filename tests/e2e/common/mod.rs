@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub use canary::Canary;
 pub use leaks::Leaks;
-pub use program::{Done, Program, Running};
+pub use program::{Program, Running};
 pub use root::Root;
 pub use scratch::Scratch;
 pub use terminal::Terminal;

@@ -37,6 +37,19 @@ impl Root {
 
     /// The same under a name of its own, where a test needs several.
     pub fn named(scratch: &Scratch, name: &str) -> Self {
+        let busybox = busybox().as_ref().expect("a static busybox");
+        Self::build(scratch, name, |path| {
+            place(|| fs::copy(busybox, path));
+        })
+    }
+
+    /// Another one with the same busybox, for tests that need hundreds.
+    pub fn sibling(&self, scratch: &Scratch, name: &str) -> Self {
+        let busybox = self.join("bin/busybox");
+        Self::build(scratch, name, |path| fs::hard_link(busybox, path).expect("link busybox"))
+    }
+
+    fn build(scratch: &Scratch, name: &str, put_busybox: impl FnOnce(&Path)) -> Self {
         let root = Self { path: scratch.join(name) };
         for directory in DIRECTORIES {
             fs::create_dir_all(root.join(directory)).expect("make a directory");
@@ -44,8 +57,7 @@ impl Root {
         for open in ["tmp", "var/tmp"] {
             fs::set_permissions(root.join(open), fs::Permissions::from_mode(0o1777)).expect("mode");
         }
-        let busybox = busybox().as_ref().expect("a static busybox");
-        place(|| fs::copy(busybox, root.join("bin/busybox")));
+        put_busybox(&root.join("bin/busybox"));
         for applet in APPLETS {
             symlink("busybox", root.join(&format!("bin/{applet}"))).expect("link an applet");
         }

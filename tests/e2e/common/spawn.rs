@@ -21,8 +21,6 @@ pub enum Before {
     Block(i32),
     /// Leads a session whose terminal is standard input.
     OwnTerminal,
-    /// Leads a session of its own.
-    OwnSession,
     /// A user namespace of its own, unmapped.
     UserNamespace,
 }
@@ -50,7 +48,6 @@ impl Before {
                     libc::setsid();
                     libc::ioctl(0, libc::TIOCSCTTY, 0)
                 }
-                Self::OwnSession => libc::setsid(),
                 Self::UserNamespace => libc::unshare(libc::CLONE_NEWUSER),
             }
         };

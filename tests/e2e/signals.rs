@@ -1,0 +1,182 @@
+//! Signals on their way in, and what is left when somebody dies.
+
+use std::time::{Duration, Instant};
+
+use crate::common::leaks::processes_with;
+use crate::common::*;
+
+fn run(scratch: &Scratch, root: &Root, options: &[&str]) -> Program {
+    Program::run_in(scratch).args(options).arg(root.path())
+}
+
+/// Signals that can be caught and that mean something to whoever sends them.
+/// Left out: SIGCHLD, which every launcher gets for itself, and those that a
+/// faulty instruction sends.
+fn signals() -> impl Iterator<Item = i32> {
+    let plain = [
+        libc::SIGHUP,
+        libc::SIGINT,
+        libc::SIGQUIT,
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGALRM,
+        libc::SIGCONT,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGURG,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGWINCH,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGPIPE,
+        libc::SIGXCPU,
+        libc::SIGXFSZ,
+    ];
+    plain.into_iter().chain([libc::SIGRTMIN(), libc::SIGRTMIN() + 3, libc::SIGRTMAX()])
+}
+
+fn are_forwarded(options: &[&str]) {
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let last = libc::SIGTERM.to_string();
+    let mut running = run(&scratch, &root, options).args(["/probe", "signals", &last]).spawn();
+    assert_eq!(running.line(), "ready");
+    for signal in signals() {
+        running.signal(signal);
+        assert_eq!(running.line(), signal.to_string());
+    }
+    running.signal(libc::SIGTERM);
+    assert_eq!(running.line(), last);
+    running.wait().exits(0);
+}
+
+#[test]
+fn all_that_can_be_caught_are_forwarded() {
+    requires!();
+    are_forwarded(&[]);
+}
+
+#[test]
+fn init_forwards_them_too() {
+    requires!();
+    are_forwarded(&["--init"]);
+}
+
+#[test]
+fn a_signal_that_kills_shows_in_the_exit_code() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let program = run(&scratch, &root, &["--init"]).args(["/probe", "sleep", "100"]);
+        let mut running = program.spawn();
+        assert_eq!(running.line(), "ready");
+        running.signal(signal);
+        running.wait().exits(128 + signal);
+    }
+}
+
+#[test]
+fn ctrl_c_reaches_a_payload_without_a_terminal() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let last = libc::SIGINT.to_string();
+    let mut terminal = run(&scratch, &root, &[]).args(["/probe", "signals", &last]).on_terminal();
+    terminal.expect("ready");
+    terminal.send("\x03");
+    assert_eq!(terminal.wait().code(), Some(0), "{}", terminal.shown());
+    assert!(terminal.shown().contains("\r\n2\r\n"), "{}", terminal.shown());
+}
+
+#[test]
+fn ctrl_c_kills_under_init() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let mut terminal =
+        run(&scratch, &root, &["--init"]).args(["/probe", "sleep", "100"]).on_terminal();
+    terminal.expect("ready");
+    terminal.send("\x03");
+    assert_eq!(terminal.wait().code(), Some(130), "{}", terminal.shown());
+}
+
+/// The launcher is killed while the payload does as told.
+fn takes_the_payload_along(options: &[&str], words: &[&str]) {
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let program = run(&scratch, &root, options).args(["/probe", "sleep", "100", scratch.mark()]);
+    let mut running = program.args(words).spawn();
+    assert_eq!(running.line(), "ready");
+    let payload = || {
+        let all = processes_with(scratch.mark());
+        all.into_iter().filter(|(_, line)| line.starts_with("/probe")).count()
+    };
+    assert_eq!(payload(), 1, "the payload cannot be seen");
+    running.signal(libc::SIGKILL);
+    let killed = Instant::now();
+    let gone = eventually(1.0, || (payload() == 0).then_some(()));
+    assert!(gone.is_some(), "it lives on after {:?}", killed.elapsed());
+    Leaks::of(&scratch).none();
+}
+
+#[test]
+fn killed_it_takes_the_payload_along() {
+    requires!();
+    takes_the_payload_along(&[], &[]);
+    takes_the_payload_along(&["--init"], &[]);
+    takes_the_payload_along(&["--read-only", "--tmpfs", "/x"], &[]);
+}
+
+/// The signal for a parent's death can be dropped by whoever is to get it.
+#[test]
+fn also_one_that_has_forgotten_its_parent() {
+    requires!();
+    takes_the_payload_along(&[], &["forget"]);
+    takes_the_payload_along(&["--init"], &["forget"]);
+}
+
+/// And the kernel drops it when the ids change.
+#[test]
+fn also_one_that_has_changed_its_uid() {
+    requires!(subuid);
+    takes_the_payload_along(&[], &["uid=1000"]);
+    takes_the_payload_along(&["-u", "1000:1000"], &[]);
+}
+
+#[test]
+fn also_in_the_hosts_pid_namespace() {
+    requires!();
+    takes_the_payload_along(&["--pid", "host"], &[]);
+}
+
+#[test]
+fn killed_with_a_terminal_it_takes_the_payload_along() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let program = run(&scratch, &root, &["-i", "-t"]);
+    let mut terminal = program.args(["/probe", "sleep", "100", scratch.mark()]).on_terminal();
+    terminal.expect("ready");
+    spawn::kill(terminal.pid(), libc::SIGKILL).expect("kill the launcher");
+    terminal.wait();
+    Leaks::of(&scratch).none();
+}
+
+/// At any moment: what has been started is gone, whatever it was doing.
+#[test]
+fn killed_at_any_moment_it_leaves_nothing() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    for step in 0..60 {
+        let program = run(&scratch, &root, &["--tmpfs", "/x"]);
+        let running = program.args(["sleep", "100", scratch.mark()]).spawn();
+        std::thread::sleep(Duration::from_micros(step * 250));
+        running.signal(libc::SIGKILL);
+        drop(running);
+    }
+    Leaks::of(&scratch).none();
+}
