@@ -5,19 +5,21 @@ use nix::libc;
 use super::Outcome;
 use super::report::Part;
 use crate::plan::step::{Capabilities, Groups};
-use crate::sys::{Errno, Result, check, confine};
+use crate::sys::{Errno, Result, call, confine};
 
 /// Sets a resource limit, hard and soft.
 pub fn limit(resource: u32, soft: u64, hard: u64) -> Result<()> {
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-    // SAFETY: setrlimit reads one structure; an unknown resource is EINVAL.
-    check(unsafe { libc::setrlimit(resource as _, &raw const limit) }.into()).map(drop)
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the kernel reads one structure, of this process (0), and is not
+    // asked for the former limit.
+    unsafe { call!(libc::SYS_prlimit64, 0, resource, &raw const limit, 0)? };
+    Ok(())
 }
 
 /// Sets the file mode creation mask.
 pub fn umask(mask: u32) {
-    // SAFETY: umask(2) takes a number and cannot fail.
-    unsafe { libc::umask(mask) };
+    // SAFETY: takes a number and cannot fail (umask(2)).
+    let _ = unsafe { call!(libc::SYS_umask, mask) };
 }
 
 // The C library's own set*id functions tell all threads of the process to do
@@ -26,20 +28,20 @@ pub fn umask(mask: u32) {
 
 fn set_gid(gid: u32) -> Result<()> {
     // SAFETY: numbers only.
-    unsafe { crate::sys::call!(libc::SYS_setresgid, gid, gid, gid)? };
+    unsafe { call!(libc::SYS_setresgid, gid, gid, gid)? };
     Ok(())
 }
 
 fn set_uid(uid: u32) -> Result<()> {
     // SAFETY: numbers only.
-    unsafe { crate::sys::call!(libc::SYS_setresuid, uid, uid, uid)? };
+    unsafe { call!(libc::SYS_setresuid, uid, uid, uid)? };
     Ok(())
 }
 
 fn set_groups(groups: &[u32]) -> Result<()> {
     // SAFETY: the pointer leads to as many gids as the count says; the kernel
     // only reads.
-    unsafe { crate::sys::call!(libc::SYS_setgroups, groups.len(), groups.as_ptr())? };
+    unsafe { call!(libc::SYS_setgroups, groups.len(), groups.as_ptr())? };
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use nix::libc;
 
 use super::report::{Part, Report};
 use super::{Failure, Outcome};
-use crate::sys::{Errno, fd, mount, path, tty};
+use crate::sys::{Errno, call, fd, mount, path, tty};
 
 /// Opens a pty of the container's own devpts for a user inside, and sends its
 /// other end through `channel`.
@@ -22,7 +22,7 @@ pub fn open(
     let master = path::open_component(pts, c"ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
     let terminal = tty::open_peer(master.as_fd())?;
     // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
-    unsafe { crate::sys::call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
+    unsafe { call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
     show_as_console(dev, pts, master.as_fd())?;
     fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
     Ok(terminal)

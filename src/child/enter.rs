@@ -9,7 +9,7 @@ use nix::libc;
 use super::report::Part;
 use super::{Failure, Outcome};
 use crate::sys::process::{self, StringArray};
-use crate::sys::{Errno, Result, call, path};
+use crate::sys::{Errno, Result, call, fd, path};
 
 /// Sets the host name of this UTS namespace.
 pub fn hostname(name: &CStr) -> Result<()> {
@@ -34,7 +34,7 @@ pub fn work_directory(directory: &CStr) -> Outcome {
     let root = path::open_typed(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
     let opened = path::open_in_root(root.as_fd(), directory, libc::O_PATH | libc::O_DIRECTORY)
         .map_err(|errno| Part::Resolve.failed(errno))?;
-    nix::unistd::fchdir(opened.as_fd())?;
+    fd::change_directory(opened.as_fd())?;
     let mut buffer = [0_u8; path::PATH_MAX];
     // SAFETY: the kernel writes at most as many bytes as the buffer has.
     unsafe { call!(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len())? };

@@ -1,10 +1,10 @@
 //! What runs between clone and exec.
 //!
-//! A small interpreter of [`Step`]s. The process is a copy of the launcher
-//! with the launcher's memory: another thread could have held the allocator's
-//! lock, and there is no telling. So nothing here takes the heap, formats,
-//! logs or panics; it makes system calls, and on failure sends numbers, which
-//! the parent, who holds the same plan, turns into a story.
+//! A small interpreter of [`Step`]s. The process runs in the launcher's memory
+//! beside the launcher, so nothing here takes the heap, formats, logs or
+//! panics, nor uses the C library, whose `errno` the launcher shares. It makes
+//! system calls, and on failure sends numbers, which the parent, who holds the
+//! same plan, turns into a story.
 
 mod confine;
 mod console;
@@ -12,14 +12,14 @@ mod enter;
 mod mount;
 mod reaper;
 pub mod report;
+pub mod start;
 pub mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::unistd::Pid;
-
 use crate::plan::step::{Gate, Slot, Step};
-use crate::sys::process::{self, Cloned, exit_now};
+use crate::sys::fd::Patience;
+use crate::sys::process::{self, exit_now};
 use crate::sys::{Errno, fd};
 use report::{Part, Report};
 
@@ -45,7 +45,7 @@ impl From<Errno> for Failure {
 type Outcome = Result<(), Failure>;
 
 /// What the child holds besides the plan.
-pub struct Child {
+struct Child {
     /// The child's end of the channel to the parent; closed by the exec.
     channel: OwnedFd,
     /// Descriptors kept from step to step, room for all made before the clone.
@@ -53,22 +53,6 @@ pub struct Child {
 }
 
 impl Child {
-    /// Gets everything ready that takes the heap: call it before the clone.
-    pub fn new(channel: OwnedFd, slots: usize) -> Self {
-        Self { channel, slots: std::iter::repeat_with(|| None).take(slots).collect() }
-    }
-
-    /// Makes the child in these new namespaces, `CLONE_NEW*`: it performs the
-    /// steps, the caller gets its id and a pidfd.
-    pub fn start(self, namespaces: u64, steps: &[Step]) -> crate::sys::Result<(Pid, OwnedFd)> {
-        // SAFETY: the launcher has one thread. The child goes into `run`,
-        // which takes no heap and ends in an exec or an _exit.
-        match unsafe { process::clone(namespaces)? } {
-            Cloned::Child => self.run(steps),
-            Cloned::Parent { pid, pidfd } => Ok((pid, pidfd)),
-        }
-    }
-
     /// Performs the steps, the last of which does not return.
     fn run(mut self, steps: &[Step]) -> ! {
         for (at, step) in steps.iter().enumerate() {
@@ -110,7 +94,7 @@ impl Child {
             Step::Attach { tree, target, missing, .. } => {
                 mount::attach(self, self.kept(*tree)?, target, *missing)
             }
-            Step::Enter(slot) => Ok(nix::unistd::fchdir(self.kept(*slot)?)?),
+            Step::Enter(slot) => Ok(fd::change_directory(self.kept(*slot)?)?),
             Step::MakeDirectory { at, name, mode } => {
                 Ok(crate::sys::path::make_directory(self.kept(*at)?, name, *mode)?)
             }
@@ -147,7 +131,7 @@ impl Child {
                 Ok(crate::sys::confine::load_filter(filter, *flags)?)
             }
             Step::Reaper => Ok(reaper::stay_behind()?),
-            Step::NewSession => Ok(nix::unistd::setsid().map(drop)?),
+            Step::NewSession => Ok(process::new_session()?),
             Step::OpenTerminal { dev, pts, owner, into } => {
                 let channel = self.channel.as_fd();
                 let terminal = console::open(self.kept(*dev)?, self.kept(*pts)?, *owner, channel)?;
@@ -167,7 +151,7 @@ impl Child {
     fn pass(&self, gate: Gate) -> Outcome {
         let mut word = [0_u8; 1];
         loop {
-            match nix::unistd::read(&self.channel, &mut word) {
+            match fd::read(self.channel.as_fd(), &mut word) {
                 Ok(1) if word[0] == gate as u8 => return Ok(()),
                 Ok(_) => exit_now(1),
                 Err(Errno::EINTR) => {}
@@ -179,10 +163,9 @@ impl Child {
     /// Asks for a signal at the parent's death, then looks whether that has
     /// come already: a signal is only sent for a death that follows.
     fn die_with_parent(&self) -> Outcome {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
         crate::sys::confine::parent_death_signal(nix::libc::SIGKILL)?;
-        let mut channel = [PollFd::new(self.channel.as_fd(), PollFlags::empty())];
-        if poll(&mut channel, PollTimeout::ZERO)? != 0 {
+        // Nothing is to come through the channel any more but its end.
+        if fd::wait_readable([self.channel.as_fd()], Patience::None)? != [false] {
             exit_now(1);
         }
         Ok(())

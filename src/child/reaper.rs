@@ -4,24 +4,26 @@
 //! signals to it for which it has no handler. Programs that were not written
 //! for that leave zombies and ignore ctrl-C.
 
-use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::Pid;
 
-use crate::sys::process::{self, Cloned, Ended, exit_now};
+use crate::sys::process::{self, Ended, exit_now};
 use crate::sys::{Errno, Result, confine, fd};
 
 /// Stays as pid 1; returns only in the new process, which goes on.
 pub fn stay_behind() -> Result<()> {
-    // SAFETY: this process has one thread; the child goes on with the steps,
-    // which take no heap.
-    match unsafe { process::clone(0)? } {
-        Cloned::Child => Ok(()),
-        Cloned::Parent { pid, .. } => reap_until(pid),
+    // SAFETY: the child goes on with the steps, which take no heap.
+    match unsafe { process::clone_copying(0)? } {
+        None => Ok(()),
+        Some(payload) => reap_until(payload.pid),
     }
 }
 
 /// Reaps and forwards until `payload` ends, then ends as it did.
 fn reap_until(payload: Pid) -> ! {
+    // This process has the launcher's memory, and with it the caller's
+    // environment: nothing in the container may look into it (ptrace(2),
+    // PTRACE_MODE).
+    let _ = confine::hide_memory();
     // The launcher may be gone already; then its death sent no signal, but the
     // watcher kills this process.
     let _ = confine::parent_death_signal(nix::libc::SIGKILL);
@@ -29,13 +31,12 @@ fn reap_until(payload: Pid) -> ! {
     // Standard streams too: a pipe must see its end when the payload closes
     // it, and the channel must when the payload executes.
     let _ = unsafe { fd::close_all(0, u32::MAX) };
-    let all = SigSet::all();
-    if all.thread_set_mask().is_err() {
+    if process::block_all_signals().is_err() {
         exit_now(125);
     }
     loop {
-        match process::next_signal(&all) {
-            Ok(number) if number == Signal::SIGCHLD as i32 => {
+        match process::next_signal() {
+            Ok(number) if number == nix::libc::SIGCHLD => {
                 while let Ok(Some((pid, ended))) = process::reap_any() {
                     if pid == payload {
                         exit_now(match ended {

@@ -9,71 +9,80 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::sys::process::{self, Cloned, exit_now};
+use crate::sys::fd::Patience;
+use crate::sys::process::{self, Made, exit_now};
+use crate::sys::stack::Stack;
 use crate::sys::{Errno, Result, fd};
 
 /// The watcher, from the launcher's side.
 pub struct Watcher {
-    pidfd: OwnedFd,
+    process: Made,
+    /// What it runs on and what it reads: the launcher's memory.
+    _memory: (Stack, Box<Watched>),
+}
+
+/// Whom it watches, by descriptors that it has a copy of.
+struct Watched {
+    launcher: OwnedFd,
+    payload: OwnedFd,
 }
 
 impl Watcher {
-    /// Starts the watcher of `payload`, a process that this one has cloned.
+    /// Starts the watcher of `payload`, a process that this one has made.
     ///
     /// All signals must be blocked: the watcher is not to be interrupted.
     pub fn start(payload: BorrowedFd<'_>) -> Result<Self> {
         let launcher = process::open_pidfd(nix::unistd::getpid())?;
-        // SAFETY: one thread; `watch` takes no heap and does not return.
-        match unsafe { process::clone(0)? } {
-            Cloned::Child => watch(launcher.as_fd(), payload),
-            Cloned::Parent { pidfd, .. } => Ok(Self { pidfd }),
-        }
+        let payload = payload.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+        let (stack, watched) = (Stack::new()?, Box::new(Watched { launcher, payload }));
+        let argument = (&raw const *watched).cast();
+        // SAFETY: stack and `watched` are kept in what is returned, whose drop
+        // waits for the watcher's end first. `watch` makes system calls only.
+        let process = unsafe { process::clone_sharing(0, &stack, watch, argument)? };
+        Ok(Self { process, _memory: (stack, watched) })
     }
 }
 
 impl Drop for Watcher {
     /// Reaps the watcher, which ends by itself once the payload has.
     fn drop(&mut self) {
-        let _ = process::wait(self.pidfd.as_fd());
+        let _ = process::wait(self.process.pidfd.as_fd());
     }
 }
 
-fn watch(launcher: BorrowedFd<'_>, payload: BorrowedFd<'_>) -> ! {
+extern "C" fn watch(watched: *const ()) -> ! {
+    // SAFETY: `start` passes a `Watched` that outlives this process and that
+    // nobody changes.
+    let Watched { launcher, payload } = unsafe { &*watched.cast::<Watched>() };
     // Away from the launcher's process group: what kills that must not kill
     // the watcher with it.
-    let _ = nix::unistd::setsid();
+    let _ = process::new_session();
     close_all_but(launcher.as_raw_fd(), payload.as_raw_fd());
-    if ended(payload, Some(launcher)) {
-        exit_now(0);
-    }
-    let _ = process::send_signal(payload, nix::libc::SIGKILL);
+    let _ = wait_for([launcher.as_fd(), payload.as_fd()]);
+    // Whoever it was: a payload that has ended takes no signal.
+    let _ = process::send_signal(payload.as_fd(), nix::libc::SIGKILL);
     // Stays until every process of the pid namespace is gone, which is when
     // the kernel lets its first one be waited for.
-    ended(payload, None);
+    let _ = wait_for([payload.as_fd()]);
     exit_now(0)
 }
 
-/// Waits for the payload to end, or for the other one where there is one:
-/// whether it was the payload.
-fn ended(payload: BorrowedFd<'_>, other: Option<BorrowedFd<'_>>) -> bool {
-    let other = other.unwrap_or(payload);
+fn wait_for<const N: usize>(processes: [BorrowedFd<'_>; N]) -> Result<()> {
     loop {
-        let mut both =
-            [PollFd::new(payload, PollFlags::POLLIN), PollFd::new(other, PollFlags::POLLIN)];
-        match poll(&mut both, PollTimeout::NONE) {
-            Ok(_) => return both[0].any().unwrap_or(true),
+        match fd::wait_readable(processes, Patience::Endless) {
+            Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
-            Err(_) => return false,
+            Err(errno) => return Err(errno),
         }
     }
 }
 
+/// Closes the watcher's copies of all other descriptors: a pipe among them
+/// would never see its end.
 fn close_all_but(a: i32, b: i32) {
     let (low, high) = (a.min(b) as u32, a.max(b) as u32);
-    // SAFETY: the watcher uses `a` and `b` only, and leaves by _exit, which
-    // drops nothing.
+    // SAFETY: the table of descriptors is the watcher's own (no CLONE_FILES);
+    // it uses `a` and `b` only, and drops nothing.
     unsafe {
         if low > 0 {
             let _ = fd::close_all(0, low - 1);

@@ -5,13 +5,12 @@ use anyhow::{Context, anyhow};
 use crate::child::report::Part;
 use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
 use crate::host::{Host, advice};
-use crate::plan::Plan;
 use crate::plan::step::{Expect, Slot, Step};
 use crate::sys::Errno;
 
 /// The error for a child that stopped at step `at`.
-pub fn stopped(plan: &Plan, at: usize, part: Part, errno: Errno, host: &Host) -> anyhow::Error {
-    let Some(step) = plan.steps.get(at) else {
+pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host) -> anyhow::Error {
+    let Some(step) = steps.get(at) else {
         return anyhow!("the child did every step and did not become the payload");
     };
     let told = Told { step, part, errno };

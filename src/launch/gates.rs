@@ -13,13 +13,13 @@ use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::idmap;
-use crate::plan::Plan;
+use crate::plan::idmap::Idmap;
 use crate::plan::step::Gate;
 use crate::sys::Errno;
 
 /// Opens every gate as soon as that may be, and waits for the exec.
-pub fn serve(mut spawned: Spawned, plan: &Plan, host: &Host) -> anyhow::Result<Launched> {
-    let mapped = idmap::begin(&plan.idmap, spawned.pid, host).and_then(idmap::Pending::finish);
+pub fn serve(mut spawned: Spawned, idmap: &Idmap, host: &Host) -> anyhow::Result<Launched> {
+    let mapped = idmap::begin(idmap, spawned.payload.pid(), host).and_then(idmap::Pending::finish);
     match mapped {
         Ok(()) => spawned.channel.open(Gate::Mapped),
         // The child may have stopped first, and then its story is the cause.
@@ -27,7 +27,7 @@ pub fn serve(mut spawned: Spawned, plan: &Plan, host: &Host) -> anyhow::Result<L
             let heard = poll_now(&spawned).then(|| spawned.channel.next()).transpose()?.flatten();
             return Err(match heard {
                 Some((Report::Stopped { at, part, errno }, _)) => {
-                    explain::stopped(plan, at, part, errno, host)
+                    explain::stopped(&spawned.steps, at, part, errno, host)
                 }
                 _ => error,
             });
@@ -41,14 +41,14 @@ pub fn serve(mut spawned: Spawned, plan: &Plan, host: &Host) -> anyhow::Result<L
             Some((Report::Mark(phase, at), _)) => spawned.timing.mark(phase, at),
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
             Some((Report::Stopped { at, part, errno }, _)) => {
-                return Err(explain::stopped(plan, at, part, errno, host));
+                return Err(explain::stopped(&spawned.steps, at, part, errno, host));
             }
             None => break,
         }
     }
     spawned.timing.executed();
-    let Spawned { payload, pid, signals, timing, watcher, .. } = spawned;
-    Ok(Launched { payload, pid, signals, terminal, timing, watcher })
+    let Spawned { payload, signals, timing, watcher, .. } = spawned;
+    Ok(Launched { payload, signals, terminal, timing, watcher })
 }
 
 fn poll_now(spawned: &Spawned) -> bool {

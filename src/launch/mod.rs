@@ -12,20 +12,18 @@ mod timing;
 
 use std::os::fd::OwnedFd;
 
+use crate::child::start::Process;
 use crate::child::watcher::Watcher;
 use crate::host::Host;
 use crate::plan::Plan;
 use nix::sys::signalfd::SignalFd;
-use nix::unistd::Pid;
 
 pub use timing::Timing;
 
 /// A payload that runs. Fields are dropped in this order.
 pub struct Launched {
     /// Its process.
-    pub payload: Payload,
-    /// Its id, good as long as it has not been waited for.
-    pub pid: Pid,
+    pub payload: Process,
     /// The signals that come for the launcher, to be forwarded.
     pub signals: SignalFd,
     /// The launcher's end of the payload's terminal.
@@ -36,18 +34,12 @@ pub struct Launched {
     pub watcher: Watcher,
 }
 
-/// The child's process. Dropped before it has been waited for, it is killed
-/// and reaped.
-pub struct Payload {
-    pidfd: OwnedFd,
-    reaped: bool,
-}
-
 /// Clones, serves the gates, and returns once the payload has been executed.
 ///
 /// # Errors
 /// The step that failed, with the reason and what would help.
 pub fn launch(plan: Plan, host: &Host) -> anyhow::Result<Launched> {
-    let spawned = spawn::spawn(&plan, host)?;
-    gates::serve(spawned, &plan, host)
+    let idmap = plan.idmap.clone();
+    let spawned = spawn::spawn(plan, host)?;
+    gates::serve(spawned, &idmap, host)
 }

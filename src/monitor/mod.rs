@@ -37,9 +37,9 @@ pub enum Input {
 
 /// Stays until the payload ends.
 pub fn supervise(launched: Launched, input: Input) -> anyhow::Result<Exit> {
-    let Launched { payload, pid, signals, terminal, mut timing, watcher } = launched;
+    let Launched { mut payload, signals, terminal, mut timing, watcher } = launched;
     let mut terminal = terminal.map(|master| Terminal::new(master, input)).transpose()?;
-    let mut forwarder = Forwarder::new(pid);
+    let mut forwarder = Forwarder::new(payload.pid());
     loop {
         let mut ready = vec![
             PollFd::new(payload.pidfd(), PollFlags::POLLIN),
@@ -72,7 +72,7 @@ pub fn supervise(launched: Launched, input: Input) -> anyhow::Result<Exit> {
             }
         }
     }
-    let ended = payload.wait()?;
+    let ended = payload.wait().context("wait for the payload")?;
     timing.ended();
     if let Some(terminal) = terminal {
         terminal.finish();

@@ -47,12 +47,23 @@ pub struct Plan {
     pub namespaces: Namespaces,
     /// How the payload's standard streams reach the caller's.
     pub streams: Streams,
+    /// Whose memory the child runs in.
+    pub memory: Memory,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
     pub slots: usize,
     /// What is less than could be had, one sentence each, for people.
     pub notes: Vec<String>,
+}
+
+/// Whose memory the child runs in until its exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// The launcher's.
+    Shared,
+    /// A copy of its own.
+    Copied,
 }
 
 /// How the payload's standard streams reach the caller's.
@@ -178,8 +189,10 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps);
+    // A reaper stays in the memory that it was made in.
+    let memory = if spec.beside.init { Memory::Copied } else { Memory::Shared };
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-    Ok(Plan { idmap, namespaces, streams, steps, slots, notes: draft.notes })
+    Ok(Plan { idmap, namespaces, streams, memory, steps, slots, notes: draft.notes })
 }
 
 /// Who makes the mounts: root where there is one, for its rights over files.

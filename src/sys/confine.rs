@@ -1,7 +1,7 @@
 //! Giving rights up: capabilities, no_new_privs, seccomp; capabilities(7),
 //! prctl(2), seccomp(2).
 
-use super::{Errno, Result, call, check};
+use super::{Errno, Result, call};
 
 /// One instruction of a seccomp filter: `struct sock_filter`
 /// (linux/filter.h), kept as it goes to the kernel.
@@ -67,8 +67,7 @@ pub fn capabilities() -> Result<(u64, u64, u64)> {
 
 fn prctl(option: i32, a: libc::c_ulong, b: libc::c_ulong) -> Result<i32> {
     // SAFETY: every option used in this module takes numbers only.
-    let answer = unsafe { libc::prctl(option, a, b, 0, 0) };
-    check(answer.into()).map(|_| answer)
+    unsafe { Ok(call!(libc::SYS_prctl, option, a, b, 0, 0)? as i32) }
 }
 
 /// Takes everything out of the bounding set that is not in `keep`.
@@ -111,6 +110,12 @@ pub fn no_new_privileges() -> Result<()> {
     prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0).map(drop)
 }
 
+/// Lets no process without rights over ours look into this memory, through
+/// /proc or by ptrace(2).
+pub fn hide_memory() -> Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
+}
+
 /// The signal that this process gets when its parent dies.
 pub fn parent_death_signal(signal: i32) -> Result<()> {
     prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong, 0).map(drop)
@@ -124,12 +129,7 @@ pub fn load_filter(filter: &[Instruction], flags: u32) -> Result<()> {
     // SAFETY: `Instruction` has the layout of `sock_filter`, `len` counts what
     // the pointer leads to, and the kernel only reads it.
     unsafe {
-        call!(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            std::ptr::from_ref(&program)
-        )?;
+        call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)?;
     }
     Ok(())
 }

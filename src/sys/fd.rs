@@ -2,12 +2,59 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::{Result, call, check};
+use super::{Result, call};
+
+/// Writes once: how many bytes were taken.
+pub fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: the kernel reads as many bytes as the slice has.
+    unsafe { Ok(call!(libc::SYS_write, fd.as_raw_fd(), bytes.as_ptr(), bytes.len())? as usize) }
+}
+
+/// Reads once: how many bytes came, 0 at the end.
+pub fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize> {
+    // SAFETY: the kernel writes at most as many bytes as the slice has.
+    unsafe { Ok(call!(libc::SYS_read, fd.as_raw_fd(), bytes.as_mut_ptr(), bytes.len())? as usize) }
+}
+
+/// Makes the directory behind `fd` the current one.
+pub fn change_directory(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: a number only.
+    unsafe { call!(libc::SYS_fchdir, fd.as_raw_fd())? };
+    Ok(())
+}
+
+/// Whether any of the descriptors can be read or has hung up; waits for it if
+/// told to. poll(2).
+pub fn wait_readable<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    patience: Patience,
+) -> Result<[bool; N]> {
+    let mut polled =
+        fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let limit = match patience {
+        Patience::None => &raw const now,
+        Patience::Endless => std::ptr::null(),
+    };
+    // SAFETY: the kernel reads and writes as many structures as there are, and
+    // reads the time, if there is one.
+    unsafe { call!(libc::SYS_ppoll, polled.as_mut_ptr(), N, limit, 0, 0)? };
+    Ok(polled.map(|polled| polled.revents != 0))
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    None,
+    /// As long as it takes.
+    Endless,
+}
 
 /// Writes all of `bytes`.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
-        match nix::unistd::write(fd, bytes) {
+        match write(fd, bytes) {
             Ok(written) => bytes = &bytes[written..],
             Err(super::Errno::EINTR) => {}
             Err(errno) => return Err(errno),
@@ -45,7 +92,7 @@ pub fn send_with_descriptor(
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<ControlBuffer>() as _;
-        check(libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) as _)?;
+        call!(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)?;
     }
     Ok(())
 }
@@ -65,7 +112,7 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Optio
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<ControlBuffer>() as _;
         let flags = libc::MSG_CMSG_CLOEXEC;
-        let length = check(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) as _)?;
+        let length = call!(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, flags)?;
         let came = message.msg_controllen as usize >= size_of::<libc::cmsghdr>()
             && control.header.cmsg_type == libc::SCM_RIGHTS
             && control.descriptor >= 0;
@@ -77,13 +124,13 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Optio
 /// Makes `target`, a standard descriptor, refer to what `fd` refers to; it
 /// stays open across exec.
 pub fn install(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
-    // SAFETY: dup3 touches no memory. `target` is one of 0, 1 and 2, which no
+    // SAFETY: neither call touches memory. `target` is one of 0, 1 and 2, which no
     // `OwnedFd` of this program stands for.
     unsafe {
         if fd.as_raw_fd() == target {
-            check(libc::fcntl(target, libc::F_SETFD, 0).into())?;
+            call!(libc::SYS_fcntl, target, libc::F_SETFD, 0)?;
         } else {
-            check(libc::dup2(fd.as_raw_fd(), target).into())?;
+            call!(libc::SYS_dup3, fd.as_raw_fd(), target, 0)?;
         }
     }
     Ok(())
@@ -93,6 +140,16 @@ pub fn install(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
 /// whoever opened it and however; close_range(2).
 pub fn close_from_on_exec(first: u32) -> Result<()> {
     close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes one descriptor of this process's table.
+///
+/// # Safety
+///
+/// No `OwnedFd` of it may be used or dropped in this process afterwards.
+pub unsafe fn close(number: RawFd) {
+    // SAFETY: a number only; the rest is promised by the caller.
+    let _ = unsafe { call!(libc::SYS_close, number) };
 }
 
 /// Closes every descriptor from `first` to `last`.

@@ -2,15 +2,14 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use super::{Result, check};
+use super::{Result, call};
 
 /// Brings the loopback interface up; the kernel then gives it its addresses.
 pub fn loopback_up() -> Result<()> {
     // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
     let socket = unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        check(fd.into())?;
-        OwnedFd::from_raw_fd(fd)
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+        OwnedFd::from_raw_fd(call!(libc::SYS_socket, libc::AF_INET, kind, 0)? as i32)
     };
     // SAFETY: `ifreq` is plain bytes and numbers for which zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -19,6 +18,6 @@ pub fn loopback_up() -> Result<()> {
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads one ifreq: the name, terminated by the zeroes
     // above, and the flags.
-    let answer = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) };
-    check(answer.into()).map(drop)
+    unsafe { call!(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request)? };
+    Ok(())
 }

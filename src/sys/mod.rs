@@ -1,7 +1,8 @@
 //! The kernel's interface where `nix` has no wrapper for it.
 //!
 //! With `child` the only module that holds `unsafe`. Nothing here touches the
-//! heap, so all of it may also run between clone and exec. Errors are bare
+//! heap, and but for `xattr` and the terminal's modes nothing the C library, so
+//! it may also run between clone and exec. Errors are bare
 //! [`Errno`]s: whoever knows what was tried tells the story.
 
 pub mod confine;
@@ -10,6 +11,8 @@ pub mod link;
 pub mod mount;
 pub mod path;
 pub mod process;
+pub mod raw;
+pub mod stack;
 pub mod tty;
 pub mod xattr;
 
@@ -18,18 +21,19 @@ pub use nix::errno::Errno;
 /// The outcome of a system call.
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// Turns a raw return value into a result.
-pub(crate) fn check(value: libc::c_long) -> Result<libc::c_long> {
-    if value < 0 { Err(Errno::last()) } else { Ok(value) }
-}
-
 /// Calls the kernel by number and turns the answer into a [`Result`].
 ///
-/// A macro because `syscall(2)` is variadic: every argument keeps its own
-/// type, and each use states in its own SAFETY comment why that call is sound.
+/// A macro because arguments are numbers and pointers; each use states in its
+/// own SAFETY comment why that call is sound.
 macro_rules! call {
+    (@ $number:expr, $a:expr, $b:expr, $c:expr, $d:expr, $e:expr, $f:expr $(, $rest:expr)*) => {
+        $crate::sys::raw::check($crate::sys::raw::syscall(
+            $number,
+            [$a as usize, $b as usize, $c as usize, $d as usize, $e as usize, $f as usize],
+        ))
+    };
     ($number:expr $(, $argument:expr)* $(,)?) => {
-        $crate::sys::check(libc::syscall($number $(, $argument)*))
+        $crate::sys::call!(@ $number $(, $argument)*, 0, 0, 0, 0, 0, 0)
     };
 }
 pub(crate) use call;

@@ -29,7 +29,7 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
                 libc::SYS_openat2,
                 root.as_raw_fd(),
                 path.as_ptr(),
-                std::ptr::from_ref(&how),
+                &raw const how,
                 size_of::<libc::open_how>()
             )
         };
@@ -162,7 +162,7 @@ pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
     // one such structure behind the pointer.
     let stat = unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
-        super::check(libc::fstat(fd.as_raw_fd(), &raw mut stat).into())?;
+        call!(libc::SYS_fstat, fd.as_raw_fd(), &raw mut stat)?;
         stat
     };
     Ok(Status { mode: stat.st_mode, rdev: stat.st_rdev, dev: stat.st_dev, ino: stat.st_ino })

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::termios::Termios;
 
-use super::{Result, check};
+use super::{Result, call};
 
 /// `TIOCGPTPEER`: the other end of a pty by descriptor, so that no path, which
 /// a container could have put something else at, is looked up (ioctl_tty(2)).
@@ -16,11 +16,10 @@ pub fn open_peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
     // SAFETY: TIOCSPTLCK reads one int; TIOCGPTPEER takes open(2) flags by
     // value and answers with a new descriptor.
     unsafe {
-        check(libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock).into())?;
+        call!(libc::SYS_ioctl, master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock)?;
         let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
-        let fd = libc::ioctl(master.as_raw_fd(), TIOCGPTPEER as _, flags);
-        check(fd.into())?;
-        Ok(OwnedFd::from_raw_fd(fd))
+        let fd = call!(libc::SYS_ioctl, master.as_raw_fd(), TIOCGPTPEER, flags)?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
     }
 }
 
@@ -28,14 +27,14 @@ pub fn open_peer(master: BorrowedFd<'_>) -> Result<OwnedFd> {
 pub fn pty_number(master: BorrowedFd<'_>) -> Result<u32> {
     let mut number: libc::c_uint = 0;
     // SAFETY: TIOCGPTN writes one unsigned int.
-    unsafe { check(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number).into())? };
+    unsafe { call!(libc::SYS_ioctl, master.as_raw_fd(), libc::TIOCGPTN, &raw mut number)? };
     Ok(number)
 }
 
 /// Makes the terminal the controlling one of this session's leader.
 pub fn make_controlling(terminal: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: TIOCSCTTY takes a number: 0, do not steal it from another.
-    unsafe { check(libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY as _, 0).into())? };
+    unsafe { call!(libc::SYS_ioctl, terminal.as_raw_fd(), libc::TIOCSCTTY, 0)? };
     Ok(())
 }
 
@@ -44,8 +43,8 @@ pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     // SAFETY: both calls work on the one `winsize`, plain numbers.
     unsafe {
         let mut size: libc::winsize = std::mem::zeroed();
-        check(libc::ioctl(from.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size).into())?;
-        check(libc::ioctl(to.as_raw_fd(), libc::TIOCSWINSZ, &raw const size).into())?;
+        call!(libc::SYS_ioctl, from.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size)?;
+        call!(libc::SYS_ioctl, to.as_raw_fd(), libc::TIOCSWINSZ, &raw const size)?;
     }
     Ok(())
 }

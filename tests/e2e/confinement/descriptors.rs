@@ -117,7 +117,7 @@ fn own_file(subject: &Subject) -> Fired {
     }
     // The kernel may take a moment to let go of the last process.
     let written = eventually(1.0, || {
-        let mut file = File::options().write(true).append(true).open(&path).ok()?;
+        let mut file = File::options().append(true).open(&path).ok()?;
         file.write_all(b"overwritten").ok()
     });
     written.map(|()| format!("{} was written", target.display())).into_iter().collect()
