@@ -13,6 +13,7 @@ mod mount;
 mod reaper;
 pub mod report;
 pub mod start;
+pub mod sweep;
 pub mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -3,12 +3,13 @@
 //! `PR_SET_PDEATHSIG` alone does not: a payload that changes its uid, or asks
 //! for it, has none any more (prctl(2)). The watcher never runs anything of
 //! the container's and cannot be seen from there, so nothing in it can be
-//! talked out of its job. Being a copy of the launcher it also keeps the
+//! talked out of its job. Being a process of the same program it also keeps the
 //! launcher's own program file busy (ETXTBSY) until the last process of the
 //! container is gone: nothing inside can overwrite it (CVE-2019-5736).
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use super::sweep::UserNamespace;
 use crate::sys::fd::Patience;
 use crate::sys::process::{self, Made, exit_now};
 use crate::sys::stack::Stack;
@@ -25,16 +26,22 @@ pub struct Watcher {
 struct Watched {
     launcher: OwnedFd,
     payload: OwnedFd,
+    /// What to sweep in the end, where the payload's end is not everybody's.
+    sweep: Option<UserNamespace>,
 }
 
 impl Watcher {
-    /// Starts the watcher of `payload`, a process that this one has made.
+    /// Starts the watcher of `payload`, a process that this one has made; in
+    /// the end it sweeps the user namespace that is given.
     ///
     /// All signals must be blocked: the watcher is not to be interrupted.
-    pub fn start(payload: BorrowedFd<'_>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// What clone3(2) says, and `EMFILE`.
+    pub fn start(payload: BorrowedFd<'_>, sweep: Option<UserNamespace>) -> Result<Self> {
         let launcher = process::open_pidfd(nix::unistd::getpid())?;
         let payload = payload.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        let (stack, watched) = (Stack::new()?, Box::new(Watched { launcher, payload }));
+        let (stack, watched) = (Stack::new()?, Box::new(Watched { launcher, payload, sweep }));
         let argument = (&raw const *watched).cast();
         // SAFETY: stack and `watched` are kept in what is returned, whose drop
         // waits for the watcher's end first. `watch` makes system calls only.
@@ -53,7 +60,7 @@ impl Drop for Watcher {
 extern "C" fn watch(watched: *const ()) -> ! {
     // SAFETY: `start` passes a `Watched` that outlives this process and that
     // nobody changes.
-    let Watched { launcher, payload } = unsafe { &*watched.cast::<Watched>() };
+    let Watched { launcher, payload, sweep } = unsafe { &*watched.cast::<Watched>() };
     // Away from the launcher's process group: what kills that must not kill
     // the watcher with it.
     let _ = process::new_session();
@@ -64,6 +71,9 @@ extern "C" fn watch(watched: *const ()) -> ! {
     // Stays until every process of the pid namespace is gone, which is when
     // the kernel lets its first one be waited for.
     let _ = wait_for([payload.as_fd()]);
+    if let Some(namespace) = sweep {
+        namespace.sweep();
+    }
     exit_now(0)
 }
 

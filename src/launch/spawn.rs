@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::channel::{self, Channel};
 use super::timing::Timing;
 use crate::child::start::Process;
+use crate::child::sweep::UserNamespace;
 use crate::child::watcher::Watcher;
 use crate::error::Explain;
 use crate::host::{Host, advice};
@@ -50,6 +51,10 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
             .with_context(|| format!("make the namespaces {namespaces}"))
             .hint(advice.hint)
     })?;
-    let watcher = Watcher::start(payload.pidfd()).context("start the watcher")?;
+    let sweep = (!namespaces.own_pid())
+        .then(|| UserNamespace::of(payload.pid()))
+        .transpose()
+        .context("look at the user namespace")?;
+    let watcher = Watcher::start(payload.pidfd(), sweep).context("start the watcher")?;
     Ok(Spawned { payload, steps, channel, signals, timing, watcher })
 }

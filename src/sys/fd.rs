@@ -31,9 +31,11 @@ pub fn wait_readable<const N: usize>(
 ) -> Result<[bool; N]> {
     let mut polled =
         fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-    let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let time = |tv_nsec| libc::timespec { tv_sec: 0, tv_nsec };
+    let (now, moment) = (time(0), time(2_000_000));
     let limit = match patience {
         Patience::None => &raw const now,
+        Patience::Moment => &raw const moment,
         Patience::Endless => std::ptr::null(),
     };
     // SAFETY: the kernel reads and writes as many structures as there are, and
@@ -47,6 +49,8 @@ pub fn wait_readable<const N: usize>(
 pub enum Patience {
     /// Not at all.
     None,
+    /// Two milliseconds.
+    Moment,
     /// As long as it takes.
     Endless,
 }

@@ -126,6 +126,40 @@ pub fn make_link(directory: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Resul
     Ok(())
 }
 
+/// Opens what a link of procfs refers to, such as a namespace, to look at it.
+pub fn open_link(directory: BorrowedFd<'_>, link: &CStr) -> Result<OwnedFd> {
+    open_at(directory, link, libc::O_PATH, 0)
+}
+
+/// Calls `each` with every name in a directory, read from where it stands;
+/// getdents64(2).
+pub fn each_name(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr)) -> Result<()> {
+    /// `struct linux_dirent64` up to the name: ino, off, reclen, type.
+    const NAME: usize = 19;
+    const LENGTH: usize = 16;
+    let mut buffer = [0_u64; 512];
+    loop {
+        // SAFETY: the kernel writes at most as many bytes as the buffer has.
+        let filled = unsafe {
+            let size = size_of_val(&buffer);
+            call!(libc::SYS_getdents64, directory.as_raw_fd(), buffer.as_mut_ptr(), size)?
+        };
+        if filled == 0 {
+            return Ok(());
+        }
+        // SAFETY: the first `filled` bytes of the buffer, which are numbers.
+        let mut entries =
+            unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), filled as usize) };
+        while let Some(&[low, high]) = entries.get(LENGTH..LENGTH + 2) {
+            let length = usize::from(u16::from_ne_bytes([low, high]));
+            let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
+            let name = entry.get(NAME..).ok_or(Errno::EIO)?;
+            each(CStr::from_bytes_until_nul(name).map_err(|_| Errno::EIO)?);
+            entries = rest;
+        }
+    }
+}
+
 /// What fstat(2) says of an open file.
 #[derive(Clone, Copy, Debug)]
 pub struct Status {
