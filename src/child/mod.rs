@@ -106,7 +106,7 @@ impl Child {
             Step::MakeLink { at, name, target } => {
                 Ok(crate::sys::path::make_link(self.kept(*at)?, name, target)?)
             }
-            Step::Pivot(root) => Ok(crate::sys::mount::pivot(self.kept(*root)?)?),
+            Step::Pivot(root) => mount::pivot(self.kept(*root)?),
             Step::Hostname(name) => Ok(enter::hostname(name)?),
             Step::Domainname(name) => Ok(enter::domainname(name)?),
             Step::LoopbackUp => Ok(crate::sys::link::loopback_up()?),

@@ -8,7 +8,7 @@ use nix::libc;
 use super::report::Part;
 use super::{Child, Failure, Outcome};
 use crate::plan::step::{Expect, Missing, Slot, Target};
-use crate::sys::mount::{MountAttr, Reach, move_mount, open_tree, set_attr};
+use crate::sys::mount::{MountAttr, Reach, mount_id, move_mount, open_tree, set_attr};
 use crate::sys::path::{
     PATH_MAX, create_file, make_directory, open_component, open_in_root, open_typed, status,
 };
@@ -72,12 +72,26 @@ fn there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
     }
 }
 
+/// Makes `root` the root, and makes sure that nothing is left above it.
+///
+/// A mount that stayed on top of the root would be where `/..` leads.
+pub fn pivot(root: BorrowedFd<'_>) -> Outcome {
+    crate::sys::mount::pivot(root)?;
+    let above = open_typed(c"/..", libc::O_PATH | libc::O_DIRECTORY)?;
+    if mount_id(above.as_fd())? == mount_id(root)? {
+        Ok(())
+    } else {
+        Err(Part::Outside.failed(Errno::EXDEV))
+    }
+}
+
 /// Attaches `tree`.
 pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Missing) -> Outcome {
     let found = match target {
         // On top of the present root: needs no place in the file system, and
         // is out of the way as soon as the child pivots into it.
         Target::Root => open_typed(c"/", libc::O_PATH)?,
+        Target::Aside => open_typed(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?,
         Target::Inside(slot, name) => open_component(child.kept(*slot)?, name, libc::O_PATH)
             .map_err(|errno| Part::Resolve.failed(errno))?,
         Target::Path(path) => {

@@ -96,6 +96,7 @@ impl Told<'_> {
                 "the root has no such directory"
             }
             (Step::WorkDirectory(_), Part::Outside, _) => "it is outside of the container's root",
+            (Step::Pivot(_), Part::Outside, _) => "something of the host is still above the root",
             (Step::Identity { .. }, Part::ReadBack, _) => {
                 "the kernel holds other capabilities than were set"
             }

@@ -83,8 +83,12 @@ pub enum Expect {
 /// Where a mount goes.
 #[derive(Debug)]
 pub enum Target {
-    /// On top of everything: the container's future root.
+    /// On top of the host's root: the container's future root.
     Root,
+    /// Below the host's root, out of everybody's way: on its /proc. Not on top
+    /// of the root itself: what is stacked there stays when the pivot lets go
+    /// of the top of the stack.
+    Aside,
     /// A path below the container's root, resolved with that root as `/`.
     Path(CString),
     /// A name in a file system of our own, which nobody else has seen yet.
@@ -95,6 +99,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("/"),
+            Self::Aside => f.write_str("the host's /proc, behind the root"),
             Self::Path(path) => write!(f, "{path:?}"),
             Self::Inside(_, name) => write!(f, "{name:?} of it"),
         }

@@ -1,9 +1,9 @@
 //! A tmpfs behind the root, for what the container is shown piece by piece.
 //!
 //! The files of /etc, the empty directory and the null device that hide
-//! things, the layers of throw-away overlays: all lie here. It is mounted on
-//! the host's root, below the container's, and goes with the host's root at
-//! the pivot; what was copied out of it stays. Being in the container's own
+//! things, the layers of throw-away overlays: all lie here. It is mounted below
+//! the host's root, in the container's own mount namespace, and goes with that
+//! root at the pivot; what was copied out of it stays. Being in the container's own
 //! mount namespace it leaves nothing behind, whatever kills us. And nothing
 //! stays detached: to dissolve a detached mount when its descriptor is closed
 //! the kernel waits for all its readers (`synchronize_rcu_expedited`), some
@@ -26,7 +26,7 @@ impl Workshop {
         draft.push(Step::Attach {
             tree: tmpfs,
             what: "a workshop".to_owned(),
-            target: Target::Root,
+            target: Target::Aside,
             missing: Missing::Create,
         });
         Self(tmpfs)

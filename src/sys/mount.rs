@@ -148,6 +148,18 @@ fn set_attr_at(at: i32, path: &CStr, attr: &MountAttr, flags: libc::c_uint) -> R
     Ok(())
 }
 
+/// The number of the mount that an open file is on; statx(2), Linux 5.8.
+pub fn mount_id(fd: BorrowedFd<'_>) -> Result<u64> {
+    // SAFETY: `statx` is plain numbers, zero is a value of each; the kernel
+    // writes one such structure.
+    unsafe {
+        let mut statx: libc::statx = std::mem::zeroed();
+        let (flags, mask) = (libc::AT_EMPTY_PATH, libc::STATX_MNT_ID);
+        call!(libc::SYS_statx, fd.as_raw_fd(), c"".as_ptr(), flags, mask, &raw mut statx)?;
+        Ok(statx.stx_mnt_id)
+    }
+}
+
 /// Makes `root`, a mount on top of the present root, the root and lets go of
 /// the present one with everything that is mounted in it.
 pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
