@@ -23,6 +23,9 @@ pub fn open(
     let terminal = tty::open_peer(master.as_fd())?;
     // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
     unsafe { call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
+    // Of the caller's terminal, if one of its streams is one: the payload may
+    // ask as soon as it runs.
+    let _ = (0..=2).find(|number| tty::copy_size(fd::standard(*number), master.as_fd()).is_ok());
     show_as_console(dev, pts, master.as_fd())?;
     fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
     Ok(terminal)

@@ -16,7 +16,7 @@ pub mod start;
 pub mod sweep;
 pub mod watcher;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 
 use crate::plan::step::{Gate, Slot, Step};
 use crate::sys::fd::Patience;
@@ -49,6 +49,8 @@ type Outcome = Result<(), Failure>;
 struct Child {
     /// The child's end of the channel to the parent; closed by the exec.
     channel: OwnedFd,
+    /// The number of the parent's end, of which this table has a copy.
+    parents_end: RawFd,
     /// Descriptors kept from step to step, room for all made before the clone.
     slots: Vec<Option<OwnedFd>>,
 }
@@ -56,6 +58,9 @@ struct Child {
 impl Child {
     /// Performs the steps, the last of which does not return.
     fn run(mut self, steps: &[Step]) -> ! {
+        // With it open here, the parent's death would never be heard.
+        // SAFETY: in this table of descriptors no `OwnedFd` stands for it.
+        unsafe { fd::close(self.parents_end) };
         for (at, step) in steps.iter().enumerate() {
             if let Err(failure) = self.perform(step) {
                 self.stop(at, failure);
@@ -191,4 +196,25 @@ impl Child {
         let _ = self.send(&Report::stopped(at, failure.part, failure.errno));
         exit_now(127)
     }
+}
+
+/// The switches of the feature `weaken`.
+#[cfg(feature = "weaken")]
+mod weak {
+    use std::sync::atomic::AtomicBool;
+
+    pub static WORK_DIRECTORY: AtomicBool = AtomicBool::new(false);
+    pub static REAPER: AtomicBool = AtomicBool::new(false);
+}
+
+/// Takes the working directory as chdir(2) would.
+#[cfg(feature = "weaken")]
+pub fn weaken_work_directory() {
+    weak::WORK_DIRECTORY.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// Lets the container look into the reaper.
+#[cfg(feature = "weaken")]
+pub fn weaken_reaper() {
+    weak::REAPER.store(true, std::sync::atomic::Ordering::Relaxed);
 }

@@ -10,7 +10,8 @@ use super::{Child, Failure, Outcome};
 use crate::plan::step::{Expect, Missing, Slot, Target};
 use crate::sys::mount::{MountAttr, Reach, mount_id, move_mount, open_tree, set_attr};
 use crate::sys::path::{
-    PATH_MAX, create_file, make_directory, open_component, open_in_root, open_typed, status,
+    PATH_MAX, create_file, make_directory, on_procfs, open_component, open_in_root, open_typed,
+    status,
 };
 use crate::sys::{Errno, Result};
 
@@ -21,7 +22,10 @@ pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<
     let status = status(opened.as_fd())?;
     match expect {
         Expect::Any => {}
-        Expect::Directory if status.is_directory() => {}
+        // Whoever may not go into it would only hear so of what is in it.
+        Expect::Directory if status.is_directory() => {
+            open_component(opened.as_fd(), c".", libc::O_PATH)?;
+        }
         Expect::Directory => return Err(Part::Kind.failed(Errno::ENOTDIR)),
         Expect::Node if status.is_device() || status.is_directory() => {}
         Expect::Node => return Err(Part::Kind.failed(Errno::ENODEV)),
@@ -96,10 +100,15 @@ pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Mis
             .map_err(|errno| Part::Resolve.failed(errno))?,
         Target::Path(path) => {
             let directory = status(tree)?.is_directory();
-            match find(child.kept(Slot::ROOT)?, path, directory, missing)? {
-                Some(found) => found,
-                None => return Ok(()),
+            let Some(found) = find(child.kept(Slot::ROOT)?, path, directory, missing)? else {
+                return Ok(());
+            };
+            // A link of the image's may lead there too, to a file that
+            // confines the container (CVE-2019-16884, CVE-2025-52881).
+            if on_procfs(found.as_fd())? && !path.to_bytes().starts_with(b"/proc") {
+                return Err(Part::Procfs.failed(Errno::EPERM));
             }
+            found
         }
     };
     Ok(move_mount(tree, found.as_fd())?)

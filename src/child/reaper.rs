@@ -23,7 +23,13 @@ fn reap_until(payload: Pid) -> ! {
     // This process has the launcher's memory, and with it the caller's
     // environment: nothing in the container may look into it (ptrace(2),
     // PTRACE_MODE).
-    let _ = confine::hide_memory();
+    #[cfg(feature = "weaken")]
+    let hide = !super::weak::REAPER.load(std::sync::atomic::Ordering::Relaxed);
+    #[cfg(not(feature = "weaken"))]
+    let hide = true;
+    if hide {
+        let _ = confine::hide_memory();
+    }
     // The launcher may be gone already; then its death sent no signal, but the
     // watcher kills this process.
     let _ = confine::parent_death_signal(nix::libc::SIGKILL);

@@ -29,9 +29,11 @@ pub enum Part {
     Interpreter = 9,
     /// The directory is outside of the container's root.
     Outside = 10,
+    /// The place is in /proc.
+    Procfs = 11,
 }
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part::Whole,
     Part::Resolve,
     Part::Create,
@@ -43,6 +45,7 @@ const PARTS: [Part; 11] = [
     Part::ReadBack,
     Part::Interpreter,
     Part::Outside,
+    Part::Procfs,
 ];
 
 const PHASES: [Phase; 4] = [Phase::Trees, Phase::Maps, Phase::Mounts, Phase::Confine];

@@ -34,19 +34,20 @@ struct Start {
 
 impl Process {
     /// Makes the child in new namespaces, `CLONE_NEW*`, to perform `steps`
-    /// with `slots` places for descriptors and `channel` to report through.
+    /// with `slots` places for descriptors and a channel to report through, of
+    /// which both ends are given.
     ///
     /// # Errors
     /// What clone3(2) says.
     pub fn start(
-        channel: OwnedFd,
+        (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
         slots: usize,
         namespaces: u64,
         steps: &Rc<[Step]>,
         memory: Memory,
     ) -> Result<Self> {
         let slots = std::iter::repeat_with(|| None).take(slots).collect();
-        let child = Child { channel, slots };
+        let child = Child { channel, parents_end: parents_end.as_raw_fd(), slots };
         if memory == Memory::Copied {
             // SAFETY: the launcher has one thread. The child goes into `run`,
             // which takes no heap and ends in an exec or an _exit.

@@ -2,9 +2,9 @@
 
 use crate::host::Host;
 use crate::launch::launch;
-use crate::monitor::{Exit, Input, supervise};
+use crate::monitor::{Exit, First, Input, supervise};
 use crate::plan::step::Step;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Memory, Plan};
 use crate::spec::{Spec, Stdin};
 
 /// Decides what a run will do, and does nothing.
@@ -38,5 +38,9 @@ pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::R
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    supervise(launch(plan, host)?, input)
+    let first = match plan.memory {
+        Memory::Copied => First::Reaper,
+        Memory::Shared => First::Payload,
+    };
+    supervise(launch(plan, host)?, input, first)
 }

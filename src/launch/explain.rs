@@ -55,7 +55,7 @@ impl Told<'_> {
             Part::Uid => "set the uid",
             Part::Capabilities => "set the capabilities",
             Part::ReadBack => "read back what was set",
-            Part::Outside => "see where it led",
+            Part::Outside | Part::Procfs => "see where it led",
         };
         format!("{}: {doing}", self.step)
     }
@@ -81,6 +81,7 @@ impl Told<'_> {
             (Step::OpenTree { expect: Expect::Directory, .. }, Part::Kind, _) => {
                 "it is not a directory"
             }
+            (Step::Attach { .. }, Part::Procfs, _) => "a link in the root leads into /proc",
             (Step::Attach { .. }, _, Errno::EEXIST) => {
                 "a symbolic link on the way leads to nothing inside the root"
             }
@@ -143,8 +144,7 @@ impl Told<'_> {
             }
             (Step::OpenTree { source, .. }, Part::Resolve, Errno::ENOENT) => {
                 return Some(format!(
-                    "nothing is made on the host: make it first, mkdir -p {}",
-                    source.to_string_lossy()
+                    "nothing is made on the host: make it first, mkdir -p {source:?}"
                 ));
             }
             (Step::OpenTree { into: Slot::ROOT, .. }, Part::Kind, _) => {

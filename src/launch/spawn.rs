@@ -1,5 +1,6 @@
 //! The clone.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -40,11 +41,20 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
     // they are read from a descriptor, and forwarded once the payload runs.
     let forwarded = process::forwarded_signals();
     forwarded.thread_block().context("block signals")?;
+    // Ignored, as a caller may hand it down, it would reap for us and leave
+    // nothing to wait for (wait(2)).
+    process::expect_children().context("set SIGCHLD to its default")?;
     let signals = SignalFd::with_flags(&forwarded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("make a descriptor for signals")?;
     let namespaces = plan.namespaces;
     let steps: Rc<[Step]> = plan.steps.into();
-    let started = Process::start(childs_end, plan.slots, namespaces.flags(), &steps, plan.memory);
+    let started = Process::start(
+        (channel.as_fd(), childs_end),
+        plan.slots,
+        namespaces.flags(),
+        &steps,
+        plan.memory,
+    );
     let payload = started.or_else(|errno| {
         let advice = advice::for_clone(errno, host);
         Err(anyhow::Error::msg(advice.cause))

@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::launch::{Launched, Timing};
 use crate::sys::Errno;
 use crate::sys::process::Ended;
+pub use signals::First;
 use signals::{Forwarder, Sent};
 use terminal::Terminal;
 
@@ -36,10 +37,10 @@ pub enum Input {
 }
 
 /// Stays until the payload ends.
-pub fn supervise(launched: Launched, input: Input) -> anyhow::Result<Exit> {
+pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Result<Exit> {
     let Launched { mut payload, signals, terminal, mut timing, watcher } = launched;
     let mut terminal = terminal.map(|master| Terminal::new(master, input)).transpose()?;
-    let mut forwarder = Forwarder::new(payload.pid());
+    let mut forwarder = Forwarder::new(payload.pid(), first);
     loop {
         let mut ready = vec![
             PollFd::new(payload.pidfd(), PollFlags::POLLIN),

@@ -25,6 +25,15 @@ enum Default {
     Nothing,
 }
 
+/// Who is pid 1 of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The payload itself.
+    Payload,
+    /// Our reaper, which passes every signal on.
+    Reaper,
+}
+
 /// Forwards signals, and does for pid 1 what the kernel does not.
 ///
 /// The kernel drops a signal that pid 1 of a pid namespace has no handler for
@@ -32,14 +41,15 @@ enum Default {
 /// ctrl-C. What the signal would have done to any other process is done here.
 pub struct Forwarder {
     pid: Pid,
+    first: First,
     killed_for: Option<i32>,
 }
 
 impl Forwarder {
     /// For the payload `pid`, which must not be reaped as long as this is
     /// used.
-    pub fn new(pid: Pid) -> Self {
-        Self { pid, killed_for: None }
+    pub fn new(pid: Pid, first: First) -> Self {
+        Self { pid, first, killed_for: None }
     }
 
     /// Forwards one signal.
@@ -69,8 +79,13 @@ impl Forwarder {
         }
     }
 
-    /// Whether the payload neither handles nor ignores nor blocks the signal.
+    /// Whether the payload neither handles nor ignores nor blocks the signal,
+    /// nor waits for it.
     fn would_be_dropped(&self, number: i32) -> bool {
+        self.first == First::Payload && self.is_unhandled(number) && !self.waits_for_signals()
+    }
+
+    fn is_unhandled(&self, number: i32) -> bool {
         let path = format!("/proc/{}/status", self.pid);
         let Ok(status) = std::fs::read_to_string(path) else { return false };
         let set = |name: &str| {
@@ -86,6 +101,23 @@ impl Forwarder {
         };
         let bit = 1_u64 << (number - 1);
         sets.iter().all(|set| set & bit == 0)
+    }
+
+    /// Whether a thread is in sigwait(3): as long as it is, what it waits for
+    /// shows as not blocked. Where that can't be told, it may be.
+    fn waits_for_signals(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else {
+            return true;
+        };
+        threads.flatten().any(|thread| {
+            // Its first word is the number of the call, or "running"
+            // (proc_pid_syscall(5)).
+            let call = std::fs::read_to_string(thread.path().join("syscall"));
+            call.map_or(true, |call| {
+                let number = call.split(' ').next().and_then(|word| word.parse().ok());
+                number == Some(libc::SYS_rt_sigtimedwait)
+            })
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod workshop;
 use anyhow::Context;
 use nix::libc;
 
+use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
@@ -86,6 +87,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let terminal = process.terminal().unwrap_or(false);
     let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
 
+    check_descriptors(spec.beside.preserve_fds)?;
     let idmap = idmap::compile(spec, host)?;
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     let user = user::plan(spec, &idmap)?;
@@ -193,6 +195,18 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let memory = if spec.beside.init { Memory::Copied } else { Memory::Shared };
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     Ok(Plan { idmap, namespaces, streams, memory, steps, slots, notes: draft.notes })
+}
+
+/// Whether what is to be handed down is there.
+fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
+    for number in 3..3 + preserve {
+        if !crate::sys::fd::is_open(number) {
+            return Err(anyhow::anyhow!("descriptor {number} is not open"))
+                .with_context(|| format!("--preserve-fds {preserve}"))
+                .hint("descriptors are handed down from 3 upwards, without a gap");
+        }
+    }
+    Ok(())
 }
 
 /// Who makes the mounts: root where there is one, for its rights over files.

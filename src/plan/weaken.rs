@@ -42,8 +42,9 @@ pub fn weaken(steps: &mut Vec<Step>) {
             "cwd" => {
                 // The root of the host stays open, and the way to it is taken.
                 steps.retain(|step| !matches!(step, Step::CloseFrom(_)));
-                crate::sys::path::weaken_magic_links();
+                crate::child::weaken_work_directory();
             }
+            "exe" => crate::child::weaken_reaper(),
             other => eprintln!("SUBLET_WEAKEN: there is no defence {other:?}"),
         }
     }

@@ -172,6 +172,12 @@ fn close_range(first: u32, last: u32, flags: libc::c_uint) -> Result<()> {
     Ok(())
 }
 
+/// Whether a descriptor of this number is open.
+pub fn is_open(number: u32) -> bool {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_fcntl, number, libc::F_GETFD).is_ok() }
+}
+
 /// The calling process's descriptor 0, 1 or 2, borrowed.
 pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     debug_assert!((0..=2).contains(&number));

@@ -20,6 +20,8 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
     how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
     #[cfg(feature = "weaken")]
     weak::apply(&mut how.resolve);
+    #[cfg(feature = "weaken")]
+    let path = weak::below(path);
     let path = if path.is_empty() { c"." } else { path };
     loop {
         // SAFETY: `path` is NUL-terminated, `how` outlives the call and its
@@ -48,18 +50,23 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
 /// does not mind who made them.
 #[cfg(feature = "weaken")]
 mod weak {
+    use std::ffi::CStr;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     pub static PLAIN: AtomicBool = AtomicBool::new(false);
-    pub static MAGIC: AtomicBool = AtomicBool::new(false);
 
     pub fn apply(resolve: &mut u64) {
         if PLAIN.load(Relaxed) {
             *resolve = 0;
         }
-        if MAGIC.load(Relaxed) {
-            *resolve &= !(libc::RESOLVE_NO_MAGICLINKS | libc::RESOLVE_IN_ROOT);
-        }
+    }
+
+    /// Without RESOLVE_IN_ROOT an absolute path would begin at the host's
+    /// root; this launcher puts its root before it, as text.
+    pub fn below(path: &CStr) -> &CStr {
+        let slashes = path.to_bytes().iter().take_while(|byte| **byte == b'/').count();
+        let rest = if PLAIN.load(Relaxed) { slashes } else { 0 };
+        CStr::from_bytes_with_nul(&path.to_bytes_with_nul()[rest..]).unwrap_or(path)
     }
 }
 
@@ -67,12 +74,6 @@ mod weak {
 #[cfg(feature = "weaken")]
 pub fn weaken_resolution() {
     weak::PLAIN.store(true, std::sync::atomic::Ordering::Relaxed);
-}
-
-/// Follows magic links of procfs.
-#[cfg(feature = "weaken")]
-pub fn weaken_magic_links() {
-    weak::MAGIC.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
 /// Opens the one component `name` of `directory`, without following it.
@@ -157,6 +158,17 @@ pub fn each_name(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr)) -> Resu
             each(CStr::from_bytes_until_nul(name).map_err(|_| Errno::EIO)?);
             entries = rest;
         }
+    }
+}
+
+/// Whether an open file is of procfs; fstatfs(2).
+pub fn on_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: `statfs` is plain numbers, zero is a value of each; the kernel
+    // writes one such structure.
+    unsafe {
+        let mut statfs: libc::statfs = std::mem::zeroed();
+        call!(libc::SYS_fstatfs, fd.as_raw_fd(), &raw mut statfs)?;
+        Ok(statfs.f_type == libc::PROC_SUPER_MAGIC)
     }
 }
 

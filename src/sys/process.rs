@@ -193,17 +193,28 @@ pub fn monotonic_nanos() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// Gives SIGCHLD its default disposition: children wait to be waited for.
+pub fn expect_children() -> Result<()> {
+    set_default(libc::SIGCHLD)
+}
+
+/// Sets a signal to its default disposition.
+fn set_default(number: i32) -> Result<()> {
+    // The kernel's `struct sigaction`: handler, flags, restorer, mask. All
+    // zero is SIG_DFL, no flags, nothing blocked.
+    let default = [0_u64; 4];
+    // SAFETY: the kernel reads one such structure, and writes none.
+    unsafe { call!(libc::SYS_rt_sigaction, number, default.as_ptr(), 0, SIGNAL_BYTES)? };
+    Ok(())
+}
+
 /// Gives every signal its default disposition again and blocks none.
 ///
 /// Both survive exec (signal(7)), and Rust's runtime ignores SIGPIPE.
 pub fn reset_signals() -> Result<()> {
-    // The kernel's `struct sigaction`: handler, flags, restorer, mask. All
-    // zero is SIG_DFL, no flags, nothing blocked.
-    let default = [0_u64; 4];
     for number in 1..=64 {
-        // SAFETY: the kernel reads one such structure. SIGKILL and SIGSTOP
-        // answer EINVAL, as they should.
-        let _ = unsafe { call!(libc::SYS_rt_sigaction, number, default.as_ptr(), 0, SIGNAL_BYTES) };
+        // SIGKILL and SIGSTOP answer EINVAL, as they should.
+        let _ = set_default(number);
     }
     set_blocked(0)
 }
