@@ -31,7 +31,7 @@ fn a_root_that_is_not_there() {
 fn a_root_that_is_a_word() {
     requires!();
     let scratch = Scratch::new();
-    run(&scratch, &["alpine", "true"]).refused(&["alpine", "./alpine"]);
+    run(&scratch, &["alpine", "true"]).refused(&["alpine", "./path", "host"]);
     run(&scratch, &["", "true"]).refused(&["root"]);
 }
 
@@ -184,7 +184,7 @@ fn hostnames_that_are_none() {
 fn variables_that_are_none() {
     requires!();
     for variable in ["=x", "", "=", "a b\n=x"] {
-        refused(&["-e", variable], &["variable"]);
+        refused(&["-e", variable], &["--env"]);
     }
     refused(&["--env-file", "/no/such/file"], &["/no/such/file"]);
 }
@@ -205,7 +205,7 @@ fn working_directories_that_are_none() {
     let root = Root::busybox(&scratch);
     for directory in ["/proc/self/fd/7", "relative", ""] {
         let option = format!("--workdir={directory}");
-        run(&scratch, &[&option]).arg(root.path()).arg("true").refused(&[directory, "director"]);
+        run(&scratch, &[&option]).arg(root.path()).arg("true").refused(&[directory]);
     }
 }
 
@@ -219,10 +219,9 @@ fn numbers_that_are_none() {
     refused(&["--umask", "9"], &["umask"]);
     refused(&["--umask", "7777777"], &["umask"]);
     refused(&["--shm-size", "much"], &["shm"]);
-    refused(&["--shm-size", "-1"], &["shm"]);
+    refused(&["--shm-size=-1"], &["shm"]);
     refused(&["--oom-score-adj", "2000"], &["oom"]);
     refused(&["--tmpfs", "/x:size=99999999999999999999g"], &["size"]);
-    refused(&["--uidmap", "0:1"], &["uidmap"]);
     refused(&["--uidmap", "0:x:1"], &["uidmap"]);
     refused(&["--uidmap", "4294967295:0:2"], &["uidmap"]);
     refused(&["--preserve-fds", "x"], &["preserve-fds"]);
@@ -326,7 +325,7 @@ fn no_processes_left() {
     // The limit is counted in each user namespace, so this one's is not the
     // other tests'.
     let program = run(&scratch, &[root.text(), "true"]);
-    let done = program.inside_namespaces(r#"ulimit -u 1; exec "$@""#).run();
+    let done = program.inside_namespaces(r#"exec prlimit --nproc=1 "$@""#).run();
     if done.code() != 0 {
         done.refused(&["processes"]);
     }

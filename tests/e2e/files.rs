@@ -127,6 +127,10 @@ fn the_hosts_submounts_are_read_only_too() {
     for line in mounts.lines() {
         let fields: Vec<&str> = line.split(' ').collect();
         let (point, options) = (fields[4], fields[5]);
+        // Those are the launcher's own.
+        if ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].contains(&point) {
+            continue;
+        }
         if !own.iter().any(|own| point == *own || point.starts_with(&format!("{own}/"))) {
             assert!(options.split(',').any(|option| option == "ro"), "{line}");
         }
@@ -166,7 +170,7 @@ fn device_nodes_are_the_real_ones() {
     let root = Root::busybox(&scratch);
     let script = "stat -c '%F %t:%T %n' /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty; \
                   head -c 4 /dev/zero | wc -c; echo x > /dev/full 2>/dev/null || echo full; \
-                  head -c 8 /dev/urandom | wc -c; readlink /dev/fd /dev/stdin";
+                  head -c 8 /dev/urandom | wc -c; readlink /dev/fd; readlink /dev/stdin";
     let told = sh(&scratch, &root, &[], script);
     let expected = "character special file 1:3 /dev/null\n\
                     character special file 1:5 /dev/zero\n\
@@ -433,8 +437,9 @@ fn later_mounts_arrive_in_a_slave_only() {
         let script = r#"
             mount --make-rshared /
             cd "$TMPDIR"; rm -f go said; mkfifo go said
+            exec 3<>go
             "$@" <go >said &
-            exec 4<said 3>go
+            exec 4<said
             read ready <&4
             mount -t tmpfs none "$SOURCE/below"; touch "$SOURCE/below/late"
             echo >&3; cat <&4; wait"#;

@@ -71,7 +71,7 @@ fn the_payload_is_pid_1() {
     requires!();
     let scratch = Scratch::new();
     let root = Root::busybox(&scratch);
-    let script = "echo $$; cat /proc/1/cmdline";
+    let script = "echo $$; cat /proc/1/cmdline; exit";
     let done = run(&scratch, &root, &[]).args(["sh", "-c", script]).ok();
     let (pid, line) = done.split_once('\n').unwrap();
     assert_eq!(pid, "1");

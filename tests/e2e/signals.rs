@@ -37,11 +37,11 @@ fn signals() -> impl Iterator<Item = i32> {
     plain.into_iter().chain([libc::SIGRTMIN(), libc::SIGRTMIN() + 3, libc::SIGRTMAX()])
 }
 
-fn are_forwarded(options: &[&str]) {
+fn are_forwarded(options: &[&str], way: &str) {
     let scratch = Scratch::new();
     let root = Root::probed(&scratch);
     let last = libc::SIGTERM.to_string();
-    let mut running = run(&scratch, &root, options).args(["/probe", "signals", &last]).spawn();
+    let mut running = run(&scratch, &root, options).args(["/probe", "signals", way, &last]).spawn();
     assert_eq!(running.line(), "ready");
     for signal in signals() {
         running.signal(signal);
@@ -55,13 +55,38 @@ fn are_forwarded(options: &[&str]) {
 #[test]
 fn all_that_can_be_caught_are_forwarded() {
     requires!();
-    are_forwarded(&[]);
+    are_forwarded(&[], "handle");
 }
 
 #[test]
 fn init_forwards_them_too() {
     requires!();
-    are_forwarded(&["--init"]);
+    are_forwarded(&["--init"], "handle");
+}
+
+/// While a process waits for signals it does not look as if it blocked them
+/// (rt_sigtimedwait(2)), but it gets them.
+#[test]
+fn a_payload_that_waits_for_signals_gets_them() {
+    requires!();
+    are_forwarded(&[], "wait");
+    are_forwarded(&["--init"], "wait");
+}
+
+/// The kernel keeps pid 1 from signals that it does not handle; people do not
+/// expect that of what they have started.
+#[test]
+fn a_payload_that_does_not_handle_it_is_ended() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
+        let program = run(&scratch, &root, &[]).args(["sh", "-c", "echo ready; exec sleep 100"]);
+        let mut running = program.spawn();
+        assert_eq!(running.line(), "ready");
+        running.signal(signal);
+        running.wait().exits(128 + signal);
+    }
 }
 
 #[test]
@@ -84,11 +109,12 @@ fn ctrl_c_reaches_a_payload_without_a_terminal() {
     let scratch = Scratch::new();
     let root = Root::probed(&scratch);
     let last = libc::SIGINT.to_string();
-    let mut terminal = run(&scratch, &root, &[]).args(["/probe", "signals", &last]).on_terminal();
+    let mut terminal =
+        run(&scratch, &root, &[]).args(["/probe", "signals", "handle", &last]).on_terminal();
     terminal.expect("ready");
     terminal.send("\x03");
     assert_eq!(terminal.wait().code(), Some(0), "{}", terminal.shown());
-    assert!(terminal.shown().contains("\r\n2\r\n"), "{}", terminal.shown());
+    assert!(terminal.shown().ends_with("2\r\n"), "{}", terminal.shown());
 }
 
 #[test]

@@ -48,7 +48,6 @@ fn a_dry_run_refuses_what_the_run_would() {
     let scratch = Scratch::new();
     let root = Root::busybox(&scratch);
     run(&scratch, &root, &["--dry-run", "-u", "1000:"]).arg("true").refused(&["user"]);
-    run(&scratch, &root, &["--dry-run", "-v", "/no/such:/v"]).arg("true").refused(&["/no/such"]);
 }
 
 #[test]
@@ -58,7 +57,7 @@ fn timing_tells_where_the_time_went() {
     let root = Root::busybox(&scratch);
     let done = run(&scratch, &root, &["--timing"]).args(["sh", "-c", "echo out; exit 3"]).run();
     assert_eq!(done.exits(3).stdout(), "out\n");
-    for part in ["clone", "maps", "mounts", "exec"] {
+    for part in ["clone", "maps", "mount", "exec"] {
         assert!(done.stderr.contains(part), "no {part} in {}", done.stderr);
     }
 }

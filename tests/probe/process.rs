@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -61,14 +61,28 @@ pub fn limits(_: &[String]) -> Report {
     Value::from(facts).into()
 }
 
-/// `signals LAST`: prints `ready`, then the number of every signal that
-/// arrives, until LAST has.
+/// `signals handle|wait LAST`: prints `ready`, then the number of every signal
+/// that arrives, until LAST has. They arrive in a handler, or are blocked and
+/// waited for, as a program with a thread for signals does.
 pub fn signals(args: &[String]) -> Report {
-    let last: i32 = args[0].parse().expect("a signal number");
-    raw::block_signals();
+    let last: i32 = args[1].parse().expect("a signal number");
+    let mut next: Box<dyn FnMut() -> i32> = match args[0].as_str() {
+        "handle" => {
+            let mut arriving = raw::handle_signals();
+            Box::new(move || {
+                let mut number = [0];
+                while arriving.read_exact(&mut number).is_err() {}
+                i32::from(number[0])
+            })
+        }
+        _ => {
+            raw::block_signals();
+            Box::new(raw::next_signal)
+        }
+    };
     say("ready");
     loop {
-        let signal = raw::next_signal();
+        let signal = next();
         say(&signal.to_string());
         if signal == last {
             return Report::Code(0);

@@ -4,6 +4,10 @@
 //! pointer, so a call that reads nothing of this process and is given invalid
 //! addresses can do no harm.
 
+use std::fs::File;
+use std::os::fd::IntoRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
 use nix::errno::Errno;
 
 /// Makes the system call `number`.
@@ -108,6 +112,27 @@ pub fn next_signal() -> i32 {
             return signal;
         }
     }
+}
+
+/// Where the handler writes the numbers of signals.
+static ARRIVED: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn arrived(signal: libc::c_int) {
+    let number = signal as u8;
+    // SAFETY: write(2) is async-signal-safe, and one byte is read.
+    unsafe { libc::write(ARRIVED.load(Ordering::Relaxed), (&raw const number).cast(), 1) };
+}
+
+/// Handles every signal that can be: its number is a byte of what is returned.
+pub fn handle_signals() -> File {
+    let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+    ARRIVED.store(writer.into_raw_fd(), Ordering::Relaxed);
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the handler makes one async-signal-safe call. Those that
+        // cannot be handled, or are the C library's own, give an error.
+        unsafe { libc::signal(signal, arrived as *const () as libc::sighandler_t) };
+    }
+    File::from(reader)
 }
 
 /// Blocks every signal that can be.

@@ -150,8 +150,7 @@ fn receive(listener: &UnixListener) -> Option<OwnedFd> {
 fn c01_the_launcher_as_its_own_payload() {
     requires!();
     let subject = Subject::new(Launcher::Sublet);
-    let copy = subject.scratch.join("sublet");
-    spawn::place(|| std::fs::copy(launcher(), &copy));
+    let copy = subject.file();
     let unchanged = Canary::of(&copy);
     let root = Root::named(&subject.scratch, "other").with_probe("probe");
     spawn::place(|| std::fs::write(root.join("entry"), "#!/proc/self/exe\n"));

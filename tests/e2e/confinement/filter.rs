@@ -188,7 +188,6 @@ fn c29_what_programs_need_is_let_through() {
         libc::SYS_openat,
         libc::SYS_openat2,
         libc::SYS_mmap,
-        libc::SYS_clone,
         libc::SYS_execve,
         libc::SYS_execveat,
         libc::SYS_futex,

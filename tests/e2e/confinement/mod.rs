@@ -52,12 +52,9 @@ impl Subject {
             program.args(options).arg(self.root.path()).args(words)
         };
         match self.launcher {
-            Launcher::Sublet => start(launcher()),
-            Launcher::Weak(classes) => {
-                let weak = std::env::var_os("SUBLET_WEAK").expect("needed by the test");
-                start(weak.into()).env("SUBLET_WEAKEN", classes)
-            }
-            Launcher::Bubblewrap(more) => Program::new(self.bubblewrap())
+            Launcher::Sublet => start(self.file()),
+            Launcher::Weak(classes) => start(self.file()).env("SUBLET_WEAKEN", classes),
+            Launcher::Bubblewrap(more) => Program::new(self.file())
                 .args(["--unshare-all", "--uid", "0", "--gid", "0", "--bind"])
                 .args([self.root.text(), "/", "--proc", "/proc", "--dev", "/dev"])
                 .args(more)
@@ -66,11 +63,16 @@ impl Subject {
         }
     }
 
-    /// A copy that belongs to the caller, as one in ~/.local/bin does.
-    fn bubblewrap(&self) -> PathBuf {
-        let copy = self.scratch.join("bwrap");
+    /// The launcher's file: a copy that belongs to the caller, as one in
+    /// ~/.local/bin does.
+    pub fn file(&self) -> PathBuf {
+        let copy = self.scratch.join("launcher");
         if !copy.exists() {
-            let original = need::find("bwrap").expect("needed by the test");
+            let original = match self.launcher {
+                Launcher::Sublet => launcher(),
+                Launcher::Weak(_) => std::env::var_os("SUBLET_WEAK").expect("needed").into(),
+                Launcher::Bubblewrap(_) => need::find("bwrap").expect("needed"),
+            };
             spawn::place(|| std::fs::copy(original, &copy));
         }
         copy

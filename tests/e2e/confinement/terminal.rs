@@ -46,9 +46,10 @@ fn in_foreground(subject: &Subject, options: &[&str], words: &[&str]) -> (Value,
     terminal.send("\n");
     assert!(terminal.wait().success(), "{}", terminal.shown());
     let shown = terminal.shown();
-    let line = shown.lines().find(|line| line.starts_with('{'));
-    let line = line.unwrap_or_else(|| panic!("no answer: {shown}"));
-    (serde_json::from_str(line.trim()).expect("JSON"), terminal.unread())
+    // What has been pushed in is echoed around the answer.
+    let answer = shown.find('{').zip(shown.rfind('}')).map(|(start, end)| &shown[start..=end]);
+    let answer = answer.unwrap_or_else(|| panic!("no answer: {shown}"));
+    (serde_json::from_str(answer).expect("JSON"), terminal.unread())
 }
 
 /// Errors that mean that there was nothing to push into.
