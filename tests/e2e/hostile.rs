@@ -162,7 +162,7 @@ fn cell(scratch: &Scratch, template: &Root, name: &str, kind: Kind) -> Result<()
     }
     match done.status.code() {
         Some(0) if done.stdout() == "works\n" => Ok(()),
-        Some(125..=127) if done.bytes.is_empty() && done.stderr.starts_with("error: ") => {
+        Some(125..=127) if done.bytes.is_empty() && done.stderr.contains("error: ") => {
             done.explained(&[]);
             Ok(())
         }

@@ -268,7 +268,7 @@ fn a_lot_of_output_arrives() {
 
 #[test]
 fn output_and_errors_stay_apart() {
-    requires!();
+    requires!(subuid);
     let scratch = Scratch::new();
     let root = Root::busybox(&scratch);
     let done = run(&scratch, &root, &[]).args(["sh", "-c", "echo out; echo err >&2"]).run();
@@ -295,11 +295,10 @@ fn descriptors_are_handed_on_when_asked() {
     let scratch = Scratch::new();
     let root = Root::busybox(&scratch);
     let file = std::fs::File::open(scratch.file("handed", "through 4\n")).unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&file);
     let done = run(&scratch, &root, &["--preserve-fds", "2"])
         .args(["sh", "-c", "cat <&4"])
-        .inherit(fd, 3)
-        .inherit(fd, 4)
+        .inherit(&file, 3)
+        .inherit(&file, 4)
         .run();
     assert_eq!(done.ok(), "through 4");
 }

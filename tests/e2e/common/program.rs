@@ -2,13 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value;
 
 use super::spawn::{self, Before};
@@ -21,6 +22,7 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     directory: Option<OsString>,
     before: Vec<Before>,
+    handed: Vec<OwnedFd>,
     input: Option<Vec<u8>>,
     limit: f64,
 }
@@ -33,6 +35,7 @@ impl Program {
             environment: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
             directory: None,
             before: Vec::new(),
+            handed: Vec::new(),
             input: None,
             limit: 20.0,
         }
@@ -84,8 +87,14 @@ impl Program {
     }
 
     /// `fd` of the test is open as `at` in the program.
-    pub fn inherit(self, fd: RawFd, at: RawFd) -> Self {
-        self.before(Before::Inherit { fd, at })
+    pub fn inherit(mut self, fd: impl AsFd, at: RawFd) -> Self {
+        // From a copy with a high number, so that no `at` is another one's
+        // source, or its own.
+        let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(500)).expect("copy a descriptor");
+        let copy = spawn::own(copy);
+        let program_has = Before::Inherit { fd: copy.as_raw_fd(), at };
+        self.handed.push(copy);
+        self.before(program_has)
     }
 
     /// A change that the program starts with.

@@ -1,7 +1,7 @@
 //! What happens between fork and exec of a program that a test starts.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::{PoisonError, RwLock};
@@ -86,6 +86,12 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
 pub fn place<T>(write: impl FnOnce() -> io::Result<T>) -> T {
     let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     write().expect("write an executable file")
+}
+
+/// Takes charge of a descriptor that a call has just returned.
+pub fn own(new: RawFd) -> OwnedFd {
+    // SAFETY: the caller has it from the kernel and hands it to nobody else.
+    unsafe { OwnedFd::from_raw_fd(new) }
 }
 
 /// Sends a signal by number, real-time ones included.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{IoSliceMut, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
@@ -53,9 +53,7 @@ fn descriptors_under_init(subject: &Subject) -> Fired {
 fn open_inside(subject: &Subject, options: &[&str]) -> Fired {
     let host = File::open("/").expect("open the host's root");
     let program = subject.program(options, &["/probe", "fds"]);
-    let fds = (HANDED..HANDED + 50)
-        .fold(program, |program, at| program.inherit(host.as_raw_fd(), at))
-        .json();
+    let fds = (HANDED..HANDED + 50).fold(program, |program, at| program.inherit(&host, at)).json();
     let beyond = |fd: &&serde_json::Value| {
         fd["fd"].as_i64().expect("a number") > 2 || fd["kind"] == "directory"
     };
@@ -81,7 +79,7 @@ fn working_directory(subject: &Subject) -> Fired {
     for name in names {
         let words = ["/probe", "cwd", "file", &up];
         let program = subject.program(&["-w", &name], &words);
-        let done = program.inherit(outside.as_raw_fd(), HANDED).run();
+        let done = program.inherit(&outside, HANDED).run();
         // Refused, which is well.
         if done.code() != 0 {
             continue;
@@ -133,14 +131,7 @@ fn receive(listener: &UnixListener) -> Option<OwnedFd> {
     let message = recvmsg::<()>(connection.as_raw_fd(), &mut parts, Some(&mut space), flags)
         .expect("receive");
     message.cmsgs().expect("control messages").find_map(|control| match control {
-        ControlMessageOwned::ScmRights(fds) => fds.first().map(|fd| {
-            // SAFETY: the kernel has just made this descriptor for us, and
-            // nobody else knows its number.
-            #[allow(unsafe_code)]
-            unsafe {
-                OwnedFd::from_raw_fd(*fd)
-            }
-        }),
+        ControlMessageOwned::ScmRights(fds) => fds.first().map(|fd| spawn::own(*fd)),
         _ => None,
     })
 }
@@ -182,8 +173,8 @@ fn c02_only_what_is_asked_for_is_kept() {
     let host = File::open("/").unwrap();
     let file = File::open(subject.scratch.file("kept", "")).unwrap();
     let program = subject.program(&["--preserve-fds", "2"], &["/probe", "fds"]);
-    let program = program.inherit(file.as_raw_fd(), 3).inherit(file.as_raw_fd(), 4);
-    let program = (5..55).fold(program, |program, at| program.inherit(host.as_raw_fd(), at));
+    let program = program.inherit(&file, 3).inherit(&file, 4);
+    let program = (5..55).fold(program, |program, at| program.inherit(&host, at));
     let fds = program.json();
     let numbers: Vec<i64> =
         fds.as_array().unwrap().iter().filter_map(|fd| fd["fd"].as_i64()).collect();

@@ -23,7 +23,7 @@ class! {
 
 class! {
     /// C40: no more of /proc can be read than is known.
-    c40_readable(super::readable) needs []
+    c40_readable(super::readable) needs [ordinary_user]
     weak "masks" []
     bubblewrap [] []
 }

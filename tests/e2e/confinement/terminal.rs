@@ -98,7 +98,7 @@ fn own_terminal(subject: &Subject) -> Fired {
 /// C02 with a terminal: the control end stays outside.
 #[test]
 fn c02_no_descriptor_of_the_terminals_control_end() {
-    requires!();
+    requires!(subuid);
     let subject = Subject::new(Launcher::Sublet);
     let terminal = subject.program(&["-i", "-t"], &["/probe", "fds"]);
     let mut terminal = terminal.on_terminal();
