@@ -210,6 +210,26 @@ fn targets(subject: &Subject) -> Fired {
     canary.check().err().into_iter().collect()
 }
 
+/// There is nothing above the root: neither the host's root nor anything else
+/// is left stacked on it, where `..` would find it.
+#[test]
+fn nothing_is_above_the_root() {
+    requires!();
+    let subject = Subject::new(Launcher::Sublet);
+    let canary = Canary::new(&subject.scratch);
+    let file = canary.path().join("file").display().to_string();
+    let ways = [format!("/..{file}"), format!("/../..{file}"), format!("/tmp/../..{file}")];
+    let words: Vec<&str> =
+        ["open", "read"].into_iter().chain(ways.iter().map(String::as_str)).collect();
+    assert_eq!(other_than(&["ENOENT"], &subject.probe(&[], &words)), [""; 0]);
+    // From a directory that is entered, too, and with the host's own system.
+    let script = "cd /tmp && cd ../../.. && ls -d bin/busybox && pwd";
+    let told = subject.program(&[], &["sh", "-ec", script]).ok();
+    assert_eq!(told, "bin/busybox\n/");
+    let mounts = mounts(subject.program(&[], &["/probe", "mounts"]));
+    assert_eq!(mounts.iter().filter(|mount| mount["point"] == "/").count(), 1, "{mounts:?}");
+}
+
 /// C41: device nodes cannot be made, in the root or in memory.
 #[test]
 fn c41_no_device_can_be_made() {
