@@ -161,11 +161,11 @@ pub fn debian() -> Need {
     need(roots.as_ref().is_some_and(there), "SUBLET_ROOTS has no debian.tar and debian-repo")
 }
 
-/// The machine has cgroup v2 and nothing else.
+/// The machine has cgroup v2 and no hierarchy of v1 beside it.
 pub fn cgroup2() -> Need {
-    let magic = nix::sys::statfs::statfs("/sys/fs/cgroup").map(|fs| fs.filesystem_type());
-    let met = magic == Ok(nix::sys::statfs::CGROUP2_SUPER_MAGIC);
-    need(met, "/sys/fs/cgroup is not cgroup v2")
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let met = groups.lines().count() == 1 && groups.starts_with("0::");
+    need(met, "this machine has hierarchies of cgroup v1")
 }
 
 /// Any program may push input into its controlling terminal.
