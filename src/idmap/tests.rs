@@ -201,13 +201,23 @@ fn as_an_ordinary_user() {
     let copy = std::env::temp_dir().join(format!("sublet-idmap-{}", std::process::id()));
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
-    let output = Command::new(&copy)
+    let mut command = Command::new(&copy);
+    command
         .args(["idmap::tests::", "--skip", "plan::", "--nocapture"])
         .env("SUBLET_TEST_AS_USER", "1")
         .current_dir("/")
         .uid(tester.uid)
-        .gid(tester.gid)
-        .output();
+        .gid(tester.gid);
+    // A test beside this one may be between fork and exec, with the copy still
+    // open for writing.
+    let output = loop {
+        match command.output() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            output => break output,
+        }
+    };
     std::fs::remove_file(&copy).unwrap();
     let output = output.unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
