@@ -10,11 +10,14 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::Explain;
@@ -27,14 +30,22 @@ const SELF: &str = "/proc/self/exe";
 /// # Errors
 /// Where the copy can't be made.
 pub fn protect() -> anyhow::Result<()> {
-    let Ok(writable) = OpenOptions::new().write(true).open(SELF) else { return Ok(()) };
-    if is_sealed(&writable) {
-        return Ok(());
+    match OpenOptions::new().write(true).open(SELF) {
+        Ok(program) if is_sealed(&program) => return Ok(()),
+        Ok(_) => {}
+        // Its mode forbids it, which the owner can change: container root may
+        // be the owner, and the kernel did not come to say whether it is busy.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && is_ours()? => {}
+        Err(_) => return Ok(()),
     }
-    drop(writable);
     start_over()
         .with_context(|| "take a sealed copy of the program")
         .hint("the program file can be written while it runs; install it where only root writes")
+}
+
+fn is_ours() -> anyhow::Result<bool> {
+    let program = std::fs::metadata(SELF).with_context(|| format!("look at {SELF}"))?;
+    Ok(program.uid() == nix::unistd::geteuid().as_raw())
 }
 
 fn is_sealed(file: &File) -> bool {
@@ -44,7 +55,10 @@ fn is_sealed(file: &File) -> bool {
 
 fn start_over() -> anyhow::Result<()> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let copy = memfd_create(c"sublet", flags).context("make a file in memory")?;
+    // Linux before 6.3 does not know MFD_EXEC, and needs no telling.
+    let copy = memfd_create(c"sublet", flags | MFdFlags::from_bits_retain(libc::MFD_EXEC))
+        .or_else(|_| memfd_create(c"sublet", flags))
+        .context("make a file in memory")?;
     let mut copy = File::from(copy);
     let mut program = File::open(SELF).with_context(|| format!("open {SELF}"))?;
     std::io::copy(&mut program, &mut copy).context("copy the program")?;

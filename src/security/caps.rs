@@ -74,7 +74,7 @@ impl FromStr for Cap {
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
         match (0..).zip(NAMES).find(|(_, name)| *name == bare) {
             Some((number, _)) => Ok(Self(number)),
-            None => bail!("there is no capability {text:?}: capabilities(7) has the list"),
+            None => bail!("there is no capability {text:?}"),
         }
     }
 }

@@ -102,6 +102,10 @@ pub struct Asked {
 /// Runs one container in the foreground and gives the code to end with.
 pub fn run(args: RunArgs) -> anyhow::Result<u8> {
     let Asked { spec, telling, warnings } = args.into_spec(&Caller::here())?;
+    if telling.dry_run.is_none() {
+        // First of all: it may start over, and then all would be said twice.
+        verb::protect_program()?;
+    }
     for warning in &warnings {
         terminal::tell_warning(warning);
     }
@@ -111,7 +115,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
     let host = Host::new();
     let plan = verb::plan(&spec, &host)?;
     match telling.dry_run {
-        Some(DryRun::Json) => terminal::answer(&plan.to_json()?).map(|()| 0),
+        Some(DryRun::Json) => terminal::answer(&(plan.to_json()? + "\n")).map(|()| 0),
         Some(_) => terminal::answer(&plan.to_string()).map(|()| 0),
         None => {
             for note in &plan.notes {

@@ -4,6 +4,7 @@ use clap::Args;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities};
 
 use super::typed;
+use crate::error::Explain;
 use crate::security::caps::{CapSet, Change};
 use crate::spec::Spec;
 use crate::spec::security::SecurityOptions;
@@ -58,7 +59,11 @@ impl SecurityArgs {
 
 fn changes(flag: &str, words: &[String]) -> anyhow::Result<Vec<Change>> {
     let words = words.iter().flat_map(|words| words.split(','));
-    words.map(|word| typed(flag, word, str::parse)).collect()
+    let read = |word| {
+        typed(flag, word, str::parse)
+            .hint("capabilities(7) lists them; eleven are there without asking")
+    };
+    words.map(read).collect()
 }
 
 /// The five sets of a process that has `granted`. Nothing is inheritable or
