@@ -6,6 +6,7 @@
 
 pub mod advice;
 pub mod caller;
+pub mod files;
 pub mod gates;
 pub mod helper;
 pub mod ids;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 use advice::Advice;
 use caller::{Account, Caller};
+use files::Files;
 use gates::Gates;
 use helper::{Candidate, Helper};
 use mounts::Mounts;
@@ -36,6 +38,7 @@ pub struct Host {
     newgidmap: OnceCell<Vec<Candidate>>,
     gates: OnceCell<Gates>,
     mounts: OnceCell<Mounts>,
+    files: Files,
 }
 
 impl Host {
@@ -109,6 +112,11 @@ impl Host {
     pub fn gates(&self) -> &Gates {
         self.gates.get_or_init(Gates::probe)
     }
+
+    /// The files that a container is shown.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
 }
 
 /// A machine told, not probed: what a decision is tested with.
@@ -130,6 +138,8 @@ pub struct Facts {
     pub gates: Gates,
     /// What is mounted.
     pub mounts: Mounts,
+    /// Its files.
+    pub files: Files,
 }
 
 impl From<Facts> for Host {
@@ -143,6 +153,7 @@ impl From<Facts> for Host {
             newgidmap: facts.newgidmap.into(),
             gates: facts.gates.into(),
             mounts: facts.mounts.into(),
+            files: facts.files,
         }
     }
 }
@@ -175,7 +186,19 @@ pub(crate) mod made_up {
             newgidmap: vec![helper("/usr/bin/newgidmap")],
             gates: Gates::default(),
             mounts: Mounts::default(),
+            files: files(),
         }
+    }
+
+    /// Of what a plan looks for, all but /dev/net/tun.
+    fn files() -> Files {
+        let files = [
+            ("/dev/fuse", ""),
+            ("/dev/mqueue", ""),
+            ("/etc/hosts", "127.0.0.1 localhost\n"),
+            ("/etc/resolv.conf", "nameserver 192.0.2.1\n"),
+        ];
+        Files::Told(files.map(|(path, text)| (path.into(), text.to_owned())).into())
     }
 
     /// anna's process.

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::draft::Draft;
 use super::step::{Expect, Missing, Slot, Step, Target};
+use crate::host::files::Files;
 use crate::sys::mount::Reach;
 
 /// The nodes, with their number (kernel documentation, devices.txt). They
@@ -48,10 +49,10 @@ pub enum Nodes {
 }
 
 impl Nodes {
-    fn list(self) -> Vec<(&'static str, u32, u32)> {
+    fn list(self, host: &Files) -> Vec<(&'static str, u32, u32)> {
         let mut list = NODES.to_vec();
         if self == Self::Nested {
-            let here = |(name, ..): &&(&str, u32, u32)| Path::new("/dev").join(name).exists();
+            let here = |(name, ..): &&(&str, u32, u32)| host.has(&Path::new("/dev").join(name));
             list.extend(NESTED.iter().filter(here));
         }
         list
@@ -59,8 +60,8 @@ impl Nodes {
 }
 
 /// Makes what lies in it: places for the nodes, links.
-pub fn fill(dev: Slot, nodes: Nodes, draft: &mut Draft) {
-    for (name, ..) in nodes.list() {
+pub fn fill(dev: Slot, nodes: Nodes, host: &Files, draft: &mut Draft) {
+    for (name, ..) in nodes.list(host) {
         if let Some((directory, _)) = name.split_once('/') {
             draft.push(Step::MakeDirectory { at: dev, name: plain(directory), mode: 0o755 });
         }
@@ -73,8 +74,8 @@ pub fn fill(dev: Slot, nodes: Nodes, draft: &mut Draft) {
 
 /// Binds the nodes. Once it is attached: before Linux 6.15 nothing can be
 /// mounted on a detached mount.
-pub fn show_nodes(dev: Slot, nodes: Nodes, draft: &mut Draft) {
-    for (name, major, minor) in nodes.list() {
+pub fn show_nodes(dev: Slot, nodes: Nodes, host: &Files, draft: &mut Draft) {
+    for (name, major, minor) in nodes.list(host) {
         let path = format!("/dev/{name}");
         let tree = draft.open(plain(&path), Reach::Mount, Expect::Device { major, minor });
         draft.push(Step::Attach {

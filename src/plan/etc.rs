@@ -11,6 +11,7 @@ use super::draft::{Draft, cstring};
 use super::namespaces::Namespaces;
 use super::step::{Missing, Step, Target};
 use super::workshop::Workshop;
+use crate::host::Host;
 use crate::sys::mount::Reach;
 
 /// What the three files hold.
@@ -26,7 +27,7 @@ pub struct Files {
 
 impl Files {
     /// The files of a container of that name.
-    pub fn of(hostname: &str, namespaces: &Namespaces) -> Self {
+    pub fn of(hostname: &str, namespaces: &Namespaces, host: &Host) -> Self {
         let (hosts, resolv) = if namespaces.own_network() {
             let hosts = format!(
                 "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -36,8 +37,8 @@ impl Files {
             (hosts, "# no network: there is nobody to ask\n".to_owned())
         } else {
             // On the host's network the host's own answers are the right ones.
-            let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-            (read("/etc/hosts"), read("/etc/resolv.conf"))
+            let text = |path| host.files().text(Path::new(path));
+            (text("/etc/hosts"), text("/etc/resolv.conf"))
         };
         Self { hosts, hostname: format!("{hostname}\n"), resolv }
     }

@@ -107,7 +107,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let made = mounts::plan(mounts, setting, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
-        etc::plan(etc::Files::of(hostname, &namespaces), workshop, &mut draft)?;
+        etc::plan(etc::Files::of(hostname, &namespaces, host), workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
     let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();

@@ -114,7 +114,7 @@ fn one(
     let kind = mount.typ().as_deref().unwrap_or("bind");
     check_target(target, kind)?;
     match kind {
-        "bind" => bind(mount, target, &options, draft),
+        "bind" => bind(mount, target, &options, setting.host, draft),
         "overlay" => throw_away(mount, target, &options, setting.workshop, draft),
         "proc" => {
             made.proc = procfs(target, &options, setting, draft)?;
@@ -125,7 +125,7 @@ fn one(
         "tmpfs" | "mqueue" | "devpts" => {
             let tree = fresh(kind, &options, setting.idmap, draft);
             if target == Path::new("/dev") {
-                dev::fill(tree, setting.nodes, draft);
+                dev::fill(tree, setting.nodes, setting.host.files(), draft);
                 made.dev = Some(tree);
             }
             if kind == "devpts" {
@@ -133,7 +133,7 @@ fn one(
             }
             attach(tree, &format!("a new {kind}"), target, draft)?;
             if target == Path::new("/dev") {
-                dev::show_nodes(tree, setting.nodes, draft);
+                dev::show_nodes(tree, setting.nodes, setting.host.files(), draft);
             }
             Ok(())
         }
@@ -185,7 +185,13 @@ fn attach(tree: Slot, what: &str, target: &Path, draft: &mut Draft) -> anyhow::R
     Ok(())
 }
 
-fn bind(mount: &Mount, target: &Path, options: &Options, draft: &mut Draft) -> anyhow::Result<()> {
+fn bind(
+    mount: &Mount,
+    target: &Path,
+    options: &Options,
+    host: &Host,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
     if let Some(unknown) = options.data.first() {
         bail!("{unknown:?} is not an option of a bind mount");
     }
@@ -196,7 +202,7 @@ fn bind(mount: &Mount, target: &Path, options: &Options, draft: &mut Draft) -> a
     let node = options.set_below == NOSUID | NOEXEC && options.set & NODEV == 0;
     let expect = if node { Expect::Node } else { Expect::Any };
     // `--ipc host` shows what the host has of these; some have no mqueue.
-    if source.starts_with("/dev/mqueue") && !source.exists() {
+    if source.starts_with("/dev/mqueue") && !host.files().has(source) {
         return Ok(());
     }
     let tree = draft.open(cstring(source)?, reach, expect);
