@@ -27,3 +27,6 @@ pub mod monitor;
 pub mod container;
 
 pub mod cli;
+
+#[cfg(test)]
+mod golden;

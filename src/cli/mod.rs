@@ -15,6 +15,8 @@ use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use run::RunArgs;
+#[cfg(test)]
+pub(crate) use run::asked_words;
 
 /// Runs programs in containers, without root and without a daemon
 #[derive(Debug, Parser)]

@@ -19,6 +19,8 @@ mod rootfs;
 mod security;
 pub mod step;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod user;
 #[cfg(feature = "weaken")]
 mod weaken;

@@ -21,6 +21,8 @@ use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
 use caller::Caller;
 pub use telling::{DryRun, Telling};
+#[cfg(test)]
+pub(crate) use tests::asked_words;
 
 /// Run a program in a container of its own
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use crate::error::report;
 use crate::spec::{Root, Seccomp, Stdin, Userns};
 use serde_json::{Value, json};
 
-fn asked_words(words: &[&str]) -> anyhow::Result<Asked> {
+/// What the words after `sublet run` ask for.
+pub(crate) fn asked_words(words: &[&str]) -> anyhow::Result<Asked> {
     let line = ["sublet", "run"].iter().chain(words).map(OsString::from);
     let Cli { verb: Verb::Run(args), .. } = super::super::parse(line)?;
     args.into_spec(&Caller::for_tests())

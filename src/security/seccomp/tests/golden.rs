@@ -1,16 +1,15 @@
 //! The default profile, call by call, against a list for people to review.
 //!
-//! `BLESS=1 cargo test golden` writes the lists anew.
+//! `BLESS=1 cargo test --lib golden` writes the lists anew.
 
 use std::fmt::Write;
-use std::path::PathBuf;
-use std::{env, fs};
 
 use super::super::arch::Arch;
 use super::super::policy::Nesting;
 use super::super::syscalls::tests::name;
 use super::interpreter::{Call, check, run};
 use super::{CapSet, Filter};
+use crate::golden;
 
 /// Beyond the newest call: what a future kernel adds has to be ENOSYS.
 const NUMBERS: u32 = 480;
@@ -35,16 +34,7 @@ fn compare(arch: Arch, file: &str) {
         let name = name(arch, number).unwrap_or("-");
         writeln!(now, "{number:<4}{name:26}{default:11}{bare:11}{nested}").unwrap();
     }
-    let path =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/security/seccomp/tests").join(file);
-    if env::var_os("BLESS").is_some() {
-        fs::write(&path, &now).unwrap();
-    }
-    let golden = fs::read_to_string(&path).unwrap();
-    for (was, is) in golden.lines().zip(now.lines()) {
-        assert_eq!(is, was, "{file}; if this is meant: BLESS=1 cargo test golden");
-    }
-    assert_eq!(golden.lines().count(), now.lines().count(), "{file}");
+    golden::compare(&format!("src/security/seccomp/tests/{file}"), &now);
 }
 
 #[test]

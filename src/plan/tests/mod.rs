@@ -1,0 +1,238 @@
+//! Plans for command lines, on machines that are told.
+//!
+//! `goldens` compares them with text for people, `order` says what must hold
+//! of all of them.
+
+mod goldens;
+
+use super::Plan;
+use crate::cli::asked_words;
+use crate::host::mounts::Mounts;
+use crate::host::subid::{self, Subids};
+use crate::host::{Facts, Host, made_up};
+
+/// A command line on a machine.
+struct Case {
+    /// Its golden file, without the extension.
+    name: &'static str,
+    /// What makes the machine other than one that has all.
+    machine: fn(&mut Facts),
+    /// The words after `sublet run`. None of the paths are there, so nothing
+    /// of the real machine is in a plan.
+    words: &'static [&'static str],
+}
+
+impl Case {
+    fn plan(&self) -> Plan {
+        let mut facts = made_up::facts();
+        (self.machine)(&mut facts);
+        let asked = asked_words(self.words);
+        let asked = asked.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
+        let plan = super::compile(&asked.spec, &Host::from(facts));
+        plan.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
+    }
+}
+
+fn has_all(_: &mut Facts) {}
+
+fn no_range(facts: &mut Facts) {
+    facts.subuids = Subids::none(subid::Source::File, None);
+    facts.subgids = facts.subuids.clone();
+}
+
+/// As in a container whose /proc has something hidden.
+fn covered_proc(facts: &mut Facts) {
+    facts.mounts = Mounts::of("9 8 0:5 /null /proc/kcore rw - devtmpfs devtmpfs rw\n");
+}
+
+fn covered_sys(facts: &mut Facts) {
+    facts.mounts = Mounts::of("9 8 0:5 / /sys/firmware ro - tmpfs tmpfs ro\n");
+}
+
+fn called_by_root(facts: &mut Facts) {
+    facts.caller = made_up::root();
+}
+
+/// One choice each, so that a golden shows what it does to the default; and
+/// some that have to get along.
+const CASES: &[Case] = &[
+    Case { name: "directory", machine: has_all, words: &["/nonexistent/root", "true"] },
+    Case { name: "host", machine: has_all, words: &["host"] },
+    Case { name: "overlay", machine: has_all, words: &["/nonexistent/root:O", "/bin/true"] },
+    Case {
+        name: "read-only",
+        machine: has_all,
+        words: &["--read-only", "/nonexistent/root", "true"],
+    },
+    Case { name: "terminal", machine: has_all, words: &["-it", "/nonexistent/root"] },
+    Case {
+        name: "terminal-of-a-user",
+        machine: has_all,
+        words: &["-t", "-u", "1000:1000", "--init", "/nonexistent/root"],
+    },
+    Case {
+        name: "volumes",
+        machine: has_all,
+        words: &[
+            "-v",
+            "/srv/plain:/a",
+            "-v",
+            "/srv/read-only:/b:ro,noexec",
+            "-v",
+            "/srv/not-below:/c:bind",
+            "-v",
+            "/srv/thrown-away:/d:O",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "volume-slave",
+        machine: has_all,
+        words: &[
+            "-v",
+            "/srv/plain:/a",
+            "-v",
+            "/srv/followed:/b:rslave",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "host-volume-slave",
+        machine: has_all,
+        words: &["-v", "/media:/media:rslave", "host", "true"],
+    },
+    Case {
+        name: "mounts",
+        machine: has_all,
+        words: &[
+            "--mount",
+            "type=tmpfs,dst=/scratch,tmpfs-size=1m,tmpfs-mode=700",
+            "--mount",
+            "type=bind,\"src=/srv/a,b\",dst=/b,ro,bind-recursive=disabled",
+            "--mount",
+            "type=devpts,dst=/more/pts",
+            "--mount",
+            "type=mqueue,dst=/more/mqueue",
+            "--tmpfs",
+            "/t:exec",
+            "--device",
+            "/dev/fuse",
+            "--shm-size",
+            "1m",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "userns-single",
+        machine: has_all,
+        words: &["--userns", "single", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "userns-keep-id",
+        machine: has_all,
+        words: &["--userns", "keep-id", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "userns-nomap",
+        machine: has_all,
+        words: &["--userns", "nomap", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "userns-custom",
+        machine: has_all,
+        words: &["--uidmap", "7:1000:1", "--gidmap", "8:1000:1", "/nonexistent/root", "true"],
+    },
+    Case { name: "no-range", machine: no_range, words: &["/nonexistent/root", "true"] },
+    Case { name: "called-by-root", machine: called_by_root, words: &["/nonexistent/root", "true"] },
+    Case {
+        name: "user",
+        machine: has_all,
+        words: &["-u", "33:44", "--group-add", "7", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "keep-groups",
+        machine: has_all,
+        words: &["--group-add", "keep-groups", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "network-host",
+        machine: has_all,
+        words: &["--network", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "pid-host",
+        machine: has_all,
+        words: &["--pid", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "ipc-host",
+        machine: has_all,
+        words: &["--ipc", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "uts-host",
+        machine: has_all,
+        words: &["--uts", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "cgroupns-host",
+        machine: has_all,
+        words: &["--cgroupns", "host", "/nonexistent/root", "true"],
+    },
+    Case { name: "init", machine: has_all, words: &["--init", "/nonexistent/root", "true"] },
+    Case { name: "nested", machine: has_all, words: &["--nested", "/nonexistent/root", "true"] },
+    Case {
+        name: "new-privileges",
+        machine: has_all,
+        words: &[
+            "--security-opt",
+            "no-new-privileges=false",
+            "--init",
+            "-it",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "unconfined",
+        machine: has_all,
+        words: &[
+            "--security-opt",
+            "seccomp=unconfined",
+            "--security-opt",
+            "unmask=ALL",
+            "--cap-add",
+            "ALL",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case { name: "covered-proc", machine: covered_proc, words: &["/nonexistent/root", "true"] },
+    Case { name: "covered-sys", machine: covered_sys, words: &["/nonexistent/root", "true"] },
+    Case {
+        name: "process",
+        machine: has_all,
+        words: &[
+            "-i",
+            "--hostname",
+            "box",
+            "--workdir",
+            "/srv",
+            "--umask",
+            "077",
+            "--ulimit",
+            "nofile=10:20",
+            "--oom-score-adj",
+            "5",
+            "--preserve-fds",
+            "2",
+            "/nonexistent/root",
+            "/bin/sh",
+            "-c",
+            "echo \"a\tb\"",
+        ],
+    },
+];
