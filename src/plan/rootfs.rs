@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::libc;
+
 use super::attr::{NODEV, NOSUID, RDONLY};
 use super::draft::{Draft, cstring};
 use super::overlay;
@@ -46,13 +48,17 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
 
 /// Puts the tree in place as the root of all that is mounted later.
 pub fn attach(root: &Root, workshop: Workshop, draft: &mut Draft) {
+    // Cut off from the host by itself: where a volume follows the host, the
+    // whole tree that this is a copy of does, and what the host mounts later
+    // would come in without our attributes (mount_namespaces(7)).
+    let mut set = |bits| draft.set(Slot::ROOT, "the root", bits, libc::MS_PRIVATE, Reach::Tree);
     match root {
         // No device node works but those of our own /dev.
-        Root::Directory(_) => draft.set(Slot::ROOT, "the root", NODEV, 0, Reach::Tree),
+        Root::Directory(_) => set(NODEV),
         Root::Overlay(_) => {
             overlay::over(Slot::ROOT, Slot::ROOT, "the root", NODEV, workshop, draft);
         }
-        Root::Host => draft.set(Slot::ROOT, "the root", RDONLY | NODEV | NOSUID, 0, Reach::Tree),
+        Root::Host => set(RDONLY | NODEV | NOSUID),
     }
     draft.push(Step::Attach {
         tree: Slot::ROOT,
