@@ -41,6 +41,9 @@ use namespaces::Namespaces;
 use step::{Gate, Phase, Slot, Step};
 use workshop::Workshop;
 
+/// The payload's file mode creation mask where nobody says.
+const UMASK: u32 = 0o022;
+
 /// What one launch will do.
 #[derive(Debug)]
 pub struct Plan {
@@ -94,6 +97,9 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     let user = user::plan(spec, &idmap)?;
     let mut draft = Draft::new();
+    // What is made has the permissions that are written here, whatever the
+    // caller lets new files have.
+    draft.push(Step::Umask(0));
     if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
         draft.notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
     }
@@ -134,9 +140,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         draft.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
     }
     process::limits(process).into_iter().for_each(|step| draft.push(step));
-    if let Some(mask) = process.user().umask() {
-        draft.push(Step::Umask(mask));
-    }
+    draft.push(Step::Umask(process.user().umask().unwrap_or(UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
 

@@ -4,6 +4,7 @@
 //! of all of them.
 
 mod goldens;
+mod order;
 
 use super::Plan;
 use crate::cli::asked_words;

@@ -1,0 +1,330 @@
+//! What must hold of the order of steps, whatever was asked for.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+
+use super::CASES;
+use crate::plan::Plan;
+use crate::plan::step::{Expect, Gate, Missing, Slot, Step, Target};
+use crate::sys::mount::Reach;
+
+/// Runs a check on every plan.
+fn always(check: impl Fn(&str, &Plan)) {
+    for case in CASES {
+        check(case.name, &case.plan());
+    }
+}
+
+/// Where the steps are that are meant.
+fn places(plan: &Plan, meant: impl Fn(&Step) -> bool) -> Vec<usize> {
+    let steps = plan.steps.iter().enumerate();
+    steps.filter(|(_, step)| meant(step)).map(|(at, _)| at).collect()
+}
+
+/// Where the one step is that is meant.
+#[track_caller]
+fn place(name: &str, plan: &Plan, meant: impl Fn(&Step) -> bool) -> usize {
+    let places = places(plan, meant);
+    assert_eq!(places.len(), 1, "{name}: {places:?} in\n{plan}");
+    places[0]
+}
+
+/// Nothing that is meant comes before, or after, that place.
+#[track_caller]
+fn none(name: &str, plan: &Plan, range: std::ops::Range<usize>, meant: impl Fn(&Step) -> bool) {
+    let found: Vec<String> =
+        plan.steps[range].iter().filter(|step| meant(step)).map(ToString::to_string).collect();
+    assert!(found.is_empty(), "{name}: {found:?} in\n{plan}");
+}
+
+fn is_become(step: &Step) -> bool {
+    matches!(step, Step::Become { .. })
+}
+
+fn is_pivot(step: &Step) -> bool {
+    matches!(step, Step::Pivot(_))
+}
+
+fn is_identity(step: &Step) -> bool {
+    matches!(step, Step::Identity { .. })
+}
+
+fn is_filter(step: &Step) -> bool {
+    matches!(step, Step::Seccomp { .. })
+}
+
+/// Changes what is mounted where.
+fn mounts(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::OpenTree { .. }
+            | Step::CopyTree { .. }
+            | Step::NewFilesystem { .. }
+            | Step::SetAttr { .. }
+            | Step::Attach { .. }
+            | Step::OpenTerminal { .. }
+            | Step::Mask { .. }
+            | Step::Protect { .. }
+    )
+}
+
+/// Makes files, which then belong to whom the child is.
+fn makes_files(step: &Step) -> bool {
+    match step {
+        Step::MakeDirectory { .. }
+        | Step::MakeFile { .. }
+        | Step::MakeLink { .. }
+        | Step::OpenTerminal { .. } => true,
+        Step::Attach { target: Target::Path(_), missing, .. } => *missing != Missing::Skip,
+        // What has a root directory that belongs to whoever makes it. The
+        // others show what is there already.
+        Step::NewFilesystem { kind, .. } => {
+            !matches!(kind.to_bytes(), b"proc" | b"sysfs" | b"cgroup2")
+        }
+        _ => false,
+    }
+}
+
+/// The slots that a step takes from, and the one that it fills.
+fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
+    match step {
+        Step::OpenTree { into, .. } | Step::NewFilesystem { into, .. } => (vec![], Some(*into)),
+        Step::CopyTree { from, into, .. } => (vec![*from], Some(*into)),
+        // Targets inside are found from the container's root.
+        Step::Mask { null, empty, .. } => (vec![Slot::ROOT, *null, *empty], None),
+        Step::Protect { .. } => (vec![Slot::ROOT], None),
+        Step::Attach { tree, target: Target::Root, .. } => (vec![*tree], None),
+        Step::Attach { tree, target: Target::Path(_), .. } => (vec![*tree, Slot::ROOT], None),
+        Step::Attach { tree, target: Target::Inside(at, _), .. } => (vec![*tree, *at], None),
+        Step::OpenTerminal { dev, pts, into, .. } => (vec![*dev, *pts], Some(*into)),
+        Step::SetAttr { tree: slot, .. }
+        | Step::Enter(slot)
+        | Step::MakeDirectory { at: slot, .. }
+        | Step::MakeFile { at: slot, .. }
+        | Step::MakeLink { at: slot, .. }
+        | Step::WriteProc { proc: slot, .. }
+        | Step::TakeTerminal(slot)
+        | Step::Pivot(slot) => (vec![*slot], None),
+        Step::Pass(_)
+        | Step::Mark(_)
+        | Step::Propagation(_)
+        | Step::Hostname(_)
+        | Step::Domainname(_)
+        | Step::LoopbackUp
+        | Step::Limit { .. }
+        | Step::Become { .. }
+        | Step::WorkDirectory(_)
+        | Step::Umask(_)
+        | Step::Identity { .. }
+        | Step::NoNewPrivileges
+        | Step::Seccomp { .. }
+        | Step::Reaper
+        | Step::NewSession
+        | Step::NullInput
+        | Step::DieWithParent
+        | Step::CloseFrom(_)
+        | Step::ResetSignals
+        | Step::Exec { .. } => (vec![], None),
+    }
+}
+
+#[test]
+fn the_last_step_is_the_exec() {
+    always(|name, plan| {
+        let exec = place(name, plan, |step| matches!(step, Step::Exec { .. }));
+        assert_eq!(exec + 1, plan.steps.len(), "{name}");
+    });
+}
+
+#[test]
+fn a_slot_is_filled_before_it_is_used() {
+    always(|name, plan| {
+        let mut filled = vec![false; plan.slots];
+        for step in &plan.steps {
+            let (used, into) = slots(step);
+            for Slot(slot) in used {
+                assert!(filled[slot], "{name}: {step} takes from slot {slot} in\n{plan}");
+            }
+            if let Some(Slot(slot)) = into {
+                filled[slot] = true;
+            }
+        }
+    });
+}
+
+/// Before the maps are written no id of the child is mapped: what it makes
+/// would belong to nobody, and the kernel refuses (EOVERFLOW).
+#[test]
+fn files_are_made_by_a_mapped_user() {
+    always(|name, plan| {
+        let gate = place(name, plan, |step| matches!(step, Step::Pass(Gate::Mapped)));
+        let setup = place(name, plan, is_become);
+        assert!(gate < setup, "{name}");
+        none(name, plan, 0..setup, makes_files);
+    });
+}
+
+/// The permissions of what is made are the plan's, not left to the umask that
+/// the caller happens to have.
+#[test]
+fn files_are_made_without_a_umask() {
+    always(|name, plan| {
+        let masks = places(plan, |step| matches!(step, Step::Umask(_)));
+        assert_eq!(masks.len(), 2, "{name}: one for the set-up, one for the payload");
+        assert!(matches!(plan.steps[masks[0]], Step::Umask(0)), "{name}");
+        none(name, plan, 0..masks[0], makes_files);
+        none(name, plan, masks[1]..plan.steps.len(), makes_files);
+    });
+}
+
+/// Before the pivot nobody inside can be there, and after it the host's files
+/// are out of reach: all that is mounted is mounted in between.
+#[test]
+fn nothing_is_mounted_after_the_pivot() {
+    always(|name, plan| {
+        let pivot = place(name, plan, is_pivot);
+        none(name, plan, pivot..plan.steps.len(), mounts);
+        none(name, plan, pivot..plan.steps.len(), |step| matches!(step, Step::MakeFile { .. }));
+    });
+}
+
+/// A working directory from before the pivot would be a way out of it.
+#[test]
+fn the_working_directory_is_inside() {
+    always(|name, plan| {
+        let pivot = place(name, plan, is_pivot);
+        let directory = place(name, plan, |step| matches!(step, Step::WorkDirectory(_)));
+        assert!(pivot < directory, "{name}");
+        none(name, plan, directory..plan.steps.len(), |step| matches!(step, Step::Enter(_)));
+    });
+}
+
+/// What hides and protects comes after all that could cover or lift it.
+#[test]
+fn nothing_is_mounted_over_a_mask() {
+    always(|name, plan| {
+        let hidden = places(plan, |step| matches!(step, Step::Mask { .. } | Step::Protect { .. }));
+        let Some(first) = hidden.first() else { return };
+        none(name, plan, *first..plan.steps.len(), |step| {
+            matches!(step, Step::Attach { .. } | Step::OpenTerminal { .. })
+        });
+    });
+}
+
+/// The set-up needs the rights that the identity gives away.
+#[test]
+fn the_set_up_comes_before_the_identity() {
+    always(|name, plan| {
+        let identity = place(name, plan, is_identity);
+        none(name, plan, identity..plan.steps.len(), |step| {
+            mounts(step)
+                || makes_files(step)
+                || is_become(step)
+                || is_pivot(step)
+                || matches!(
+                    step,
+                    Step::Hostname(_)
+                        | Step::Domainname(_)
+                        | Step::LoopbackUp
+                        | Step::WriteProc { .. }
+                        | Step::Limit { .. }
+                        | Step::Pass(_)
+                )
+        });
+    });
+}
+
+/// A change of identity takes the signal at the parent's death back
+/// (prctl(2)), and so does a fork. Descriptors and signals are cleared when
+/// no later step can open or set any.
+#[test]
+fn what_holds_for_the_payload_is_set_last() {
+    always(|name, plan| {
+        let mut after = place(name, plan, is_identity);
+        after = after
+            .max(places(plan, |step| matches!(step, Step::Reaper)).into_iter().max().unwrap_or(0));
+        for meant in [
+            (|step| matches!(step, Step::DieWithParent)) as fn(&Step) -> bool,
+            |step| matches!(step, Step::CloseFrom(_)),
+            |step| matches!(step, Step::ResetSignals),
+            |step| matches!(step, Step::NewSession),
+        ] {
+            assert!(after < place(name, plan, meant), "{name}:\n{plan}");
+        }
+        let close = place(name, plan, |step| matches!(step, Step::CloseFrom(_)));
+        none(name, plan, close..plan.steps.len(), |step| slots(step).1.is_some());
+    });
+}
+
+/// Only the leader of a new session can take a terminal as its own.
+#[test]
+fn a_terminal_is_taken_by_a_session_of_its_own() {
+    always(|name, plan| {
+        let session = place(name, plan, |step| matches!(step, Step::NewSession));
+        none(name, plan, 0..session, |step| matches!(step, Step::TakeTerminal(_)));
+        let taken = places(plan, |step| matches!(step, Step::TakeTerminal(_)));
+        let null = places(plan, |step| matches!(step, Step::NullInput));
+        assert!(taken.is_empty() || null.is_empty(), "{name}");
+    });
+}
+
+/// With no_new_privs anybody may load a filter, so it is the last thing and
+/// nothing of ours has to pass it. Without, it takes rights that the identity
+/// gives away (seccomp(2)).
+#[test]
+fn the_filter_is_loaded_while_that_is_allowed() {
+    always(|name, plan| {
+        let filters = places(plan, is_filter);
+        assert!(filters.len() == usize::from(name != "unconfined"), "{name}");
+        let Some(filter) = filters.first() else { return };
+        let identity = place(name, plan, is_identity);
+        match places(plan, |step| matches!(step, Step::NoNewPrivileges)).first() {
+            Some(no_new_privileges) => {
+                assert!(no_new_privileges < filter && identity < *no_new_privileges, "{name}");
+                none(name, plan, filter + 1..plan.steps.len(), |step| {
+                    !matches!(step, Step::Mark(_) | Step::Exec { .. })
+                });
+            }
+            None => assert!(*filter < identity, "{name}"),
+        }
+    });
+}
+
+/// Mounts pass between the host and the container only where a volume was
+/// asked to follow the host, and then into the container only.
+#[test]
+fn every_tree_of_the_hosts_is_cut_off() {
+    always(|name, plan| {
+        let whole = place(name, plan, |step| matches!(step, Step::Propagation(_)));
+        none(name, plan, 0..whole, mounts);
+        let Step::Propagation(kind) = plan.steps[whole] else { unreachable!() };
+        assert!(matches!(kind, libc::MS_PRIVATE | libc::MS_SLAVE), "{name}");
+        let mut open = BTreeMap::new();
+        for step in &plan.steps {
+            match step {
+                // Nothing can be mounted below a device node.
+                Step::OpenTree { expect: Expect::Device { .. }, .. } => {}
+                Step::OpenTree { into, source, .. } => {
+                    open.insert(into.0, (source, kind));
+                }
+                Step::SetAttr { tree, attr, reach: Reach::Tree, .. } if attr.propagation != 0 => {
+                    open.entry(tree.0).and_modify(|(_, kind)| *kind = attr.propagation);
+                }
+                // A copy of the layers is what an overlay shows, and a copy
+                // is private (fs/overlayfs, clone_private_mount).
+                Step::Attach { target: Target::Inside(..), .. } => {}
+                Step::Attach { tree, .. } => {
+                    let Some((source, kind)) = open.get(&tree.0) else { continue };
+                    let asked = matches!(source.to_bytes(), b"/srv/followed" | b"/media");
+                    let expected = if asked { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+                    assert_eq!(*kind, expected, "{name}: {step} in\n{plan}");
+                }
+                Step::NewFilesystem { into, .. } => {
+                    open.remove(&into.0);
+                }
+                _ => {}
+            }
+        }
+    });
+}
