@@ -1,0 +1,177 @@
+//! No heap between clone and exec.
+//!
+//! The launcher's copies, the child, its reaper and the watcher, have the
+//! launcher's memory and so its heap, in whatever state that was. Here the
+//! launcher runs with an allocator that ends every copy that uses it, and a
+//! count in shared memory tells of it even where the launcher is gone too.
+//! What a copy does through the C library's own malloc is not seen.
+//!
+//! This program is three: the test; with [`COUNTER`] in its environment the
+//! launcher; and as `/payload` what runs inside.
+
+#[allow(unsafe_code)] // an allocator
+mod allocator;
+mod cases;
+#[allow(unsafe_code)] // clones
+mod copy;
+mod launched;
+mod tally;
+
+use std::hint::black_box;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use nix::libc;
+use sublet::sys::process::Ended;
+
+use cases::{Case, Scratch, Streams};
+use copy::in_copy;
+use launched::{COUNTER, Launched};
+use tally::{Need, Tally};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Guarded = allocator::Guarded;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args();
+    if words.next().as_deref() == Some("/payload") {
+        return payload(words);
+    }
+    match std::env::var(COUNTER) {
+        Ok(counter) => launcher(&counter, words),
+        Err(_) => test(words.filter(|word| !word.starts_with('-')).collect()),
+    }
+}
+
+/// What runs inside.
+fn payload(mut words: impl Iterator<Item = String>) -> ExitCode {
+    match words.next().as_deref() {
+        Some("exit") => {
+            let code = words.next().and_then(|code| code.parse::<u8>().ok());
+            ExitCode::from(code.unwrap_or(99))
+        }
+        Some("terminal") => {
+            let all = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+            println!("{}", if all { "a terminal" } else { "no terminal" });
+            ExitCode::from(3)
+        }
+        Some("wait") => {
+            println!("{}", cases::READY);
+            std::thread::sleep(Duration::from_secs(100));
+            ExitCode::from(98)
+        }
+        _ => ExitCode::from(97),
+    }
+}
+
+/// `sublet`, guarded; or `faulty`, a launcher whose copy does use the heap.
+fn launcher(counter: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
+    if let Err(error) = allocator::guard(counter) {
+        eprintln!("guard the heap: {error}");
+        return ExitCode::from(96);
+    }
+    match words.next().as_deref() {
+        Some("faulty") => faulty(&words.next().unwrap_or_default()),
+        _ => sublet::cli::main(),
+    }
+}
+
+/// Uses of the heap by a copy, by name.
+const FAULTS: [&str; 5] = ["alloc", "alloc_zeroed", "realloc", "dealloc", "in namespaces"];
+
+fn faulty(fault: &str) -> ExitCode {
+    let mut bytes: Vec<u8> = Vec::with_capacity(1);
+    let namespaces = match fault {
+        "in namespaces" => libc::CLONE_NEWUSER | libc::CLONE_NEWPID,
+        _ => 0,
+    };
+    let ended = in_copy(namespaces, || {
+        // What it complains of is expected: nobody is to read it.
+        let _ = nix::unistd::close(2);
+        match fault {
+            "alloc" | "in namespaces" => drop(black_box(Box::new(1))),
+            "alloc_zeroed" => drop(black_box(vec![0_u8; black_box(9)])),
+            "realloc" => bytes.reserve_exact(black_box(999)),
+            "dealloc" => drop(black_box(bytes)),
+            _ => std::mem::forget(bytes),
+        }
+        0
+    });
+    match ended {
+        Ok(Ended::Exited(code)) => ExitCode::from(code as u8),
+        Ok(Ended::Killed(signal)) => ExitCode::from(128 + signal as u8),
+        Err(errno) => {
+            eprintln!("clone: {errno}");
+            ExitCode::from(95)
+        }
+    }
+}
+
+/// Runs the checks that have one of the words in their names, or all.
+fn test(words: Vec<String>) -> ExitCode {
+    let mut tally = Tally::new(words);
+    let namespace = Need::of("user_namespace", copy::user_namespace());
+    tally.check("a copy may do without the heap", &[], || fires("nothing", 0));
+    for fault in FAULTS {
+        let needs: &[&Need] = if fault == "in namespaces" { &[&namespace] } else { &[] };
+        tally.check(&format!("a copy may not use the heap: {fault}"), needs, || fires(fault, 1));
+    }
+    let scratch = match std::env::current_exe().and_then(|program| Scratch::new(&program)) {
+        Ok(scratch) => scratch,
+        Err(error) => {
+            tally.check("make files for the containers", &[], || Err(error.into()));
+            return tally.sum();
+        }
+    };
+    let range = Need::of("subuid", range());
+    for (name, line) in cases::STARTS_WITH_A_RANGE {
+        let case = scratch.case(name, Ended::Exited(0), line);
+        tally.check(name, &[&namespace, &range], || holds(&case));
+    }
+    for case in scratch.cases() {
+        tally.check(case.name, &[&namespace], || holds(&case));
+    }
+    drop(scratch);
+    tally.sum()
+}
+
+/// The allocator sees a copy's fault, as often as that.
+fn fires(fault: &str, uses: u32) -> anyhow::Result<()> {
+    let launched = Launched::run(&["faulty".to_owned(), fault.to_owned()], Streams::Files, None)?;
+    ensure!(launched.uses == uses, "the heap was used {} times: {launched}", launched.uses);
+    // A signal that pid 1 of a namespace sends itself does nothing to it:
+    // abort(3) then ends it by another.
+    let aborted = [128 + libc::SIGABRT, 128 + libc::SIGSEGV].map(Ended::Exited);
+    let ended = match uses {
+        0 => launched.ended == Ended::Exited(0),
+        _ => aborted.contains(&launched.ended),
+    };
+    ensure!(ended, "{launched}");
+    Ok(())
+}
+
+/// Why there are no ranges of ids to be had.
+fn range() -> Result<(), String> {
+    let words = ["run", "--userns", "nomap", "--dry-run", "host"].map(str::to_owned);
+    let planned = Launched::run(&words, Streams::Files, None).map_err(|error| error.to_string())?;
+    match planned.ended {
+        Ended::Exited(0) => Ok(()),
+        _ => Err(planned.output.lines().next().unwrap_or_default().to_owned()),
+    }
+}
+
+/// The container is what it was to be, and no copy used the heap.
+fn holds(case: &Case) -> anyhow::Result<()> {
+    let words: Vec<String> =
+        std::iter::once("run".to_owned()).chain(case.words.iter().cloned()).collect();
+    let launched = Launched::run(&words, case.streams, case.signal)
+        .with_context(|| format!("sublet {}", words.join(" ")))?;
+    let told = || format!("sublet {}: {launched}", words.join(" "));
+    ensure!(launched.uses == 0, "a copy used the heap: {}", told());
+    ensure!(launched.ended == case.ended, "it was to end as {:?}: {}", case.ended, told());
+    ensure!(launched.output.contains(case.says), "it does not say {:?}: {}", case.says, told());
+    ensure!(launched.orphans_ended_well(), "left behind {:?}: {}", launched.orphans, told());
+    Ok(())
+}
