@@ -82,7 +82,7 @@ impl Told<'_> {
                 "it is not a directory"
             }
             (Step::Attach { .. }, Part::Procfs, _) => "a link in the root leads into /proc",
-            (Step::Attach { .. }, _, Errno::EEXIST) => {
+            (Step::Attach { .. }, Part::Create, Errno::ENOENT | Errno::EEXIST) => {
                 "a symbolic link on the way leads to nothing inside the root"
             }
             (Step::Attach { .. }, Part::Resolve, Errno::ENOTDIR) => {
