@@ -47,7 +47,18 @@ pub unsafe fn clone_copying(namespaces: u64) -> Result<Option<Made>> {
     // SAFETY: without CLONE_VM the child has its own copy of all memory, its
     // stack included, so both processes return from here soundly; the kernel
     // writes one int behind `args.pidfd`.
-    let pid = unsafe { call!(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>())? };
+    let answer = unsafe { call!(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    let pid = match answer {
+        // A filter can't look into a structure, so those of containers, our
+        // own too where it is loaded already, let the older call through
+        // alone. It stores a pidfd in the place of `parent_tid`.
+        Err(Errno::ENOSYS) => {
+            let flags = args.flags | args.exit_signal;
+            // SAFETY: as above; without a stack the child has a copy of this.
+            unsafe { call!(libc::SYS_clone, flags, 0, args.pidfd, 0, 0)? }
+        }
+        answer => answer?,
+    };
     Ok((pid != 0).then(|| made(pid, pidfd)))
 }
 
