@@ -196,7 +196,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     steps.append(&mut last);
 
     #[cfg(feature = "weaken")]
-    weaken::weaken(&mut steps);
+    weaken::weaken(&mut steps)?;
     // A reaper stays in the memory that it was made in.
     let memory = if spec.beside.init { Memory::Copied } else { Memory::Shared };
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };

@@ -13,7 +13,7 @@ use crate::host::subid::{self, Subids};
 use crate::host::{Facts, Host, made_up};
 
 /// A command line on a machine.
-struct Case {
+pub(super) struct Case {
     /// Its golden file, without the extension.
     name: &'static str,
     /// What makes the machine other than one that has all.
@@ -23,8 +23,14 @@ struct Case {
     words: &'static [&'static str],
 }
 
+/// The case of that name.
+pub(super) fn case(name: &str) -> &'static Case {
+    let found = CASES.iter().find(|case| case.name == name);
+    found.unwrap_or_else(|| panic!("there is no case {name:?}"))
+}
+
 impl Case {
-    fn plan(&self) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         let mut facts = made_up::facts();
         (self.machine)(&mut facts);
         let asked = asked_words(self.words);
