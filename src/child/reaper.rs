@@ -11,25 +11,27 @@ use crate::sys::{Errno, Result, confine, fd};
 
 /// Stays as pid 1; returns only in the new process, which goes on.
 pub fn stay_behind() -> Result<()> {
-    // SAFETY: the child goes on with the steps, which take no heap.
-    match unsafe { process::clone_copying(0)? } {
-        None => Ok(()),
-        Some(payload) => reap_until(payload.pid),
-    }
-}
-
-/// Reaps and forwards until `payload` ends, then ends as it did.
-fn reap_until(payload: Pid) -> ! {
     // This process has the launcher's memory, and with it the caller's
-    // environment: nothing in the container may look into it (ptrace(2),
-    // PTRACE_MODE).
+    // environment: nothing in the container may look into it, nor take hold of
+    // the launcher's program through /proc/1/exe (ptrace(2), PTRACE_MODE). By
+    // the time there is a payload this has to hold; its own exec undoes it for
+    // the payload.
     #[cfg(feature = "weaken")]
     let hide = !super::weak::REAPER.load(std::sync::atomic::Ordering::Relaxed);
     #[cfg(not(feature = "weaken"))]
     let hide = true;
     if hide {
-        let _ = confine::hide_memory();
+        confine::hide_memory()?;
     }
+    // SAFETY: the child goes on with the steps, which take no heap.
+    match unsafe { process::fork()? } {
+        None => Ok(()),
+        Some(payload) => reap_until(payload),
+    }
+}
+
+/// Reaps and forwards until `payload` ends, then ends as it did.
+fn reap_until(payload: Pid) -> ! {
     // The launcher may be gone already; then its death sent no signal, but the
     // watcher kills this process.
     let _ = confine::parent_death_signal(nix::libc::SIGKILL);
@@ -41,17 +43,18 @@ fn reap_until(payload: Pid) -> ! {
         exit_now(125);
     }
     loop {
-        match process::next_signal() {
-            Ok(number) if number == nix::libc::SIGCHLD => {
-                while let Ok(Some((pid, ended))) = process::reap_any() {
-                    if pid == payload {
-                        exit_now(match ended {
-                            Ended::Exited(code) => code,
-                            Ended::Killed(signal) => 128 + signal,
-                        });
-                    }
-                }
+        // Before the first wait too: a payload may have ended before signals
+        // were blocked, and then the kernel has dropped its SIGCHLD.
+        while let Ok(Some((pid, ended))) = process::reap_any() {
+            if pid == payload {
+                exit_now(match ended {
+                    Ended::Exited(code) => code,
+                    Ended::Killed(signal) => 128 + signal,
+                });
             }
+        }
+        match process::next_signal() {
+            Ok(nix::libc::SIGCHLD) => {}
             // The payload can't be reaped but here, so its id is still its own.
             Ok(number) => process::kill(payload, number),
             Err(Errno::EINTR) => {}

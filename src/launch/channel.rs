@@ -7,7 +7,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use crate::child::report::Report;
 use crate::plan::step::Gate;
-use crate::sys::fd;
+use crate::sys::{Errno, fd};
 
 /// The launcher's end. Packets, so that one report is one read.
 pub struct Channel(OwnedFd);
@@ -31,8 +31,13 @@ impl Channel {
     /// has died.
     pub fn next(&self) -> anyhow::Result<Option<(Report, Option<OwnedFd>)>> {
         let mut packet = [0; Report::LENGTH];
-        let (length, descriptor) =
-            fd::receive(self.0.as_fd(), &mut packet).context("hear from the child")?;
+        let received = match fd::receive(self.0.as_fd(), &mut packet) {
+            // It ended before it read that a gate is open. The kernel says so
+            // once, before what the child had sent (unix_release_sock).
+            Err(Errno::ECONNRESET) => fd::receive(self.0.as_fd(), &mut packet),
+            other => other,
+        };
+        let (length, descriptor) = received.context("hear from the child")?;
         if length == 0 {
             return Ok(None);
         }
@@ -45,5 +50,21 @@ impl Channel {
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::step::Phase;
+
+    #[test]
+    fn the_last_words_of_a_child_that_read_nothing_are_heard() {
+        let (ours, childs) = pair().unwrap();
+        fd::write_all(childs.as_fd(), &Report::Mark(Phase::Trees, 7).to_bytes()).unwrap();
+        ours.open(Gate::Mapped);
+        drop(childs);
+        assert_eq!(ours.next().unwrap().unwrap().0, Report::Mark(Phase::Trees, 7));
+        assert!(ours.next().unwrap().is_none());
     }
 }

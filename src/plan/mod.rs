@@ -41,9 +41,6 @@ use namespaces::Namespaces;
 use step::{Gate, Phase, Slot, Step};
 use workshop::Workshop;
 
-/// The payload's file mode creation mask where nobody says.
-const UMASK: u32 = 0o022;
-
 /// What one launch will do.
 #[derive(Debug)]
 pub struct Plan {
@@ -97,9 +94,6 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     let user = user::plan(spec, &idmap)?;
     let mut draft = Draft::new();
-    // What is made has the permissions that are written here, whatever the
-    // caller lets new files have.
-    draft.push(Step::Umask(0));
     if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
         draft.notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
     }
@@ -139,8 +133,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         let content = adjust.to_string().into_bytes();
         draft.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
     }
-    process::limits(process).into_iter().for_each(|step| draft.push(step));
-    draft.push(Step::Umask(process.user().umask().unwrap_or(UMASK)));
+    draft.push(Step::Umask(process.user().umask().unwrap_or(process::UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
 
@@ -167,7 +160,11 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     last.push(Step::NewSession);
     last.extend(console.map(Step::TakeTerminal));
     last.push(Step::DieWithParent);
-    last.push(Step::CloseFrom(3 + spec.beside.preserve_fds));
+    let inherited = 3_u32.checked_add(spec.beside.preserve_fds);
+    last.push(Step::CloseFrom(inherited.context("--preserve-fds: no process has so many")?));
+    // Not earlier: with few descriptors or processes allowed, the steps above
+    // could not be done.
+    last.extend(process::limits(process));
     last.push(Step::ResetSignals);
     last.push(Step::Mark(Phase::Confine));
     if rights.no_new_privileges {
@@ -180,7 +177,8 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     last.push(process::exec(process, &spec.beside.root, &user.home, shell)?);
 
     let propagation = if wants_slave(mounts) { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-    let mut steps = Vec::new();
+    // Every mode below is given in full; the caller's mask must not narrow it.
+    let mut steps = vec![Step::Umask(0)];
     if spec.beside.stdin == Stdin::Null && !terminal {
         steps.push(Step::NullInput);
     }

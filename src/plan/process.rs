@@ -12,6 +12,9 @@ use super::step::Step;
 use crate::spec::Root;
 use crate::sys::process::StringArray;
 
+/// The file mode creation mask where nothing is said.
+pub const UMASK: u32 = 0o022;
+
 /// Where programs are looked for, if the environment does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
