@@ -38,13 +38,16 @@ pub enum Input {
 
 /// Stays until the payload ends.
 pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Result<Exit> {
-    let Launched { mut payload, signals, terminal, mut timing, watcher } = launched;
-    let mut terminal = terminal.map(|master| Terminal::new(master, input)).transpose()?;
-    let mut forwarder = Forwarder::new(payload.pid(), first);
+    // Stays in one piece: on an error the payload has to be dropped, and with
+    // that killed, before the watcher, whose drop waits for the payload's end.
+    let mut launched = launched;
+    let mut terminal =
+        launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
+    let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     loop {
         let mut ready = vec![
-            PollFd::new(payload.pidfd(), PollFlags::POLLIN),
-            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(launched.payload.pidfd(), PollFlags::POLLIN),
+            PollFd::new(launched.signals.as_fd(), PollFlags::POLLIN),
         ];
         if let Some(terminal) = &terminal {
             ready.extend(terminal.interests());
@@ -62,26 +65,33 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
         if ended {
             break;
         }
-        while let Some(info) = signals.read_signal().context("read a signal")? {
+        while let Some(info) = launched.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
-            if let (nix::libc::SIGWINCH, Some(terminal)) = (number, &terminal) {
-                terminal.follow_size();
-                continue;
+            match (number, &mut terminal) {
+                (nix::libc::SIGWINCH, Some(terminal)) => {
+                    terminal.follow_size();
+                    continue;
+                }
+                (nix::libc::SIGCONT, Some(terminal)) => terminal.resume(),
+                _ => {}
             }
-            if forwarder.forward(number, payload.pidfd()) == Sent::Stopped {
-                signals::stop_too(payload.pidfd());
+            if forwarder.forward(number, launched.payload.pidfd()) == Sent::Stopped {
+                if let Some(terminal) = &terminal {
+                    terminal.pause();
+                }
+                // What lets us go on is a SIGCONT, which comes here too.
+                signals::stop_too(launched.payload.pidfd());
             }
         }
     }
-    let ended = payload.wait().context("wait for the payload")?;
-    timing.ended();
+    let ended = launched.payload.wait().context("wait for the payload")?;
+    launched.timing.ended();
     if let Some(terminal) = terminal {
-        terminal.finish();
+        terminal.finish(&launched.signals);
     }
-    drop(watcher);
     let code = match ended {
         Ended::Exited(code) => code,
         Ended::Killed(signal) => 128 + forwarder.cause_of(signal),
     };
-    Ok(Exit { code: code as u8, timing })
+    Ok(Exit { code: code as u8, timing: launched.timing })
 }

@@ -129,6 +129,11 @@ fn default_action(number: i32) -> Default {
     }
 }
 
+/// Whether the signal ends a program that does not handle it.
+pub fn ends(number: i32) -> bool {
+    default_action(number) == Default::Terminate
+}
+
 /// Stops the launcher as well, so that the caller's shell sees a stopped job,
 /// and lets the payload go on when it does.
 pub fn stop_too(payload: BorrowedFd<'_>) {

@@ -5,11 +5,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
 
 use super::Input;
 use super::buffer::{Buffer, Filled};
 use crate::sys::fd::standard;
-use crate::sys::tty::{RawMode, copy_size, is_terminal};
+use crate::sys::Errno;
+use crate::sys::tty::{
+    RawMode, copy_size, in_background, is_terminal, open_peer, stop_as_background,
+};
 
 /// The end-of-file character (termios(3), `VEOF`).
 const CTRL_D: u8 = 4;
@@ -17,6 +21,9 @@ const CTRL_D: u8 = 4;
 /// Relays between the master of the payload's pty and our standard streams.
 pub struct Terminal {
     master: OwnedFd,
+    /// The other end: as long as somebody has it open there is no hang-up, so
+    /// a payload that closes its terminal can open it again.
+    _peer: OwnedFd,
     /// The caller's terminal is raw as long as this lives.
     raw: Option<RawMode>,
     input: Buffer,
@@ -34,12 +41,14 @@ impl Terminal {
     pub fn new(master: OwnedFd, input: Input) -> anyhow::Result<Self> {
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR))
             .context("set up the terminal")?;
+        let peer = open_peer(master.as_fd()).context("keep the terminal open")?;
         let listening = input == Input::Attached;
         let raw = (listening && is_terminal(standard(0)))
             .then(|| RawMode::enter(standard(0)).context("put the terminal into raw mode"))
             .transpose()?;
         let terminal = Self {
             master,
+            _peer: peer,
             raw,
             input: Buffer::new(),
             output: Buffer::new(),
@@ -49,6 +58,24 @@ impl Terminal {
         };
         terminal.follow_size();
         Ok(terminal)
+    }
+
+    /// Gives the caller its terminal back as it was, for as long as we are
+    /// stopped.
+    pub fn pause(&self) {
+        if let Some(raw) = &self.raw {
+            raw.leave();
+        }
+    }
+
+    /// Takes the caller's terminal again: whoever had it in the meantime may
+    /// have changed it, and its size.
+    pub fn resume(&mut self) {
+        if let Some(raw) = &self.raw {
+            raw.again();
+            self.listening = true;
+        }
+        self.follow_size();
     }
 
     /// Gives the payload's terminal the size of the caller's.
@@ -104,9 +131,15 @@ impl Terminal {
     }
 
     fn relay_input(&mut self) -> crate::sys::Result<()> {
-        if self.listening
-            && self.input.is_empty()
-            && ready(standard(0), PollFlags::POLLIN)
+        let comes =
+            self.listening && self.input.is_empty() && ready(standard(0), PollFlags::POLLIN);
+        if comes && self.raw.is_some() && in_background(standard(0)) {
+            // What is typed is for the foreground job. As the kernel does to
+            // any other program that reads here, we stop; where nobody could
+            // let us go on, there is no more input.
+            stop_as_background();
+            self.listening = !in_background(standard(0));
+        } else if comes
             && self.input.fill(standard(0)).unwrap_or(Filled::End) == Filled::End
         {
             self.listening = false;
@@ -118,20 +151,33 @@ impl Terminal {
         Ok(())
     }
 
-    /// Brings what the payload has said before its end to the caller, and
-    /// gives the caller its terminal back.
-    pub fn finish(mut self) {
-        while self.speaking && (self.open || !self.output.is_empty()) {
-            let waiting = !self.output.is_empty() && !ready(standard(1), PollFlags::POLLOUT);
-            if waiting || self.relay_output().is_err() {
-                break;
-            }
-            if self.output.is_empty() && !ready(self.master.as_fd(), PollFlags::POLLIN) {
+    /// Brings what the payload has said before its end to the caller, however
+    /// slowly that reads, unless a signal ends the wait; then gives the caller
+    /// its terminal back.
+    pub fn finish(mut self, signals: &SignalFd) {
+        while self.relay_output().is_ok() && self.speaking {
+            if !self.output.is_empty() {
+                let mut either = [
+                    PollFd::new(standard(1), PollFlags::POLLOUT),
+                    PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+                ];
+                let waited = poll(&mut either, PollTimeout::NONE);
+                let signalled = either[1].any().unwrap_or(true) && is_told_to_end(signals);
+                if signalled || !matches!(waited, Ok(_) | Err(Errno::EINTR)) {
+                    break;
+                }
+            } else if !self.open || !ready(self.master.as_fd(), PollFlags::POLLIN) {
                 break;
             }
         }
         drop(self.raw.take());
     }
+}
+
+/// Whether a signal has come that ends a program.
+fn is_told_to_end(signals: &SignalFd) -> bool {
+    std::iter::from_fn(|| signals.read_signal().ok().flatten())
+        .any(|info| super::signals::ends(info.ssi_signo as i32))
 }
 
 fn ready(fd: BorrowedFd<'_>, what: PollFlags) -> bool {

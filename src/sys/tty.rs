@@ -1,7 +1,8 @@
 //! Terminals: ioctl_tty(2), pts(4).
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::termios::Termios;
 
 use super::{Result, call};
@@ -58,25 +59,66 @@ pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
 pub struct RawMode {
     terminal: OwnedFd,
     before: Termios,
+    raw: Termios,
 }
 
 impl RawMode {
-    /// Puts the terminal into raw mode: every key goes through unread.
+    /// Puts the terminal into raw mode: every key goes through unread. A
+    /// background job is stopped by the kernel first, until it is brought to
+    /// the foreground (termios(3), SIGTTOU).
     pub fn enter(terminal: BorrowedFd<'_>) -> Result<Self> {
-        use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
+        use nix::sys::termios::{cfmakeraw, tcgetattr};
         let terminal = terminal.try_clone_to_owned().map_err(|_| super::Errno::last())?;
         let before = tcgetattr(&terminal)?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
-        tcsetattr(&terminal, SetArg::TCSANOW, &raw)?;
-        Ok(Self { terminal, before })
+        set_modes(terminal.as_fd(), &raw)?;
+        Ok(Self { terminal, before, raw })
+    }
+
+    /// Raw once more, after somebody else has had the terminal. One that has
+    /// gone away needs no mode.
+    pub fn again(&self) {
+        let _ = set_modes(self.terminal.as_fd(), &self.raw);
+    }
+
+    /// As it was before, for somebody else to have it.
+    pub fn leave(&self) {
+        use nix::sys::termios::{SetArg, tcsetattr};
+        // Nothing can be done about a terminal that has gone away.
+        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        use nix::sys::termios::{SetArg, tcsetattr};
-        // Nothing can be done about a terminal that has gone away.
-        let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, &self.before);
+        self.leave();
     }
+}
+
+/// Sets the modes with SIGTTOU let through: while that is blocked, as all
+/// signals of the launcher are, the kernel takes changes from a background job
+/// and the shell in the foreground has a terminal that it does not know.
+fn set_modes(terminal: BorrowedFd<'_>, modes: &Termios) -> Result<()> {
+    use nix::sys::termios::{SetArg, tcsetattr};
+    let ttou = SigSet::from(Signal::SIGTTOU);
+    let before = ttou.thread_swap_mask(SigmaskHow::SIG_UNBLOCK)?;
+    let set = tcsetattr(terminal, SetArg::TCSANOW, modes);
+    before.thread_set_mask()?;
+    set
+}
+
+/// Whether another job than ours has the terminal.
+pub fn in_background(terminal: BorrowedFd<'_>) -> bool {
+    // Not our controlling terminal: then there are no jobs.
+    nix::unistd::tcgetpgrp(terminal).is_ok_and(|job| job != nix::unistd::getpgrp())
+}
+
+/// Stops this job as the kernel stops one that reads from the background; goes
+/// on when it is let, at once where no shell could (setpgid(2), orphaned).
+pub fn stop_as_background() {
+    let ttin = SigSet::from(Signal::SIGTTIN);
+    let Ok(before) = ttin.thread_swap_mask(SigmaskHow::SIG_UNBLOCK) else { return };
+    let _ = nix::sys::signal::killpg(nix::unistd::getpgrp(), Signal::SIGTTIN);
+    let _ = before.thread_set_mask();
 }
