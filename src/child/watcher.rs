@@ -13,6 +13,7 @@ use super::sweep::UserNamespace;
 use crate::sys::fd::Patience;
 use crate::sys::process::{self, Made, exit_now};
 use crate::sys::stack::Stack;
+use crate::sys::tty::Lent;
 use crate::sys::{Errno, Result, fd};
 
 /// The watcher, from the launcher's side.
@@ -28,20 +29,29 @@ struct Watched {
     payload: OwnedFd,
     /// What to sweep in the end, where the payload's end is not everybody's.
     sweep: Option<UserNamespace>,
+    /// The caller's terminal, which the launcher puts into raw mode.
+    terminal: Option<Lent>,
 }
 
 impl Watcher {
     /// Starts the watcher of `payload`, a process that this one has made; in
-    /// the end it sweeps the user namespace that is given.
+    /// the end it sweeps the user namespace that is given. Should we be killed,
+    /// the terminal that is given has its present modes again.
     ///
     /// All signals must be blocked: the watcher is not to be interrupted.
     ///
     /// # Errors
     /// What clone3(2) says, and `EMFILE`.
-    pub fn start(payload: BorrowedFd<'_>, sweep: Option<UserNamespace>) -> Result<Self> {
+    pub fn start(
+        payload: BorrowedFd<'_>,
+        sweep: Option<UserNamespace>,
+        terminal: Option<BorrowedFd<'_>>,
+    ) -> Result<Self> {
         let launcher = process::open_pidfd(nix::unistd::getpid())?;
         let payload = payload.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        let (stack, watched) = (Stack::new()?, Box::new(Watched { launcher, payload, sweep }));
+        let terminal = terminal.map(Lent::new).transpose()?;
+        let watched = Box::new(Watched { launcher, payload, sweep, terminal });
+        let stack = Stack::new()?;
         let argument = (&raw const *watched).cast();
         // SAFETY: stack and `watched` are kept in what is returned, whose drop
         // waits for the watcher's end first. `watch` makes system calls only.
@@ -60,12 +70,17 @@ impl Drop for Watcher {
 extern "C" fn watch(watched: *const ()) -> ! {
     // SAFETY: `start` passes a `Watched` that outlives this process and that
     // nobody changes.
-    let Watched { launcher, payload, sweep } = unsafe { &*watched.cast::<Watched>() };
+    let Watched { launcher, payload, sweep, terminal } = unsafe { &*watched.cast::<Watched>() };
     // Away from the launcher's process group: what kills that must not kill
     // the watcher with it.
     let _ = process::new_session();
-    close_all_but(launcher.as_raw_fd(), payload.as_raw_fd());
-    let _ = wait_for([launcher.as_fd(), payload.as_fd()]);
+    let lent = terminal.as_ref().map_or(payload.as_raw_fd(), Lent::number);
+    close_all_but([launcher.as_raw_fd(), payload.as_raw_fd(), lent]);
+    let ended = wait_for([launcher.as_fd(), payload.as_fd()]);
+    // A launcher that lives gives the terminal back itself.
+    if let (Ok([true, _]), Some(terminal)) = (ended, terminal) {
+        terminal.give_back();
+    }
     // Whoever it was: a payload that has ended takes no signal.
     let _ = process::send_signal(payload.as_fd(), nix::libc::SIGKILL);
     // Stays until every process of the pid namespace is gone, which is when
@@ -77,29 +92,29 @@ extern "C" fn watch(watched: *const ()) -> ! {
     exit_now(0)
 }
 
-fn wait_for<const N: usize>(processes: [BorrowedFd<'_>; N]) -> Result<()> {
+/// Waits until one of them has ended: which have.
+fn wait_for<const N: usize>(processes: [BorrowedFd<'_>; N]) -> Result<[bool; N]> {
     loop {
         match fd::wait_readable(processes, Patience::Endless) {
-            Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+            other => return other,
         }
     }
 }
 
 /// Closes the watcher's copies of all other descriptors: a pipe among them
 /// would never see its end.
-fn close_all_but(a: i32, b: i32) {
-    let (low, high) = (a.min(b) as u32, a.max(b) as u32);
-    // SAFETY: the table of descriptors is the watcher's own (no CLONE_FILES);
-    // it uses `a` and `b` only, and drops nothing.
-    unsafe {
-        if low > 0 {
-            let _ = fd::close_all(0, low - 1);
+fn close_all_but(mut kept: [i32; 3]) {
+    kept.sort_unstable();
+    let mut first = 0;
+    for number in kept.map(|number| number as u32) {
+        if number > first {
+            // SAFETY: the table of descriptors is the watcher's own (no
+            // CLONE_FILES); it uses those in `kept` only, and drops nothing.
+            let _ = unsafe { fd::close_all(first, number - 1) };
         }
-        if high > low + 1 {
-            let _ = fd::close_all(low + 1, high - 1);
-        }
-        let _ = fd::close_all(high + 1, u32::MAX);
+        first = number + 1;
     }
+    // SAFETY: as above.
+    let _ = unsafe { fd::close_all(first, u32::MAX) };
 }

@@ -13,9 +13,11 @@ use crate::child::sweep::UserNamespace;
 use crate::child::watcher::Watcher;
 use crate::error::Explain;
 use crate::host::{Host, advice};
-use crate::plan::Plan;
 use crate::plan::step::Step;
+use crate::plan::{Plan, Streams};
+use crate::sys::fd::standard;
 use crate::sys::process;
+use crate::sys::tty::is_terminal;
 
 /// A child between clone and exec.
 pub struct Spawned {
@@ -65,6 +67,8 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
         .then(|| UserNamespace::of(payload.pid()))
         .transpose()
         .context("look at the user namespace")?;
-    let watcher = Watcher::start(payload.pidfd(), sweep).context("start the watcher")?;
+    let terminal =
+        (plan.streams == Streams::Terminal).then(|| standard(0)).filter(|fd| is_terminal(*fd));
+    let watcher = Watcher::start(payload.pidfd(), sweep, terminal).context("start the watcher")?;
     Ok(Spawned { payload, steps, channel, signals, timing, watcher })
 }

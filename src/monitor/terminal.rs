@@ -9,8 +9,8 @@ use nix::sys::signalfd::SignalFd;
 
 use super::Input;
 use super::buffer::{Buffer, Filled};
-use crate::sys::fd::standard;
 use crate::sys::Errno;
+use crate::sys::fd::standard;
 use crate::sys::tty::{
     RawMode, copy_size, in_background, is_terminal, open_peer, stop_as_background,
 };
@@ -139,9 +139,7 @@ impl Terminal {
             // let us go on, there is no more input.
             stop_as_background();
             self.listening = !in_background(standard(0));
-        } else if comes
-            && self.input.fill(standard(0)).unwrap_or(Filled::End) == Filled::End
-        {
+        } else if comes && self.input.fill(standard(0)).unwrap_or(Filled::End) == Filled::End {
             self.listening = false;
             self.input.put(CTRL_D);
         }

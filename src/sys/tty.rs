@@ -96,6 +96,67 @@ impl Drop for RawMode {
     }
 }
 
+/// The modes of a terminal as the kernel has them: `struct termios` of
+/// asm-generic/termbits.h.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct KernelModes {
+    input: u32,
+    output: u32,
+    control: u32,
+    local: u32,
+    line: u8,
+    characters: [u8; 19],
+}
+
+impl KernelModes {
+    fn of(terminal: BorrowedFd<'_>) -> Result<Self> {
+        let mut modes = Self::default();
+        // SAFETY: TCGETS writes one such structure.
+        unsafe { call!(libc::SYS_ioctl, terminal.as_raw_fd(), libc::TCGETS, &raw mut modes)? };
+        Ok(modes)
+    }
+
+    /// Whether neither keys nor output mean anything, as after cfmakeraw(3).
+    /// A shell that edits its line leaves signals and output on.
+    fn are_raw(&self) -> bool {
+        self.local & (libc::ICANON | libc::ISIG | libc::ECHO) == 0 && self.output & libc::OPOST == 0
+    }
+}
+
+/// A terminal lent out, for a process that shares this memory to give back: no
+/// function of the C library is used for that.
+pub struct Lent {
+    terminal: OwnedFd,
+    before: KernelModes,
+}
+
+impl Lent {
+    /// Notes the present modes.
+    pub fn new(terminal: BorrowedFd<'_>) -> Result<Self> {
+        let before = KernelModes::of(terminal)?;
+        let terminal = terminal.try_clone_to_owned().map_err(|_| super::Errno::last())?;
+        Ok(Self { terminal, before })
+    }
+
+    /// The descriptor that this takes.
+    pub fn number(&self) -> i32 {
+        self.terminal.as_raw_fd()
+    }
+
+    /// Brings the modes back, unless somebody else has been quicker. A process
+    /// of another session, as the watcher is, may do so from wherever it is.
+    pub fn give_back(&self) {
+        let terminal = self.terminal.as_fd();
+        if KernelModes::of(terminal).is_ok_and(|now| now.are_raw()) {
+            // SAFETY: TCSETS reads one such structure.
+            let _ = unsafe {
+                call!(libc::SYS_ioctl, terminal.as_raw_fd(), libc::TCSETS, &raw const self.before)
+            };
+        }
+    }
+}
+
 /// Sets the modes with SIGTTOU let through: while that is blocked, as all
 /// signals of the launcher are, the kernel takes changes from a background job
 /// and the shell in the foreground has a terminal that it does not know.
