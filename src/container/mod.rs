@@ -3,3 +3,4 @@
 
 mod program;
 pub mod run;
+mod streams;

@@ -4,7 +4,7 @@ use crate::host::Host;
 use crate::launch::launch;
 use crate::monitor::{Exit, First, Input, supervise};
 use crate::plan::step::Step;
-use crate::plan::{self, Memory, Plan};
+use crate::plan::{self, Memory, Plan, Streams};
 use crate::spec::{Spec, Stdin};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -38,6 +38,9 @@ pub enum Clock {
 /// # Errors
 /// Whatever kept the payload from running, with what would help.
 pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::Result<Exit> {
+    if plan.streams == Streams::Inherited {
+        super::streams::check(stdin)?;
+    }
     if clock == Clock::Off {
         // Nobody asks when, so the child need not stop to say.
         plan.steps.retain(|step| !matches!(step, Step::Mark(_)));
