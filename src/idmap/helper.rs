@@ -1,6 +1,7 @@
 //! newuidmap or newgidmap, running.
 
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -45,6 +46,11 @@ impl Running {
         Ok(Self { program: program.to_owned(), child })
     }
 
+    /// Where it complains: at its end when it is done.
+    pub(super) fn words(&self) -> Option<BorrowedFd<'_>> {
+        self.child.stderr.as_ref().map(AsFd::as_fd)
+    }
+
     /// Waits for the end. What the helper complains of is the error.
     pub(super) fn finish(mut self, host: &Host) -> anyhow::Result<()> {
         let mut complaint = Vec::new();
@@ -79,10 +85,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Reaped in any case. It has nothing to wait for itself, so this
-        // ends; killing is not ours, it runs as root. Waiting twice is
-        // harmless: `Child` remembers.
+        // Reaped in any case. One that has not been waited for is not wanted
+        // any more; its real uid is ours, so we may end it though it runs as
+        // root (kill(2)). Both are harmless twice: `Child` remembers.
         drop(self.child.stderr.take());
+        drop(self.child.kill());
         drop(self.child.wait());
     }
 }

@@ -10,6 +10,8 @@
 mod helper;
 mod process;
 
+use std::os::fd::BorrowedFd;
+
 use anyhow::{Context, ensure};
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -63,6 +65,12 @@ pub fn begin<'a>(map: &'a Idmap, pid: Pid, host: &'a Host) -> anyhow::Result<Pen
 }
 
 impl Pending<'_> {
+    /// What can be read, or has ended, as soon as a helper has something to
+    /// say or is done: for who would not wait for it in vain.
+    pub fn helpers(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.helpers.iter().filter_map(Running::words)
+    }
+
     /// Waits for the helpers and compares what the kernel has with what was
     /// planned.
     ///

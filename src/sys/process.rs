@@ -197,11 +197,12 @@ pub fn next_signal() -> Result<i32> {
     Ok(number as i32)
 }
 
-/// Sends a signal to a child that has not been reaped, whose id is therefore
-/// still its own. One that has ended needs no signal: errors are of no account.
-pub fn kill(child: Pid, signal: i32) {
+/// Sends a signal to this process or to a child that has not been reaped, whose
+/// id is therefore still its own. One that has ended needs no signal: errors
+/// are of no account.
+pub fn kill(process: Pid, signal: i32) {
     // SAFETY: numbers only.
-    let _ = unsafe { call!(libc::SYS_kill, child.as_raw(), signal) };
+    let _ = unsafe { call!(libc::SYS_kill, process.as_raw(), signal) };
 }
 
 /// Starts a session of its own, without a terminal.
