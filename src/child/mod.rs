@@ -97,6 +97,7 @@ impl Child {
             Step::SetAttr { tree, attr, reach, .. } => {
                 Ok(crate::sys::mount::set_attr(self.kept(*tree)?, attr, *reach)?)
             }
+            Step::ProtectBelow { tree, .. } => Ok(mount::protect_below(self.kept(*tree)?)?),
             Step::Attach { tree, target, missing, .. } => {
                 mount::attach(self, self.kept(*tree)?, target, *missing)
             }

@@ -66,6 +66,20 @@ pub fn protect(root: BorrowedFd<'_>, path: &CStr) -> Result<()> {
     move_mount(again.as_fd(), found.as_fd())
 }
 
+/// Makes all mounts below `tree` read-only, but not `tree` itself: mount points
+/// are still to be made in it.
+pub fn protect_below(tree: BorrowedFd<'_>) -> Result<()> {
+    let all = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    set_attr(tree, &all, Reach::Tree)?;
+    let back = MountAttr { clear: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    match set_attr(tree, &back, Reach::Mount) {
+        // It was read-only on the host, and is so for good here
+        // (mount_namespaces(7), locked attributes).
+        Err(Errno::EPERM) => Ok(()),
+        other => other,
+    }
+}
+
 /// What is at a path of the container; `None` where nothing is, or nothing
 /// that this process could see, which then the payload can't either.
 fn there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
@@ -105,13 +119,21 @@ pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Mis
             };
             // A link of the image's may lead there too, to a file that
             // confines the container (CVE-2019-16884, CVE-2025-52881).
-            if on_procfs(found.as_fd())? && !path.to_bytes().starts_with(b"/proc") {
-                return Err(Part::Procfs.failed(Errno::EPERM));
+            if on_procfs(found.as_fd())? && !is_below_proc(path) {
+                return match missing {
+                    Missing::Try => Ok(()),
+                    _ => Err(Part::Procfs.failed(Errno::EPERM)),
+                };
             }
             found
         }
     };
     Ok(move_mount(tree, found.as_fd())?)
+}
+
+fn is_below_proc(path: &CStr) -> bool {
+    let rest = path.to_bytes().strip_prefix(b"/proc");
+    rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
 }
 
 /// The place at `path` below `root` for a directory or for anything else.

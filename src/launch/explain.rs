@@ -204,6 +204,9 @@ impl Told<'_> {
             (Step::Identity { .. }, Part::Groups, Errno::EPERM) => {
                 "setgroups is denied in this user namespace: --group-add keep-groups keeps yours"
             }
+            (_, _, Errno::EMFILE) => {
+                "every mount takes a descriptor or two until it is in place: ulimit -n 1024"
+            }
             (_, _, Errno::ENOSPC) => return no_space(),
             _ => return None,
         };

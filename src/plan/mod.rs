@@ -26,6 +26,8 @@ mod user;
 mod weaken;
 mod workshop;
 
+use std::path::Path;
+
 use anyhow::Context;
 use nix::libc;
 
@@ -102,7 +104,8 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let workshop = Workshop::open(&mut draft);
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
     let cover = (!masked.is_empty()).then(|| Cover::plan(workshop, &mut draft));
-    rootfs::attach(&spec.beside.root, workshop, &mut draft);
+    let home = own_home(&spec.beside.root, host)?;
+    rootfs::attach(&spec.beside.root, readonly, home, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
     let setting = Setting { namespaces, idmap: &idmap, nodes, workshop, host };
@@ -131,7 +134,10 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     if let Some(adjust) = process.oom_score_adj() {
         let proc = made.proc.context("--oom-score-adj needs a /proc of the container's own")?;
         let content = adjust.to_string().into_bytes();
-        draft.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
+        // While the ids are still the caller's: after a change of uid the file
+        // is root's of the host (proc_pid_oom_score_adj(5), dumpable). And
+        // before anything can have been mounted over it.
+        draft.early.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
     }
     draft.push(Step::Umask(process.user().umask().unwrap_or(process::UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
@@ -160,8 +166,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     last.push(Step::NewSession);
     last.extend(console.map(Step::TakeTerminal));
     last.push(Step::DieWithParent);
-    let inherited = 3_u32.checked_add(spec.beside.preserve_fds);
-    last.push(Step::CloseFrom(inherited.context("--preserve-fds: no process has so many")?));
+    last.push(Step::CloseFrom(spec.beside.preserve_fds.saturating_add(3)));
     // Not earlier: with few descriptors or processes allowed, the steps above
     // could not be done.
     last.extend(process::limits(process));
@@ -203,7 +208,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
 
 /// Whether what is to be handed down is there.
 fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
-    for number in 3..3 + preserve {
+    for number in 3..preserve.saturating_add(3) {
         if !crate::sys::fd::is_open(number) {
             return Err(anyhow::anyhow!("descriptor {number} is not open"))
                 .with_context(|| format!("--preserve-fds {preserve}"))
@@ -211,6 +216,19 @@ fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The caller's home directory where the root is the machine's own. Only one
+/// that the caller owns: those of services are often /, /bin and the like.
+fn own_home<'a>(root: &Root, host: &'a Host) -> anyhow::Result<Option<&'a Path>> {
+    use std::os::unix::fs::MetadataExt;
+    if *root != Root::Host {
+        return Ok(None);
+    }
+    let uid = host.caller()?.uid;
+    let home = host.account()?.ok().map(|account| account.user.home.as_path());
+    let own = |home: &&Path| home.metadata().is_ok_and(|facts| facts.uid() == uid);
+    Ok(home.filter(|home| home.is_absolute() && *home != Path::new("/")).filter(own))
 }
 
 /// Who makes the mounts: root where there is one, for its rights over files.

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use oci_spec::runtime::{PosixRlimitType, Process};
 
 use super::draft::cstring_text;
@@ -34,6 +34,7 @@ pub fn exec(
         _ => vec![default_command(root, shell).to_owned()],
     };
     let program = &args[0];
+    ensure!(!program.is_empty(), "the command is an empty word");
     let candidates = candidates(program, value_of(&env, "PATH").unwrap_or(PATH))?;
     let strings = |texts: &[String]| -> anyhow::Result<StringArray> {
         let strings: anyhow::Result<Vec<CString>> = texts.iter().map(|t| cstring_text(t)).collect();

@@ -47,18 +47,36 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
 }
 
 /// Puts the tree in place as the root of all that is mounted later.
-pub fn attach(root: &Root, workshop: Workshop, draft: &mut Draft) {
+///
+/// `readonly` is for what is mounted below it; the root itself is closed by
+/// [`enter`]. `home` is the caller's own home directory, which the `host` root
+/// does not show wherever it lies.
+pub fn attach(
+    root: &Root,
+    readonly: bool,
+    home: Option<&Path>,
+    workshop: Workshop,
+    draft: &mut Draft,
+) {
     // Cut off from the host by itself: where a volume follows the host, the
     // whole tree that this is a copy of does, and what the host mounts later
     // would come in without our attributes (mount_namespaces(7)).
-    let mut set = |bits| draft.set(Slot::ROOT, "the root", bits, libc::MS_PRIVATE, Reach::Tree);
+    let set = |bits, draft: &mut Draft| {
+        draft.set(Slot::ROOT, "the root", bits, libc::MS_PRIVATE, Reach::Tree);
+    };
     match root {
         // No device node works but those of our own /dev.
-        Root::Directory(_) => set(NODEV),
+        Root::Directory(_) => {
+            set(NODEV, draft);
+            if readonly {
+                let what = "the root".to_owned();
+                draft.push(Step::ProtectBelow { tree: Slot::ROOT, what });
+            }
+        }
         Root::Overlay(_) => {
             overlay::over(Slot::ROOT, Slot::ROOT, "the root", NODEV, workshop, draft);
         }
-        Root::Host => set(RDONLY | NODEV | NOSUID),
+        Root::Host => set(RDONLY | NODEV | NOSUID, draft),
     }
     draft.push(Step::Attach {
         tree: Slot::ROOT,
@@ -72,18 +90,22 @@ pub fn attach(root: &Root, workshop: Workshop, draft: &mut Draft) {
     });
     if *root == Root::Host {
         for (path, mode) in PRIVATE {
-            empty(path, mode, draft);
+            empty(Path::new(path), mode, draft);
+        }
+        let elsewhere = |home: &&Path| !PRIVATE.iter().any(|(path, _)| home.starts_with(path));
+        if let Some(home) = home.filter(elsewhere) {
+            empty(home, "0700", draft);
         }
     }
 }
 
 /// An empty directory in memory over one of the host's.
-fn empty(path: &str, mode: &str, draft: &mut Draft) {
+fn empty(path: &Path, mode: &str, draft: &mut Draft) {
     let tree = draft.filesystem("tmpfs", &[("mode", Some(mode))], NOSUID | NODEV);
     draft.push(Step::Attach {
         tree,
         what: "an empty tmpfs".to_owned(),
-        target: Target::Path(cstring(Path::new(path)).unwrap_or_default()),
+        target: Target::Path(cstring(path).unwrap_or_default()),
         missing: Missing::Skip,
     });
 }

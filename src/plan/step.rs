@@ -209,6 +209,13 @@ pub enum Step {
         /// The mount, or all below it.
         reach: Reach,
     },
+    /// Makes all mounts below one that is kept read-only, but not that itself.
+    ProtectBelow {
+        /// The mount.
+        tree: Slot,
+        /// What it is, for people.
+        what: String,
+    },
     /// Attaches a mount that is kept.
     Attach {
         /// The mount.
@@ -384,6 +391,9 @@ impl fmt::Display for Step {
                 } else {
                     Ok(())
                 }
+            }
+            Self::ProtectBelow { what, .. } => {
+                write!(f, "make all mounts below {what} read-only")
             }
             Self::Attach { what, target, missing, .. } => {
                 write!(f, "mount {what} at {target}")?;
