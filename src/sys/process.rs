@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use super::raw::{check, clone_into};
 use super::stack::Stack;
 use super::{Errno, Result, call};
 
@@ -97,11 +98,20 @@ pub unsafe fn clone_sharing(
     let mut pidfd = -1;
     let mut args = arguments(namespaces | libc::CLONE_VM as u64, &mut pidfd);
     (args.stack, args.stack_size) = stack.area();
+    let new = [&raw const args as usize, size_of::<libc::clone_args>(), 0, 0, 0];
     // SAFETY: the arguments name CLONE_VM and a stack; the rest is promised by
     // the caller.
-    let pid = unsafe {
-        let size = size_of::<libc::clone_args>();
-        super::raw::check(super::raw::clone3_into(&raw const args, size, entry, argument))?
+    let answer = unsafe { check(clone_into(libc::SYS_clone3, new, entry, argument)) };
+    let pid = match answer {
+        // As in `clone_copying`; this call wants the stack's upper end.
+        Err(Errno::ENOSYS) => {
+            let flags = (args.flags | args.exit_signal) as usize;
+            let top = (args.stack + args.stack_size) as usize;
+            let old = [flags, top, args.pidfd as usize, 0, 0];
+            // SAFETY: as above.
+            unsafe { check(clone_into(libc::SYS_clone, old, entry, argument))? }
+        }
+        answer => answer?,
     };
     Ok(made(pid, pidfd))
 }

@@ -56,18 +56,19 @@ pub unsafe fn syscall(number: libc::c_long, a: [usize; 6]) -> isize {
     answer
 }
 
-/// clone3(2) for a child that shares this memory: it runs `entry(argument)` on
-/// the stack that `arguments` names, and the caller gets the raw answer.
+/// clone3(2) or clone(2), by number, for a child that shares this memory: it
+/// runs `entry(argument)` on the stack that the arguments name, and the caller
+/// gets the raw answer.
 ///
 /// # Safety
 ///
-/// `arguments` must lead to a `clone_args` of the given size with CLONE_VM and
-/// a stack of its own, which nobody else uses as long as the child lives;
-/// `argument` must be good for `entry`, which may not use thread-local storage.
+/// `a` must be what the call takes, with CLONE_VM and a stack, aligned to 16
+/// bytes, which nobody else uses as long as the child lives; `argument` must be
+/// good for `entry`, which may not use thread-local storage.
 #[cfg(target_arch = "x86_64")]
-pub unsafe fn clone3_into(
-    arguments: *const libc::clone_args,
-    size: usize,
+pub unsafe fn clone_into(
+    number: libc::c_long,
+    a: [usize; 5],
     entry: extern "C" fn(*const ()) -> !,
     argument: *const (),
 ) -> isize {
@@ -85,8 +86,8 @@ pub unsafe fn clone3_into(
             "call r13",
             "ud2",
             "2:",
-            inlateout("rax") libc::SYS_clone3 as isize => answer,
-            in("rdi") arguments, in("rsi") size,
+            inlateout("rax") number as isize => answer,
+            in("rdi") a[0], in("rsi") a[1], in("rdx") a[2], in("r10") a[3], in("r8") a[4],
             in("r12") argument, in("r13") entry,
             lateout("rcx") _, lateout("r11") _,
         );
@@ -94,18 +95,19 @@ pub unsafe fn clone3_into(
     answer
 }
 
-/// clone3(2) for a child that shares this memory: it runs `entry(argument)` on
-/// the stack that `arguments` names, and the caller gets the raw answer.
+/// clone3(2) or clone(2), by number, for a child that shares this memory: it
+/// runs `entry(argument)` on the stack that the arguments name, and the caller
+/// gets the raw answer.
 ///
 /// # Safety
 ///
-/// `arguments` must lead to a `clone_args` of the given size with CLONE_VM and
-/// a stack of its own, which nobody else uses as long as the child lives;
-/// `argument` must be good for `entry`, which may not use thread-local storage.
+/// `a` must be what the call takes, with CLONE_VM and a stack, aligned to 16
+/// bytes, which nobody else uses as long as the child lives; `argument` must be
+/// good for `entry`, which may not use thread-local storage.
 #[cfg(target_arch = "aarch64")]
-pub unsafe fn clone3_into(
-    arguments: *const libc::clone_args,
-    size: usize,
+pub unsafe fn clone_into(
+    number: libc::c_long,
+    a: [usize; 5],
     entry: extern "C" fn(*const ()) -> !,
     argument: *const (),
 ) -> isize {
@@ -122,8 +124,9 @@ pub unsafe fn clone3_into(
             "blr x21",
             "brk 1",
             "2:",
-            in("x8") libc::SYS_clone3,
-            inlateout("x0") arguments => answer, in("x1") size,
+            in("x8") number,
+            inlateout("x0") a[0] as isize => answer,
+            in("x1") a[1], in("x2") a[2], in("x3") a[3], in("x4") a[4],
             in("x20") argument, in("x21") entry,
             lateout("x30") _,
         );
