@@ -105,6 +105,9 @@ impl Child {
             Step::MakeDirectory { at, name, mode } => {
                 Ok(crate::sys::path::make_directory(self.kept(*at)?, name, *mode)?)
             }
+            Step::MakeLike { at, name, like } => {
+                Ok(mount::make_like(self.kept(*at)?, name, self.kept(*like)?)?)
+            }
             Step::MakeFile { at, name, content, mode } => {
                 let file = crate::sys::path::create_file(self.kept(*at)?, name, *mode)?;
                 Ok(fd::write_all(file.as_fd(), content)?)

@@ -1,7 +1,7 @@
 //! Trees opened, targets found, mounts attached: by descriptor throughout.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 
@@ -13,7 +13,7 @@ use crate::sys::path::{
     PATH_MAX, create_file, make_directory, on_procfs, open_component, open_in_root, open_typed,
     status,
 };
-use crate::sys::{Errno, Result};
+use crate::sys::{Errno, Result, call};
 
 /// Copies the mounts at a path of the host.
 pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<OwnedFd, Failure> {
@@ -88,6 +88,20 @@ fn there(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
         Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// Makes a directory with the mode and the owner of another.
+pub fn make_like(at: BorrowedFd<'_>, name: &CStr, like: BorrowedFd<'_>) -> Result<()> {
+    let like = status(like)?;
+    make_directory(at, name, like.mode & 0o7777)?;
+    let made = open_component(at, name, libc::O_RDONLY | libc::O_DIRECTORY)?;
+    // An owner that is not in the map can own nothing here (EINVAL).
+    // SAFETY: numbers only.
+    let _ = unsafe { call!(libc::SYS_fchown, made.as_raw_fd(), like.uid, like.gid) };
+    // After the owner, whose change takes set-id bits away.
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_fchmod, made.as_raw_fd(), like.mode & 0o7777)? };
+    Ok(())
 }
 
 /// Makes `root` the root, and makes sure that nothing is left above it.

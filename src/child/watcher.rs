@@ -20,7 +20,8 @@ use crate::sys::{Errno, Result, fd};
 pub struct Watcher {
     process: Made,
     /// What it runs on and what it reads: the launcher's memory.
-    _memory: (Stack, Box<Watched>),
+    stack: Stack,
+    watched: Box<Watched>,
 }
 
 /// Whom it watches, by descriptors that it has a copy of.
@@ -52,12 +53,38 @@ impl Watcher {
         let terminal = terminal.map(Lent::new).transpose()?;
         let watched = Box::new(Watched { launcher, payload, sweep, terminal });
         let stack = Stack::new()?;
-        let argument = (&raw const *watched).cast();
         // SAFETY: stack and `watched` are kept in what is returned, whose drop
-        // waits for the watcher's end first. `watch` makes system calls only.
-        let process = unsafe { process::clone_sharing(0, &stack, watch, argument)? };
-        Ok(Self { process, _memory: (stack, watched) })
+        // waits for the watcher's end first.
+        let process = unsafe { make(&stack, &watched)? };
+        Ok(Self { process, stack, watched })
     }
+
+    /// Ready to be read once the watcher has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.process.pidfd.as_fd()
+    }
+
+    /// Starts another in the place of one that was killed.
+    ///
+    /// # Errors
+    /// What clone3(2) says.
+    pub fn replace(&mut self) -> Result<()> {
+        let _ = process::wait(self.pidfd());
+        // SAFETY: as in `start`; the one that ran on the stack has ended.
+        self.process = unsafe { make(&self.stack, &self.watched)? };
+        Ok(())
+    }
+}
+
+/// Makes the process.
+///
+/// # Safety
+///
+/// Both arguments must live until it has ended, with nobody else on the stack.
+unsafe fn make(stack: &Stack, watched: &Watched) -> Result<Made> {
+    let argument = std::ptr::from_ref(watched).cast();
+    // SAFETY: promised by the caller; `watch` makes system calls only.
+    unsafe { process::clone_sharing(0, stack, watch, argument) }
 }
 
 impl Drop for Watcher {

@@ -40,6 +40,9 @@ enum Verb {
 /// Ends with the payload's code, or 125 where there was none because of us
 /// ([`crate::error`]).
 pub fn main() -> ExitCode {
+    // Ignored, as a caller may hand it down, no program that is asked on the
+    // way could be waited for.
+    _ = crate::sys::process::expect_children();
     let done = match parse(std::env::args_os()) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
         Err(error) => usage(error),

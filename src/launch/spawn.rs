@@ -43,9 +43,6 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
     // they are read from a descriptor, and forwarded once the payload runs.
     let forwarded = process::forwarded_signals();
     forwarded.thread_block().context("block signals")?;
-    // Ignored, as a caller may hand it down, it would reap for us and leave
-    // nothing to wait for (wait(2)).
-    process::expect_children().context("set SIGCHLD to its default")?;
     let signals = SignalFd::with_flags(&forwarded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("make a descriptor for signals")?;
     let namespaces = plan.namespaces;

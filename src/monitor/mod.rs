@@ -48,6 +48,7 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
         let mut ready = vec![
             PollFd::new(launched.payload.pidfd(), PollFlags::POLLIN),
             PollFd::new(launched.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(launched.watcher.pidfd(), PollFlags::POLLIN),
         ];
         if let Some(terminal) = &terminal {
             ready.extend(terminal.interests());
@@ -58,12 +59,16 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
             Err(errno) => return Err(errno).context("wait for the payload"),
         }
         let ended = ready[0].any().unwrap_or(true);
+        let unwatched = ready[2].any().unwrap_or(true);
         drop(ready);
         if let Some(terminal) = &mut terminal {
             terminal.relay()?;
         }
         if ended {
             break;
+        }
+        if unwatched {
+            launched.watcher.replace().context("start another watcher")?;
         }
         while let Some(info) = launched.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;

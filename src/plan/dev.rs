@@ -3,10 +3,9 @@
 //! Nothing of the root's own /dev takes part, so a link, a FIFO or a file
 //! that an image has there is of no account (CVE-2026-47766 and its kind).
 
-use std::ffi::CString;
 use std::path::Path;
 
-use super::draft::Draft;
+use super::draft::{Draft, plain};
 use super::step::{Expect, Missing, Slot, Step, Target};
 use crate::host::files::Files;
 use crate::sys::mount::Reach;
@@ -34,10 +33,6 @@ const LINKS: [(&str, &str); 5] = [
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
-
-fn plain(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
-}
 
 /// Which nodes a /dev shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,10 +68,13 @@ impl Draft {
     }
 }
 
-/// A step that makes a file system. Keys and values are free of NULs because
-/// they are our own or have passed [`cstring`].
+/// Text without a NUL: our own, or some that has passed [`cstring`].
+pub fn plain(text: &str) -> CString {
+    CString::new(text.replace('\0', "")).unwrap_or_default()
+}
+
+/// A step that makes a file system.
 pub fn filesystem(kind: &str, options: &[(&str, Option<&str>)], attrs: u64, into: Slot) -> Step {
-    let plain = |text: &str| CString::new(text.replace('\0', "")).unwrap_or_default();
     // The table of mounts shows a source; "none" tells nobody anything.
     let source = [("source", Some(kind))];
     let options = source.iter().chain(options).map(|(key, value)| (plain(key), value.map(plain)));

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use oci_spec::runtime::Mount;
+
 use super::attr::NOEXEC;
 use super::draft::{Draft, cstring};
 use super::namespaces::Namespaces;
@@ -45,10 +47,25 @@ impl Files {
 }
 
 /// Plans the three files.
-pub fn plan(files: Files, workshop: Workshop, draft: &mut Draft) -> anyhow::Result<()> {
-    show("hosts", files.hosts, workshop, draft)?;
-    show("hostname", files.hostname, workshop, draft)?;
-    show("resolv.conf", files.resolv, workshop, draft)
+///
+/// One that the user mounts is the user's, and so is a whole /etc.
+pub fn plan(
+    files: Files,
+    mounts: &[Mount],
+    workshop: Workshop,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
+    let all = [("hosts", files.hosts), ("hostname", files.hostname), ("resolv.conf", files.resolv)];
+    for (name, content) in all {
+        let target = Path::new("/etc").join(name);
+        let users = |mount: &Mount| {
+            mount.destination() == Path::new("/etc") || *mount.destination() == target
+        };
+        if !mounts.iter().any(users) {
+            show(name, content, workshop, draft)?;
+        }
+    }
+    Ok(())
 }
 
 fn show(name: &str, content: String, workshop: Workshop, draft: &mut Draft) -> anyhow::Result<()> {

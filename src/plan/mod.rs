@@ -108,11 +108,13 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     rootfs::attach(&spec.beside.root, readonly, home, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
-    let setting = Setting { namespaces, idmap: &idmap, nodes, workshop, host };
+    let setting =
+        Setting { namespaces, idmap: &idmap, nodes, workshop, devices: &spec.beside.devices, host };
     let made = mounts::plan(mounts, setting, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
-        etc::plan(etc::Files::of(hostname, &namespaces, host), workshop, &mut draft)?;
+        let files = etc::Files::of(hostname, &namespaces, host);
+        etc::plan(files, mounts, workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
     let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
@@ -176,7 +178,11 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         last.extend(rights.filter());
     }
     let shell = match spec.beside.root {
-        Root::Host => host.account()?.ok().and_then(|account| account.user.shell.to_str()),
+        Root::Host => host
+            .account()?
+            .ok()
+            .and_then(|account| account.user.shell.to_str())
+            .filter(|shell| !shell.is_empty()),
         _ => None,
     };
     last.push(process::exec(process, &spec.beside.root, &user.home, shell)?);

@@ -3,12 +3,12 @@
 //! Reads `mounts`; `child::mount` performs it. Every target is found with the
 //! container's root as `/`, every source with the caller's own rights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use oci_spec::runtime::Mount;
 
-use super::attr::{self, Meaning, NODEV, NOEXEC, NOSUID, RDONLY};
+use super::attr::{self, Meaning, NODEV, NOSUID, RDONLY};
 use super::draft::{Draft, cstring, filesystem};
 use super::idmap::Idmap;
 use super::namespaces::Namespaces;
@@ -41,6 +41,8 @@ pub struct Setting<'a> {
     pub nodes: dev::Nodes,
     /// Where what is shown is made.
     pub workshop: Workshop,
+    /// Which targets have to be devices.
+    pub devices: &'a [PathBuf],
     /// The machine.
     pub host: &'a Host,
 }
@@ -114,7 +116,7 @@ fn one(
     let kind = mount.typ().as_deref().unwrap_or("bind");
     check_target(target, kind)?;
     match kind {
-        "bind" => bind(mount, target, &options, setting.host, draft),
+        "bind" => bind(mount, target, &options, setting, draft),
         "overlay" => throw_away(mount, target, &options, setting.workshop, draft),
         "proc" => {
             made.proc = procfs(target, &options, setting, draft)?;
@@ -189,7 +191,7 @@ fn bind(
     mount: &Mount,
     target: &Path,
     options: &Options,
-    host: &Host,
+    setting: Setting<'_>,
     draft: &mut Draft,
 ) -> anyhow::Result<()> {
     if let Some(unknown) = options.data.first() {
@@ -198,16 +200,15 @@ fn bind(
     let source = mount.source().as_deref().context("a bind mount has a source")?;
     let what = format!("{source:?}");
     let reach = options.reach.unwrap_or(Reach::Tree);
-    // `--device` binds with everything taken away but the power of a device.
-    let node = options.set_below == NOSUID | NOEXEC && options.set & NODEV == 0;
+    let node = setting.devices.iter().any(|device| device == target);
     let expect = if node { Expect::Node } else { Expect::Any };
     // `--ipc host` shows what the host has of these; some have no mqueue.
-    if source.starts_with("/dev/mqueue") && !host.files().has(source) {
+    if source.starts_with("/dev/mqueue") && !setting.host.files().has(source) {
         return Ok(());
     }
     let tree = draft.open(cstring(source)?, reach, expect);
     // On the detached tree, so that there is no moment when it is there
-    // without them; propagation first cuts it off from the host.
+    // without them; propagation first cuts it off from the setting.host.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
     draft.set(tree, &what, options.set_below, propagation, Reach::Tree);
     draft.set(tree, &what, options.set & !options.set_below, 0, Reach::Mount);

@@ -5,7 +5,7 @@
 //! marks in `user.*` attributes (kernel documentation, overlayfs,
 //! "userxattr").
 
-use super::draft::{Draft, filesystem};
+use super::draft::{Draft, filesystem, plain};
 use super::step::{Slot, Step};
 use super::workshop::Workshop;
 
@@ -22,7 +22,8 @@ pub fn over(
     let name = |layer: &str| format!("{layer}{}", lower.0);
     let (lowerdir, upperdir, workdir) = (name("lower"), name("upper"), name("work"));
     workshop.directory(&lowerdir, 0o755, draft);
-    workshop.directory(&upperdir, 0o755, draft);
+    // An overlay's root is that of its upper layer.
+    draft.push(Step::MakeLike { at: workshop.slot(), name: plain(&upperdir), like: lower });
     workshop.directory(&workdir, 0o700, draft);
     // Before Linux 6.15 an overlay takes its layers from attached mounts only.
     workshop.attach(lower, what, &lowerdir, draft);

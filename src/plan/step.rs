@@ -238,6 +238,16 @@ pub enum Step {
         /// Its permissions.
         mode: u32,
     },
+    /// Makes a directory in a file system of our own, with the mode and the
+    /// owner of a mount's root.
+    MakeLike {
+        /// The file system.
+        at: Slot,
+        /// The name.
+        name: CString,
+        /// The mount.
+        like: Slot,
+    },
     /// Makes a file in a file system of our own.
     MakeFile {
         /// The file system.
@@ -405,6 +415,9 @@ impl fmt::Display for Step {
             }
             Self::Enter(_) => f.write_str("go into it"),
             Self::MakeDirectory { name, .. } => write!(f, "make its directory {name:?}"),
+            Self::MakeLike { name, .. } => {
+                write!(f, "make its directory {name:?} with the mode and the owner of the layer")
+            }
             Self::MakeFile { name, content, .. } if content.is_empty() => {
                 write!(f, "make its file {name:?}")
             }

@@ -41,7 +41,8 @@ pub fn plan(spec: &Spec, idmap: &Idmap) -> anyhow::Result<User> {
     let (ids, entry) = match &spec.beside.user {
         Some(asked) => {
             let (uid, entry) = match &asked.user {
-                UserName::Id(uid) => (*uid, files.user(|users| users.by_id(*uid))?),
+                // A number is enough, whatever state the root's files are in.
+                UserName::Id(uid) => (*uid, files.user(|users| users.by_id(*uid)).ok().flatten()),
                 UserName::Name(name) => {
                     let entry = files.user(|users| users.by_name(name))?;
                     let entry = entry

@@ -9,10 +9,8 @@
 //! the kernel waits for all its readers (`synchronize_rcu_expedited`), some
 //! 0.15 ms each, and at exec that is time that the payload waits.
 
-use std::ffi::CString;
-
 use super::attr::{NODEV, NOSUID};
-use super::draft::Draft;
+use super::draft::{Draft, plain};
 use super::step::{Missing, Slot, Step, Target};
 
 /// The workshop of one plan.
@@ -63,9 +61,4 @@ impl Workshop {
             missing: Missing::Create,
         });
     }
-}
-
-/// A name of ours, which has no NUL.
-fn plain(name: &str) -> CString {
-    CString::new(name).unwrap_or_default()
 }

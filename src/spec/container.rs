@@ -48,6 +48,7 @@ impl Spec {
             user: None,
             groups: Vec::new(),
             keep_groups: false,
+            devices: Vec::new(),
             added_capabilities: CapSet::EMPTY,
             seccomp: Seccomp::Default,
             init: false,

@@ -59,6 +59,8 @@ pub struct Beside {
     pub groups: Vec<GroupName>,
     /// `--group-add keep-groups`: the caller's own supplementary groups stay.
     pub keep_groups: bool,
+    /// The targets of `--device`: mounts that have to be of devices.
+    pub devices: Vec<PathBuf>,
     /// Capabilities that were asked for by name. A payload that is not root
     /// keeps them too, as ambient ones; it would lose all others by its exec.
     pub added_capabilities: CapSet,

@@ -177,6 +177,10 @@ pub fn on_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
 pub struct Status {
     /// `st_mode`: kind and permissions.
     pub mode: u32,
+    /// `st_uid`: the owner, as numbered here.
+    pub uid: u32,
+    /// `st_gid`: the group, as numbered here.
+    pub gid: u32,
     /// `st_rdev`, of a device node.
     pub rdev: u64,
     /// `st_dev`: the file system.
@@ -211,5 +215,12 @@ pub fn status(fd: BorrowedFd<'_>) -> Result<Status> {
         call!(libc::SYS_fstat, fd.as_raw_fd(), &raw mut stat)?;
         stat
     };
-    Ok(Status { mode: stat.st_mode, rdev: stat.st_rdev, dev: stat.st_dev, ino: stat.st_ino })
+    Ok(Status {
+        mode: stat.st_mode,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        rdev: stat.st_rdev,
+        dev: stat.st_dev,
+        ino: stat.st_ino,
+    })
 }

@@ -60,6 +60,10 @@ impl StorageArgs {
         if self.read_only && self.read_only_tmpfs {
             defaults.extend(mount::scratch_mounts());
         }
+        for text in &self.device {
+            let device = typed("--device", text, device::device)?;
+            spec.beside.devices.push(device.destination().clone());
+        }
         spec.oci.set_mounts(Some(mount::arrange(defaults, self.asked()?)?));
         Ok(())
     }

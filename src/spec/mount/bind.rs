@@ -29,8 +29,13 @@ impl Bind {
             "dev" | "nodev" => &mut self.dev,
             "exec" | "noexec" => &mut self.exec,
             "bind" | "rbind" => &mut self.depth,
-            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" | "unbindable"
-            | "runbindable" => &mut self.propagation,
+            "shared" | "rshared" => bail!(
+                "{word:?} cannot be had: mounts of a user namespace never reach the host \
+                 (mount_namespaces(7)); rslave shows inside what the host mounts later"
+            ),
+            "slave" | "rslave" | "private" | "rprivate" | "unbindable" | "runbindable" => {
+                &mut self.propagation
+            }
             "O" => &mut self.overlay,
             // SELinux labels and hints for virtual machines: nothing here
             // is labelled, and nothing is cached.
