@@ -1,69 +1,71 @@
-//! The allocator of a launcher whose copies may not use it.
+//! The allocator of a launcher whose children may not use it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::process::abort;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering::Relaxed};
 
+use anyhow::ensure;
 use nix::libc;
+use sublet::sys::process::exit_now;
 
-/// What a copy says that uses the heap.
+/// What a child says that uses the heap.
 const COMPLAINT: &[u8] = b"the heap is used between clone and exec\n";
 
-/// Passes everything on to the system, but for a copy of the guarded process:
-/// that is counted, complained of and ended.
+/// What it ends with: as by abort(3), which takes the C library's locks.
+pub const ABORTED: i32 = 128 + libc::SIGABRT;
+
+/// Passes everything on to the system, but for another process than the
+/// guarded one: that is counted, complained of and ended.
+///
+/// The child of a posix_spawn(3), which shares our memory too, is held to the
+/// same: the C library uses no heap there either.
 pub struct Guarded;
 
-/// The guarded process's mark, 1, in a page that the kernel fills with zeros
-/// in every copy of the process (madvise(2), `MADV_WIPEONFORK`); null where
-/// nothing is guarded. Unlike a process id it is right in a new pid namespace
-/// too, and leaves posix_spawn(3) alone, whose child shares our memory.
-static MARK: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+/// The guarded process; 0 where none is.
+static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// How often copies have used the heap, in memory that they share with us.
+/// How often others have used the heap, in memory that outlives them.
 static USES: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
-/// From now on a copy of this process may not use the heap. Each use is
+/// As large as a page may be.
+const PAGE: usize = 65_536;
+
+/// From now on no other process than this may use this heap. Each use is
 /// counted in the first four bytes of the file behind descriptor `counter`.
 pub fn guard(counter: &str) -> anyhow::Result<()> {
-    USES.store(map(libc::MAP_SHARED, counter.parse()?)?.cast(), Relaxed);
-    let mark = map(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
-    // SAFETY: the page is ours, new, and stays mapped; nobody else has its
-    // address before it is stored below.
-    unsafe {
-        nix::Error::result(libc::madvise(mark.cast(), PAGE, libc::MADV_WIPEONFORK))?;
-        mark.write(1);
-    }
-    MARK.store(mark, Relaxed);
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let uses =
+        unsafe { libc::mmap(ptr::null_mut(), PAGE, access, libc::MAP_SHARED, counter.parse()?, 0) };
+    ensure!(uses != libc::MAP_FAILED, nix::Error::last());
+    USES.store(uses.cast(), Relaxed);
+    let process = this_process();
+    // What is numbered in a pid namespace of its own is 1, with a reaper 2.
+    ensure!(process > 2, "a child could not be told from process {process}");
+    PROCESS.store(process, Relaxed);
     Ok(())
 }
 
-/// As long as a page may be, or longer.
-const PAGE: usize = 65_536;
-
-fn map(flags: i32, file: i32) -> nix::Result<*mut u8> {
-    let access = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a new mapping, at an address that the kernel chooses.
-    let address = unsafe { libc::mmap(ptr::null_mut(), PAGE, access, flags, file, 0) };
-    if address == libc::MAP_FAILED { Err(nix::Error::last()) } else { Ok(address.cast()) }
+/// Asks the kernel: no C library of today remembers the answer.
+fn this_process() -> i32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getpid() }
 }
 
 /// Returns in the guarded process only.
 fn check() {
-    let mark = MARK.load(Relaxed);
-    // SAFETY: not null, it is the page of `guard`, which is never unmapped.
-    // Volatile, because it changes behind the compiler's back.
-    if mark.is_null() || unsafe { mark.read_volatile() } == 1 {
+    let process = PROCESS.load(Relaxed);
+    if process == 0 || process == this_process() {
         return;
     }
-    // SAFETY: `guard` has mapped the counter, zeroed by the kernel, before the
-    // mark; it is aligned to a page and only ever used as an atomic. write(2)
-    // reads a constant.
+    // SAFETY: `guard` has mapped the counter before there was a process to
+    // compare with; it is aligned to a page, zeroed by the kernel, never
+    // unmapped, and only ever used as an atomic. write(2) reads a constant.
     unsafe {
         (*USES.load(Relaxed)).fetch_add(1, Relaxed);
         libc::write(2, COMPLAINT.as_ptr().cast(), COMPLAINT.len());
     }
-    abort()
+    exit_now(ABORTED)
 }
 
 // SAFETY: every method does what the system's does, or does not return.

@@ -141,7 +141,7 @@ const STARTS: &[(&str, &str)] = &[
     (
         "process",
         "--hostname box --workdir /sub --umask 077 --ulimit nofile=64:64 --oom-score-adj 1000 \
-         --preserve-fds 2 % /payload exit 0",
+         --preserve-fds 1 % /payload exit 0",
     ),
     ("caller's groups", "--group-add keep-groups % /payload exit 0"),
     ("reaper", "--init % /payload exit 0"),

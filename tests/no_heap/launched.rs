@@ -33,7 +33,7 @@ pub struct Launched {
     pub ended: Ended,
     /// All that it and the payload said.
     pub output: String,
-    /// How often copies of it used the heap.
+    /// How often its children used the heap.
     pub uses: u32,
     /// How the processes ended that it did not wait for.
     pub orphans: Vec<WaitStatus>,

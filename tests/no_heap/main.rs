@@ -1,10 +1,11 @@
 //! No heap between clone and exec.
 //!
-//! The launcher's copies, the child, its reaper and the watcher, have the
-//! launcher's memory and so its heap, in whatever state that was. Here the
-//! launcher runs with an allocator that ends every copy that uses it, and a
-//! count in shared memory tells of it even where the launcher is gone too.
-//! What a copy does through the C library's own malloc is not seen.
+//! The launcher's children, the container's first process, its reaper and the
+//! watcher, have the launcher's memory or a copy of it, and so its heap, in use
+//! or in whatever state that was. Here the launcher runs with an allocator that
+//! ends every other process that uses it, and a count in shared memory tells of
+//! it even where the launcher is gone too. What takes the C library's malloc
+//! without asking Rust is not seen.
 //!
 //! This program is three: the test; with [`COUNTER`] in its environment the
 //! launcher; and as `/payload` what runs inside.
@@ -13,10 +14,11 @@
 mod allocator;
 mod cases;
 #[allow(unsafe_code)] // clones
-mod copy;
+mod child;
 mod launched;
 mod tally;
 
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -24,10 +26,11 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use nix::libc;
+use sublet::plan::Memory;
 use sublet::sys::process::Ended;
 
 use cases::{Case, Scratch, Streams};
-use copy::in_copy;
+use child::child;
 use launched::{COUNTER, Launched};
 use tally::{Need, Tally};
 
@@ -66,40 +69,43 @@ fn payload(mut words: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-/// `sublet`, guarded; or `faulty`, a launcher whose copy does use the heap.
-fn launcher(counter: &str, mut words: impl Iterator<Item = String>) -> ExitCode {
+/// `sublet`, guarded; or `faulty`, a launcher whose child does use the heap.
+fn launcher(counter: &str, words: impl Iterator<Item = String>) -> ExitCode {
     if let Err(error) = allocator::guard(counter) {
         eprintln!("guard the heap: {error}");
         return ExitCode::from(96);
     }
-    match words.next().as_deref() {
-        Some("faulty") => faulty(&words.next().unwrap_or_default()),
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["faulty", memory, fault] => faulty(memory, fault),
         _ => sublet::cli::main(),
     }
 }
 
-/// Uses of the heap by a copy, by name.
+/// Uses of the heap by a child, by name.
 const FAULTS: [&str; 5] = ["alloc", "alloc_zeroed", "realloc", "dealloc", "in namespaces"];
 
-fn faulty(fault: &str) -> ExitCode {
-    let mut bytes: Vec<u8> = Vec::with_capacity(1);
+fn faulty(memory: &str, fault: &str) -> ExitCode {
+    let bytes: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1));
+    let memory = if memory == "shared" { Memory::Shared } else { Memory::Copied };
     let namespaces = match fault {
         "in namespaces" => libc::CLONE_NEWUSER | libc::CLONE_NEWPID,
         _ => 0,
     };
-    let ended = in_copy(namespaces, || {
+    let work = || {
         // What it complains of is expected: nobody is to read it.
         let _ = nix::unistd::close(2);
         match fault {
             "alloc" | "in namespaces" => drop(black_box(Box::new(1))),
             "alloc_zeroed" => drop(black_box(vec![0_u8; black_box(9)])),
-            "realloc" => bytes.reserve_exact(black_box(999)),
-            "dealloc" => drop(black_box(bytes)),
-            _ => std::mem::forget(bytes),
+            "realloc" => bytes.borrow_mut().reserve_exact(black_box(999)),
+            "dealloc" => drop(black_box(bytes.take())),
+            _ => {}
         }
         0
-    });
-    match ended {
+    };
+    match child(memory, namespaces, &work) {
         Ok(Ended::Exited(code)) => ExitCode::from(code as u8),
         Ok(Ended::Killed(signal)) => ExitCode::from(128 + signal as u8),
         Err(errno) => {
@@ -112,11 +118,15 @@ fn faulty(fault: &str) -> ExitCode {
 /// Runs the checks that have one of the words in their names, or all.
 fn test(words: Vec<String>) -> ExitCode {
     let mut tally = Tally::new(words);
-    let namespace = Need::of("user_namespace", copy::user_namespace());
-    tally.check("a copy may do without the heap", &[], || fires("nothing", 0));
-    for fault in FAULTS {
-        let needs: &[&Need] = if fault == "in namespaces" { &[&namespace] } else { &[] };
-        tally.check(&format!("a copy may not use the heap: {fault}"), needs, || fires(fault, 1));
+    let namespace = Need::of("user_namespace", child::user_namespace());
+    for memory in ["shared", "copied"] {
+        let name = format!("a child in {memory} memory may do without the heap");
+        tally.check(&name, &[], || fires(memory, "nothing", 0));
+        for fault in FAULTS {
+            let needs: &[&Need] = if fault == "in namespaces" { &[&namespace] } else { &[] };
+            let name = format!("a child in {memory} memory may not use the heap: {fault}");
+            tally.check(&name, needs, || fires(memory, fault, 1));
+        }
     }
     let scratch = match std::env::current_exe().and_then(|program| Scratch::new(&program)) {
         Ok(scratch) => scratch,
@@ -137,18 +147,13 @@ fn test(words: Vec<String>) -> ExitCode {
     tally.sum()
 }
 
-/// The allocator sees a copy's fault, as often as that.
-fn fires(fault: &str, uses: u32) -> anyhow::Result<()> {
-    let launched = Launched::run(&["faulty".to_owned(), fault.to_owned()], Streams::Files, None)?;
+/// The allocator sees a child's fault, as often as that.
+fn fires(memory: &str, fault: &str, uses: u32) -> anyhow::Result<()> {
+    let words = ["faulty", memory, fault].map(str::to_owned);
+    let launched = Launched::run(&words, Streams::Files, None)?;
     ensure!(launched.uses == uses, "the heap was used {} times: {launched}", launched.uses);
-    // A signal that pid 1 of a namespace sends itself does nothing to it:
-    // abort(3) then ends it by another.
-    let aborted = [128 + libc::SIGABRT, 128 + libc::SIGSEGV].map(Ended::Exited);
-    let ended = match uses {
-        0 => launched.ended == Ended::Exited(0),
-        _ => aborted.contains(&launched.ended),
-    };
-    ensure!(ended, "{launched}");
+    let code = if uses == 0 { 0 } else { allocator::ABORTED };
+    ensure!(launched.ended == Ended::Exited(code), "{launched}");
     Ok(())
 }
 
@@ -162,14 +167,14 @@ fn range() -> Result<(), String> {
     }
 }
 
-/// The container is what it was to be, and no copy used the heap.
+/// The container is what it was to be, and no child used the heap.
 fn holds(case: &Case) -> anyhow::Result<()> {
     let words: Vec<String> =
         std::iter::once("run".to_owned()).chain(case.words.iter().cloned()).collect();
     let launched = Launched::run(&words, case.streams, case.signal)
         .with_context(|| format!("sublet {}", words.join(" ")))?;
     let told = || format!("sublet {}: {launched}", words.join(" "));
-    ensure!(launched.uses == 0, "a copy used the heap: {}", told());
+    ensure!(launched.uses == 0, "a child used the heap: {}", told());
     ensure!(launched.ended == case.ended, "it was to end as {:?}: {}", case.ended, told());
     ensure!(launched.output.contains(case.says), "it does not say {:?}: {}", case.says, told());
     ensure!(launched.orphans_ended_well(), "left behind {:?}: {}", launched.orphans, told());

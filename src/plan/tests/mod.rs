@@ -234,8 +234,6 @@ const CASES: &[Case] = &[
             "nofile=10:20",
             "--oom-score-adj",
             "5",
-            "--preserve-fds",
-            "2",
             "/nonexistent/root",
             "/bin/sh",
             "-c",

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use nix::libc;
 
 use super::CASES;
-use crate::plan::Plan;
 use crate::plan::step::{Expect, Gate, Missing, Slot, Step, Target};
+use crate::plan::{Memory, Plan};
 use crate::sys::mount::Reach;
 
 /// Runs a check on every plan.
@@ -62,6 +62,7 @@ fn mounts(step: &Step) -> bool {
             | Step::CopyTree { .. }
             | Step::NewFilesystem { .. }
             | Step::SetAttr { .. }
+            | Step::ProtectBelow { .. }
             | Step::Attach { .. }
             | Step::OpenTerminal { .. }
             | Step::Mask { .. }
@@ -73,6 +74,7 @@ fn mounts(step: &Step) -> bool {
 fn makes_files(step: &Step) -> bool {
     match step {
         Step::MakeDirectory { .. }
+        | Step::MakeLike { .. }
         | Step::MakeFile { .. }
         | Step::MakeLink { .. }
         | Step::OpenTerminal { .. } => true,
@@ -91,14 +93,16 @@ fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
     match step {
         Step::OpenTree { into, .. } | Step::NewFilesystem { into, .. } => (vec![], Some(*into)),
         Step::CopyTree { from, into, .. } => (vec![*from], Some(*into)),
+        Step::MakeLike { at, like, .. } => (vec![*at, *like], None),
         // Targets inside are found from the container's root.
         Step::Mask { null, empty, .. } => (vec![Slot::ROOT, *null, *empty], None),
         Step::Protect { .. } => (vec![Slot::ROOT], None),
-        Step::Attach { tree, target: Target::Root, .. } => (vec![*tree], None),
+        Step::Attach { tree, target: Target::Root | Target::Aside, .. } => (vec![*tree], None),
         Step::Attach { tree, target: Target::Path(_), .. } => (vec![*tree, Slot::ROOT], None),
         Step::Attach { tree, target: Target::Inside(at, _), .. } => (vec![*tree, *at], None),
         Step::OpenTerminal { dev, pts, into, .. } => (vec![*dev, *pts], Some(*into)),
         Step::SetAttr { tree: slot, .. }
+        | Step::ProtectBelow { tree: slot, .. }
         | Step::Enter(slot)
         | Step::MakeDirectory { at: slot, .. }
         | Step::MakeFile { at: slot, .. }
@@ -228,7 +232,6 @@ fn the_set_up_comes_before_the_identity() {
                         | Step::Domainname(_)
                         | Step::LoopbackUp
                         | Step::WriteProc { .. }
-                        | Step::Limit { .. }
                         | Step::Pass(_)
                 )
         });
@@ -254,6 +257,26 @@ fn what_holds_for_the_payload_is_set_last() {
         }
         let close = place(name, plan, |step| matches!(step, Step::CloseFrom(_)));
         none(name, plan, close..plan.steps.len(), |step| slots(step).1.is_some());
+    });
+}
+
+/// With few descriptors or processes allowed the set-up could not be done.
+#[test]
+fn limits_are_the_payloads_alone() {
+    always(|name, plan| {
+        let first = places(plan, |step| matches!(step, Step::Limit { .. }))[0];
+        none(name, plan, first..plan.steps.len(), |step| {
+            matches!(step, Step::Reaper) || slots(step).1.is_some()
+        });
+    });
+}
+
+/// A reaper stays as long as the container, the launcher's memory does not.
+#[test]
+fn a_reaper_has_memory_of_its_own() {
+    always(|name, plan| {
+        let stays = !places(plan, |step| matches!(step, Step::Reaper)).is_empty();
+        assert_eq!(stays, plan.memory == Memory::Copied, "{name}");
     });
 }
 
