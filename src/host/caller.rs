@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use super::advice::Advice;
 use super::ids::{self, Mapping, Range};
 use super::passwd::{Passwd, User};
-use super::{program, textfile};
+use super::{procfs, program, textfile};
 use crate::error::Explain;
 
 /// Sets user ids, and writes any uid_map below one's own user namespace.
@@ -111,7 +111,7 @@ impl Caller {
     pub(super) fn probe() -> anyhow::Result<Self> {
         let read = |name: &str| {
             let path = Path::new("/proc/self").join(name);
-            std::fs::read(&path)
+            procfs::read(&path)
                 .with_context(|| format!("read {}", path.display()))
                 .hint("mount a procfs at /proc: a process's own ids and maps are read there")
         };

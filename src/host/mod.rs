@@ -12,6 +12,7 @@ pub mod helper;
 pub mod ids;
 pub mod mounts;
 pub mod passwd;
+mod procfs;
 mod program;
 pub mod subid;
 mod textfile;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::procfs;
+
 /// The mount points of this mount namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
@@ -38,8 +40,8 @@ impl Mounts {
     /// # Errors
     /// Where /proc is not mounted.
     pub fn probe() -> anyhow::Result<Self> {
-        let path = "/proc/self/mountinfo";
-        let text = std::fs::read(path).with_context(|| format!("read {path}"))?;
+        let path = Path::new("/proc/self/mountinfo");
+        let text = procfs::read(path).with_context(|| format!("read {}", path.display()))?;
         Ok(Self::of(&String::from_utf8_lossy(&text)))
     }
 
