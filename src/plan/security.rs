@@ -4,13 +4,13 @@
 //! and `Beside::seccomp`; `child::confine` carries it out.
 
 use anyhow::Context;
+use nix::libc::sock_filter;
 use oci_spec::runtime::{Linux, Process};
 
 use super::step::{Capabilities, Step};
 use crate::security::caps::CapSet;
 use crate::security::seccomp::{self, Nesting, Program};
 use crate::spec::{Seccomp, Spec};
-use crate::sys::confine::Instruction;
 
 /// The payload's rights.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Rights {
         let filter = program
             .instructions
             .iter()
-            .map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
+            .map(|i| sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
             .collect();
         Some(Step::Seccomp { filter, flags: program.flags.bits() })
     }

@@ -6,7 +6,8 @@
 use std::ffi::CString;
 use std::fmt;
 
-use crate::sys::confine::Instruction;
+use nix::libc::sock_filter;
+
 use crate::sys::mount::{MountAttr, Reach};
 use crate::sys::process::StringArray;
 
@@ -324,7 +325,7 @@ pub enum Step {
     /// Loads a system call filter.
     Seccomp {
         /// The filter.
-        filter: Vec<Instruction>,
+        filter: Vec<sock_filter>,
         /// `SECCOMP_FILTER_FLAG_*`.
         flags: u32,
     },

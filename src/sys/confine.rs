@@ -3,21 +3,6 @@
 
 use super::{Errno, Result, call};
 
-/// One instruction of a seccomp filter: `struct sock_filter`
-/// (linux/filter.h), kept as it goes to the kernel.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    /// The operation.
-    pub code: u16,
-    /// Instructions to skip where a condition holds.
-    pub jt: u8,
-    /// Instructions to skip where it does not.
-    pub jf: u8,
-    /// The operand.
-    pub k: u32,
-}
-
 #[repr(C)]
 struct CapHeader {
     version: u32,
@@ -123,11 +108,11 @@ pub fn parent_death_signal(signal: i32) -> Result<()> {
 
 /// Loads a system call filter for this thread. `flags` are
 /// `SECCOMP_FILTER_FLAG_*`.
-pub fn load_filter(filter: &[Instruction], flags: u32) -> Result<()> {
+pub fn load_filter(filter: &[libc::sock_filter], flags: u32) -> Result<()> {
     let Ok(len) = u16::try_from(filter.len()) else { return Err(Errno::E2BIG) };
-    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut().cast() };
-    // SAFETY: `Instruction` has the layout of `sock_filter`, `len` counts what
-    // the pointer leads to, and the kernel only reads it.
+    let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: `len` counts what the pointer leads to, and the kernel only
+    // reads it.
     unsafe {
         call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)?;
     }
