@@ -1,10 +1,11 @@
 //! What network the container has.
 
-use anyhow::bail;
+use anyhow::anyhow;
 use clap::Args;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::typed;
+use crate::error::Explain;
 use crate::spec::Spec;
 
 #[derive(Debug, Args)]
@@ -31,8 +32,9 @@ fn is_host(word: &str) -> anyhow::Result<bool> {
         "host" if word == driver => Ok(true),
         "none" if word == driver => Ok(false),
         "bridge" | "slirp4netns" | "pasta" | "private" | "container" | "ns" | "default" => {
-            bail!("it is not in sublet yet: none and host are")
+            Err(anyhow!("it is not in sublet yet: none and host are"))
+                .hint("--network host shares this machine's network; without it there is loopback")
         }
-        _ => bail!("there is no such network: none and host are"),
+        _ => Err(anyhow!("there is no such network")).hint("--network none, or --network host"),
     }
 }
