@@ -1,7 +1,9 @@
 //! `--ulimit`, as typed.
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType};
+
+use crate::error::Explain;
 
 /// Reads `NAME=SOFT[:HARD]`, in the units of setrlimit(2); `-1` and
 /// `unlimited` are no limit. The hard limit is the soft one where it is left
@@ -44,10 +46,12 @@ fn resource(name: &str) -> anyhow::Result<PosixRlimitType> {
         "rttime" => Type::RlimitRttime,
         "sigpending" => Type::RlimitSigpending,
         "stack" => Type::RlimitStack,
-        _ => bail!(
-            "{name:?} is not a resource: as, core, cpu, data, fsize, locks, memlock, msgqueue, \
-             nice, nofile, nproc, rss, rtprio, rttime, sigpending and stack are"
-        ),
+        _ => {
+            return Err(anyhow!("{name:?} is not a resource")).hint(
+                "these are: as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile, \
+                 nproc, rss, rtprio, rttime, sigpending and stack",
+            );
+        }
     })
 }
 
