@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::Scratch;
 
@@ -41,6 +42,13 @@ impl Canary {
         fs::write(directory.join("program"), "#!/bin/sh\necho canary\n").expect("write a file");
         fs::set_permissions(directory.join("program"), fs::Permissions::from_mode(0o755))
             .expect("mode");
+        // Long ago: before Linux 6.13 a time is that of the last tick, and a
+        // write soon after the making would have the same.
+        let long_ago = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        for name in ["directory", "file", "program", ""] {
+            let made = fs::File::open(directory.join(name)).expect("open it");
+            made.set_modified(long_ago).expect("set its time");
+        }
         Self::of(directory)
     }
 
