@@ -23,8 +23,8 @@ pub fn umask(mask: u32) {
 }
 
 // The C library's own set*id functions tell all threads of the process to do
-// the same, through structures that this copy of one thread cannot rely on.
-// The system calls change just this thread, which is all there is.
+// the same, through structures of the launcher, which this process shares or
+// has a copy of. The system calls change just this process.
 
 fn set_gid(gid: u32) -> Result<()> {
     // SAFETY: numbers only.
@@ -85,6 +85,9 @@ fn holds(wanted: &Capabilities) -> Result<bool> {
     for number in 0..64 {
         match confine::bounded(number) {
             Some(bounded) if bounded != (wanted.bounding >> number & 1 == 1) => return Ok(false),
+            Some(_) if confine::ambient(number) != (wanted.ambient >> number & 1 == 1) => {
+                return Ok(false);
+            }
             Some(_) => {}
             None => break,
         }

@@ -11,7 +11,7 @@ use crate::sys::{Errno, Result, confine, fd};
 
 /// Stays as pid 1; returns only in the new process, which goes on.
 pub fn stay_behind() -> Result<()> {
-    // This process has the launcher's memory, and with it the caller's
+    // This process has a copy of the launcher's memory, and with it the caller's
     // environment: nothing in the container may look into it, nor take hold of
     // the launcher's program through /proc/1/exe (ptrace(2), PTRACE_MODE). By
     // the time there is a payload this has to hold; its own exec undoes it for

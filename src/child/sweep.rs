@@ -74,12 +74,14 @@ impl UserNamespace {
             // The descriptor before the look: whatever becomes of the number,
             // the signal goes to the process that was looked at, or nowhere.
             let Ok(pidfd) = process::open_pidfd(Pid::from_raw(pid)) else { return };
-            if Self::below(proc.as_fd(), name) == Ok(self)
-                && process::send_signal(pidfd.as_fd(), libc::SIGKILL).is_ok()
-                && fd::wait_readable([pidfd.as_fd()], Patience::None) == Ok([false])
-            {
-                found = true;
+            if Self::below(proc.as_fd(), name) != Ok(self) {
+                return;
             }
+            // One that lived until now may have forked behind our back: then
+            // there has to be another pass. What has ended and waits for its
+            // parent is nobody any more.
+            found |= fd::wait_readable([pidfd.as_fd()], Patience::None) == Ok([false]);
+            let _ = process::send_signal(pidfd.as_fd(), libc::SIGKILL);
         })?;
         Ok(found)
     }

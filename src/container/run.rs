@@ -2,9 +2,9 @@
 
 use crate::host::Host;
 use crate::launch::launch;
-use crate::monitor::{Exit, First, Input, supervise};
+use crate::monitor::{Exit, Input, supervise};
 use crate::plan::step::Step;
-use crate::plan::{self, Memory, Plan, Streams};
+use crate::plan::{self, Plan, Streams};
 use crate::spec::{Spec, Stdin};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -49,9 +49,6 @@ pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::R
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    let first = match plan.memory {
-        Memory::Copied => First::Reaper,
-        Memory::Shared => First::Payload,
-    };
+    let first = plan.first;
     supervise(launch(plan, host)?, input, first)
 }

@@ -1,4 +1,4 @@
-//! The one place that clones.
+//! Starts the child, and serves it until it has become the payload.
 //!
 //! `spawn` makes the child, `gates` opens what it waits for, `explain` tells
 //! why it stopped. What is started here is a guard: dropped, it is gone.

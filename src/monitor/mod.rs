@@ -11,9 +11,9 @@ use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::launch::{Launched, Timing};
+use crate::plan::First;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
-pub use signals::First;
 use signals::{Forwarder, Sent};
 use terminal::Terminal;
 

@@ -6,6 +6,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::Pid;
 
+use crate::plan::First;
 use crate::sys::process::send_signal;
 
 /// What became of a signal.
@@ -23,15 +24,6 @@ enum Default {
     Terminate,
     Stop,
     Nothing,
-}
-
-/// Who is pid 1 of the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
-    /// The payload itself.
-    Payload,
-    /// Our reaper, which passes every signal on.
-    Reaper,
 }
 
 /// Forwards signals, and does for pid 1 what the kernel does not.

@@ -54,12 +54,23 @@ pub struct Plan {
     pub streams: Streams,
     /// Whose memory the child runs in.
     pub memory: Memory,
+    /// Who is pid 1 of the container.
+    pub first: First,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
     pub slots: usize,
     /// What is less than could be had, one sentence each, for people.
     pub notes: Vec<String>,
+}
+
+/// Who is pid 1 of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The payload itself.
+    Payload,
+    /// Our reaper, which passes every signal on.
+    Reaper,
 }
 
 /// Whose memory the child runs in until its exec.
@@ -206,10 +217,16 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps)?;
-    // A reaper stays in the memory that it was made in.
-    let memory = if spec.beside.init { Memory::Copied } else { Memory::Shared };
+    let first = if spec.beside.init { First::Reaper } else { First::Payload };
+    // A reaper stays in the memory that it was made in. And the kernel gives
+    // oom_score_adj to all processes with the same memory: the launcher and
+    // the watcher would be as ready to be killed as the payload.
+    let memory = match (first, process.oom_score_adj()) {
+        (First::Payload, None) => Memory::Shared,
+        _ => Memory::Copied,
+    };
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-    Ok(Plan { idmap, namespaces, streams, memory, steps, slots, notes: draft.notes })
+    Ok(Plan { idmap, namespaces, streams, memory, first, steps, slots, notes: draft.notes })
 }
 
 /// Whether what is to be handed down is there.

@@ -208,7 +208,7 @@ fn bind(
     }
     let tree = draft.open(cstring(source)?, reach, expect);
     // On the detached tree, so that there is no moment when it is there
-    // without them; propagation first cuts it off from the setting.host.
+    // without them; propagation first cuts it off from the host.
     let propagation = if options.propagation == 0 { libc::MS_PRIVATE } else { options.propagation };
     draft.set(tree, &what, options.set_below, propagation, Reach::Tree);
     draft.set(tree, &what, options.set & !options.set_below, 0, Reach::Mount);

@@ -76,6 +76,12 @@ pub fn bounded(number: u32) -> Option<bool> {
     prctl(libc::PR_CAPBSET_READ, number.into(), 0).ok().map(|answer| answer == 1)
 }
 
+/// Whether capability `number` is in the ambient set.
+pub fn ambient(number: u32) -> bool {
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET as libc::c_ulong, number.into())
+        == Ok(1)
+}
+
 /// Raises the capabilities in `set`, permitted and inheritable already, in the
 /// ambient set.
 pub fn raise_ambient(set: u64) -> Result<()> {

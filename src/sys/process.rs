@@ -264,7 +264,24 @@ pub fn forwarded_signals() -> nix::sys::signal::SigSet {
     for own in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGCHLD] {
         set.remove(own);
     }
+    // What the caller has set to be ignored (nohup(1), `&` in a script) is not
+    // for us to hear: a blocked signal would be queued all the same. SIGPIPE
+    // is ignored by Rust's own start.
+    for signal in Signal::iterator().filter(|signal| *signal != SIGPIPE) {
+        if is_ignored(signal as i32) {
+            set.remove(signal);
+        }
+    }
     set
+}
+
+/// Whether a signal is ignored.
+fn is_ignored(number: i32) -> bool {
+    let mut action = [0_u64; 4];
+    // SAFETY: the kernel writes one `struct sigaction`, and reads none.
+    let asked =
+        unsafe { call!(libc::SYS_rt_sigaction, number, 0, action.as_mut_ptr(), SIGNAL_BYTES) };
+    asked.is_ok() && action[0] == libc::SIG_IGN as u64
 }
 
 /// Strings laid out as execve(2) wants them: made before the clone, because it

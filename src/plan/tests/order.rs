@@ -6,7 +6,7 @@ use nix::libc;
 
 use super::CASES;
 use crate::plan::step::{Expect, Gate, Missing, Slot, Step, Target};
-use crate::plan::{Memory, Plan};
+use crate::plan::{First, Memory, Plan};
 use crate::sys::mount::Reach;
 
 /// Runs a check on every plan.
@@ -271,12 +271,15 @@ fn limits_are_the_payloads_alone() {
     });
 }
 
-/// A reaper stays as long as the container, the launcher's memory does not.
+/// A reaper stays as long as the container, the launcher's memory does not; and
+/// an oom_score_adj is that of all processes with the same memory.
 #[test]
-fn a_reaper_has_memory_of_its_own() {
+fn memory_is_shared_by_what_leaves_it_and_changes_nothing_of_it() {
     always(|name, plan| {
         let stays = !places(plan, |step| matches!(step, Step::Reaper)).is_empty();
-        assert_eq!(stays, plan.memory == Memory::Copied, "{name}");
+        let adjusts = !places(plan, |step| matches!(step, Step::WriteProc { .. })).is_empty();
+        assert_eq!(stays, plan.first == First::Reaper, "{name}");
+        assert_eq!(stays || adjusts, plan.memory == Memory::Copied, "{name}");
     });
 }
 
