@@ -1,9 +1,10 @@
 //! The kernel's interface where `nix` has no wrapper for it.
 //!
-//! With `child` the only module that holds `unsafe`. Nothing here touches the
-//! heap, and but for `xattr` and the terminal's modes nothing the C library, so
-//! it may also run between clone and exec. Errors are bare
-//! [`Errno`]s: whoever knows what was tried tells the story.
+//! With `child` the only module that holds `unsafe`. What goes through `call!`
+//! touches neither the heap nor the C library, and may run between clone and
+//! exec; the rest (`xattr`, `StringArray::new`, the modes of terminals, what
+//! has nix in it) is for the launcher. Errors are bare [`Errno`]s: whoever
+//! knows what was tried tells the story.
 
 pub mod confine;
 pub mod fd;
