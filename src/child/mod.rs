@@ -1,11 +1,11 @@
 //! What runs between clone and exec.
 //!
 //! A small interpreter of [`Step`]s. The process runs in the launcher's memory
-//! beside the launcher (with `--init` in a copy of it), so nothing here takes the heap, formats, logs or
-//! panics, nor uses the C library, whose `errno` the launcher shares (but for
-//! the close of an `OwnedFd`, which stores one only if it fails). It makes
-//! system calls, and on failure sends numbers, which the parent, who holds the
-//! same plan, turns into a story.
+//! beside the launcher (with `--init` in a copy of it), so nothing here takes
+//! the heap, formats, logs or panics, nor uses the C library, whose `errno` the
+//! launcher shares (but for the close of an `OwnedFd`, which stores one only if
+//! it fails). It makes system calls, and on failure sends numbers, which the
+//! parent, who holds the same plan, turns into a story.
 
 mod confine;
 mod console;

@@ -232,6 +232,16 @@ fn the_oom_score_can_only_grow() {
     let limits =
         run(&scratch, &root, &["--oom-score-adj", "500"]).args(["/probe", "limits"]).json();
     assert_eq!(limits["oom_score_adj"], "500");
+    // The launcher is not to be killed in the payload's place.
+    let mut running = run(&scratch, &root, &["--oom-score-adj", "500"])
+        .args(["/probe", "signals", "handle", &libc::SIGTERM.to_string()])
+        .spawn();
+    assert_eq!(running.line(), "ready");
+    let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let launchers = format!("/proc/{}/oom_score_adj", running.pid());
+    assert_eq!(std::fs::read_to_string(launchers).unwrap(), own);
+    running.signal(libc::SIGTERM);
+    running.wait().exits(0);
     run(&scratch, &root, &["--oom-score-adj", "-900"]).arg("true").refused(&["oom"]);
 }
 

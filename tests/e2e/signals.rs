@@ -52,6 +52,22 @@ fn are_forwarded(options: &[&str], way: &str) {
     running.wait().exits(0);
 }
 
+/// As nohup(1) has it: the launcher neither dies of it nor passes it on.
+#[test]
+fn what_the_caller_ignores_is_left_alone() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
+    let payload = "echo ready; sleep 0.3; echo done";
+    let mut running =
+        run(&scratch, &root, &[]).args(["sh", "-c", payload]).under(&ignoring).spawn();
+    assert_eq!(running.line(), "ready");
+    running.signal(libc::SIGHUP);
+    assert_eq!(running.line(), "done");
+    running.wait().exits(0);
+}
+
 #[test]
 fn all_that_can_be_caught_are_forwarded() {
     requires!();

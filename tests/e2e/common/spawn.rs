@@ -57,13 +57,14 @@ impl Before {
 
 /// Has `command` go through `changes` in order before it becomes the program.
 pub fn prepare(command: &mut Command, changes: Vec<Before>) {
-    if changes.is_empty() {
-        return;
-    }
     // SAFETY: the closure makes async-signal-safe calls only and allocates
     // nothing.
     unsafe {
         command.pre_exec(move || {
+            // What starts the tests in the background may ignore SIGINT.
+            for signal in 1..=libc::SIGRTMAX() {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             for change in &changes {
                 change.perform()?;
             }
