@@ -104,11 +104,14 @@ impl Forwarder {
         threads.flatten().any(|thread| {
             // Its first word is the number of the call, or "running"
             // (proc_pid_syscall(5)).
-            let call = std::fs::read_to_string(thread.path().join("syscall"));
-            call.map_or(true, |call| {
-                let number = call.split(' ').next().and_then(|word| word.parse().ok());
-                number == Some(libc::SYS_rt_sigtimedwait)
-            })
+            match std::fs::read_to_string(thread.path().join("syscall")) {
+                Ok(call) => {
+                    let number = call.split(' ').next().and_then(|word| word.parse().ok());
+                    number == Some(libc::SYS_rt_sigtimedwait)
+                }
+                // A thread that has gone waits for nothing.
+                Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+            }
         })
     }
 }

@@ -100,6 +100,9 @@ fn a_payload_that_does_not_handle_it_is_ended() {
         let program = run(&scratch, &root, &[]).args(["sh", "-c", "echo ready; exec sleep 100"]);
         let mut running = program.spawn();
         assert_eq!(running.line(), "ready");
+        // What arrives during the exec, when handlers go, is lost to any
+        // pid 1: one second is a long time for it.
+        std::thread::sleep(Duration::from_secs(1));
         running.signal(signal);
         running.wait().exits(128 + signal);
     }
