@@ -153,6 +153,25 @@ built() {
         sed -n "s|.*\"kind\":\[\"$kind\"\].*\"name\":\"$name\".*\"executable\":\"\([^\"]*\)\".*|\1|p"
 }
 
+# musl_target: the target that release binaries are built for. Starting with
+# musl costs half a millisecond less than with glibc (docs/performance.md).
+musl_target() { as_builder rustc -vV | sed -n 's/^host: \([^-]*\)-.*/\1-unknown-linux-musl/p'; }
+
+# has_musl: whether the toolchain can build for it.
+has_musl() { [[ -d $(as_builder rustc --print sysroot)/lib/rustlib/$(musl_target)/lib ]]; }
+
+# release_binary: builds sublet, and prints where it is. For musl if that is to
+# be had, else for this host's own C library.
+release_binary() {
+    local target=()
+    if has_musl; then
+        target=(--target "$(musl_target)")
+    else
+        note "without musl, a start takes half a millisecond longer: rustup target add $(musl_target)" >&2
+    fi
+    built bin sublet build --release --bin sublet "${target[@]}"
+}
+
 # recipe_hash FILE...: names what is made from these files and nothing else.
 recipe_hash() { cat "$@" | sha256sum | cut -c1-16; }
 

@@ -164,6 +164,22 @@ pub fn wait(child: BorrowedFd<'_>) -> Result<Ended> {
     }
 }
 
+/// Goes into a namespace of the kinds that are given, `CLONE_NEW*`: that which
+/// the descriptor stands for, or those of the process behind a pidfd. setns(2).
+pub fn join(whose: BorrowedFd<'_>, kinds: i32) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_setns, whose.as_raw_fd(), kinds)? };
+    Ok(())
+}
+
+/// Goes into new namespaces of the kinds that are given, `CLONE_NEW*`;
+/// unshare(2).
+pub fn unshare(kinds: i32) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_unshare, kinds)? };
+    Ok(())
+}
+
 /// Reaps whatever child has ended, without waiting: its id and how it ended.
 pub fn reap_any() -> Result<Option<(Pid, Ended)>> {
     let mut status: libc::c_int = 0;
@@ -260,19 +276,22 @@ pub fn reset_signals() -> Result<()> {
 /// for those that a fault of our own raises and SIGCHLD, which is about us.
 pub fn forwarded_signals() -> nix::sys::signal::SigSet {
     use Signal::*;
-    let mut set = nix::sys::signal::SigSet::all();
-    for own in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGCHLD] {
-        set.remove(own);
-    }
+    let own = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGCHLD].map(|own| own as i32);
     // What the caller has set to be ignored (nohup(1), `&` in a script) is not
     // for us to hear: a blocked signal would be queued all the same. SIGPIPE
     // is ignored by Rust's own start.
-    for signal in Signal::iterator().filter(|signal| *signal != SIGPIPE) {
-        if is_ignored(signal as i32) {
-            set.remove(signal);
-        }
+    let heard =
+        |number: &i32| !own.contains(number) && (*number == SIGPIPE as i32 || !is_ignored(*number));
+    let bits = (1..=64).filter(heard).fold(0, |bits, number| bits | 1 << (number - 1));
+    // SAFETY: the C library's set is larger than the kernel's and begins with
+    // it; zero is a value of the rest. The library's own functions would leave
+    // out real-time signals that it wants for its threads, of which there are
+    // none.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        (&raw mut set).cast::<SignalBits>().write(bits);
+        nix::sys::signal::SigSet::from_sigset_t_unchecked(set)
     }
-    set
 }
 
 /// Whether a signal is ignored.
