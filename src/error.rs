@@ -60,11 +60,16 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Code>().map_or(EXIT_LAUNCHER, |code| code.0)
 }
 
-/// The whole error for a person: one line of causes, then the hint.
-pub fn report(error: &anyhow::Error) -> String {
+/// The causes of an error, in one line.
+pub fn causes(error: &anyhow::Error) -> String {
     let causes: Vec<String> =
         error.chain().map(ToString::to_string).filter(|text| !text.is_empty()).collect();
-    let mut report = format!("error: {}", causes.join(": "));
+    causes.join(": ")
+}
+
+/// The whole error for a person: one line of causes, then the hint.
+pub fn report(error: &anyhow::Error) -> String {
+    let mut report = format!("error: {}", causes(error));
     if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
         for (at, line) in hint.lines().enumerate() {
             report.push_str(if at == 0 { "\n hint: " } else { "\n       " });

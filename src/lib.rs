@@ -13,6 +13,8 @@ pub mod host;
 pub mod security;
 pub mod spec;
 
+pub mod state;
+
 pub mod plan;
 
 #[allow(unsafe_code)] // runs between clone and exec

@@ -1,13 +1,15 @@
-//! A container's id.
+//! A container's id, and its name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 /// A name that is safe as one path component, in a hostname's place and on a
 /// helper's command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ContainerId(String);
 
 impl ContainerId {
@@ -22,7 +24,7 @@ impl ContainerId {
     }
 
     /// What people read: the first twelve characters of a random id, the whole
-    /// of one that a person chose, which is shorter.
+    /// of any that is shorter.
     pub fn short(&self) -> &str {
         if self.0.len() < 64 { &self.0 } else { &self.0[..12] }
     }
@@ -50,6 +52,47 @@ impl FromStr for ContainerId {
             text.len()
         );
         Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ContainerId {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ContainerId> for String {
+    fn from(id: ContainerId) -> Self {
+        id.0
+    }
+}
+
+/// What a person calls a container: written as an id is, beside which it
+/// stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Name(ContainerId);
+
+impl Name {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Name {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }
 

@@ -8,6 +8,7 @@
 mod container;
 mod csv;
 pub mod device;
+pub mod duration;
 pub mod env;
 pub mod env_file;
 mod id;
@@ -24,7 +25,7 @@ mod user;
 use std::path::PathBuf;
 
 use crate::security::caps::CapSet;
-pub use id::ContainerId;
+pub use id::{ContainerId, Name};
 pub use user::{GroupName, UserName};
 
 /// What one container is asked to be.

@@ -55,6 +55,40 @@ pub enum Patience {
     Endless,
 }
 
+/// Waits at most `milliseconds` for news of a file of a kernel file system that
+/// tells them (`POLLPRI`), since it was last read through this descriptor: true
+/// if there are any. poll(2).
+pub fn wait_news(fd: BorrowedFd<'_>, milliseconds: u64) -> Result<bool> {
+    let mut polled = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLPRI, revents: 0 };
+    let limit = libc::timespec {
+        tv_sec: (milliseconds / 1000) as _,
+        tv_nsec: (milliseconds % 1000 * 1_000_000) as _,
+    };
+    // SAFETY: the kernel reads and writes one structure and reads the time.
+    unsafe { call!(libc::SYS_ppoll, &raw mut polled, 1, &raw const limit, 0, 0)? };
+    Ok(polled.revents != 0)
+}
+
+/// Reads once from the byte `offset` on, wherever the file stands; pread(2).
+pub fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> Result<usize> {
+    // SAFETY: the kernel writes at most as many bytes as the slice has.
+    unsafe {
+        let (data, length) = (bytes.as_mut_ptr(), bytes.len());
+        Ok(call!(libc::SYS_pread64, fd.as_raw_fd(), data, length, offset)? as usize)
+    }
+}
+
+/// Locks an open file or directory for as long as this opening of it lasts, in
+/// whatever process; false where somebody else has it. flock(2).
+pub fn try_lock(fd: BorrowedFd<'_>) -> Result<bool> {
+    // SAFETY: numbers only.
+    match unsafe { call!(libc::SYS_flock, fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        Ok(_) => Ok(true),
+        Err(super::Errno::EWOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Writes all of `bytes`.
 pub fn write_all(fd: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {

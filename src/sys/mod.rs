@@ -13,6 +13,7 @@ pub mod mount;
 pub mod path;
 pub mod process;
 pub mod raw;
+pub mod schedule;
 pub mod stack;
 pub mod tty;
 pub mod xattr;

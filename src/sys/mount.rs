@@ -86,6 +86,16 @@ pub fn move_mount(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Attaches a detached tree to `name` in a directory that nobody else has seen
+/// yet; a symbolic link there is covered and not followed.
+pub fn move_mount_to(tree: BorrowedFd<'_>, at: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let (from, to) = (tree.as_raw_fd(), at.as_raw_fd());
+    let flags = MOVE_MOUNT_F_EMPTY_PATH;
+    // SAFETY: as above.
+    unsafe { call!(libc::SYS_move_mount, from, c"".as_ptr(), to, name.as_ptr(), flags)? };
+    Ok(())
+}
+
 /// A new instance of a file system, not attached anywhere.
 ///
 /// `options` are fsconfig(2) keys with their value, or a bare flag. `attrs`

@@ -118,6 +118,24 @@ pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Resu
     Ok(())
 }
 
+/// Removes the empty directory `name` of `directory`; rmdir(2).
+pub fn remove_directory(directory: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    // SAFETY: `name` is NUL-terminated and only read.
+    unsafe {
+        call!(libc::SYS_unlinkat, directory.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR)?;
+    }
+    Ok(())
+}
+
+/// Exchanges what two names in `directory` stand for; renameat2(2), for which
+/// musl has no function.
+pub fn exchange(directory: BorrowedFd<'_>, one: &CStr, other: &CStr) -> Result<()> {
+    let (at, flags) = (directory.as_raw_fd(), libc::RENAME_EXCHANGE);
+    // SAFETY: both strings are NUL-terminated and only read.
+    unsafe { call!(libc::SYS_renameat2, at, one.as_ptr(), at, other.as_ptr(), flags)? };
+    Ok(())
+}
+
 /// Makes the symbolic link `name` of `directory`, pointing at `target`.
 pub fn make_link(directory: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<()> {
     // SAFETY: both strings are NUL-terminated and only read.
@@ -135,6 +153,12 @@ pub fn open_link(directory: BorrowedFd<'_>, link: &CStr) -> Result<OwnedFd> {
 /// Calls `each` with every name in a directory, read from where it stands;
 /// getdents64(2).
 pub fn each_name(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr)) -> Result<()> {
+    each_entry(directory, |name, _| each(name))
+}
+
+/// As [`each_name`], with the kind of file: `DT_DIR` and its like, which a few
+/// file systems leave at `DT_UNKNOWN`.
+pub fn each_entry(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr, u8)) -> Result<()> {
     /// `struct linux_dirent64` up to the name: ino, off, reclen, type.
     const NAME: usize = 19;
     const LENGTH: usize = 16;
@@ -151,11 +175,11 @@ pub fn each_name(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr)) -> Resu
         // SAFETY: the first `filled` bytes of the buffer, which are numbers.
         let mut entries =
             unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), filled as usize) };
-        while let Some(&[low, high]) = entries.get(LENGTH..LENGTH + 2) {
+        while let Some(&[low, high, kind]) = entries.get(LENGTH..NAME) {
             let length = usize::from(u16::from_ne_bytes([low, high]));
             let (entry, rest) = entries.split_at_checked(length).ok_or(Errno::EIO)?;
             let name = entry.get(NAME..).ok_or(Errno::EIO)?;
-            each(CStr::from_bytes_until_nul(name).map_err(|_| Errno::EIO)?);
+            each(CStr::from_bytes_until_nul(name).map_err(|_| Errno::EIO)?, kind);
             entries = rest;
         }
     }
@@ -168,7 +192,8 @@ pub fn on_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
     unsafe {
         let mut statfs: libc::statfs = std::mem::zeroed();
         call!(libc::SYS_fstatfs, fd.as_raw_fd(), &raw mut statfs)?;
-        Ok(statfs.f_type == libc::PROC_SUPER_MAGIC)
+        // PROC_SUPER_MAGIC, to which the C libraries give different types.
+        Ok(statfs.f_type == 0x9fa0)
     }
 }
 

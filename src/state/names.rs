@@ -1,0 +1,204 @@
+//! The names of containers: a name belongs to one at a time.
+//!
+//! A name is a symbolic link in `.names` whose text is an id. To make a link
+//! is one step, and fails where there is one: of all that want a name, one
+//! gets it. A link counts as long as its container is there and has that
+//! name; any other is a leftover. Only leftovers are ever removed, and only
+//! under the lock of the directory, so nobody removes what somebody else has
+//! just put in the place of one.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anyhow::{Context, anyhow, bail};
+use nix::fcntl::{Flock, FlockArg, readlinkat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
+
+use super::entry::{Entry, Loaded};
+use super::files::{self, Refused};
+use super::lock::{Byte, PATIENCE, patiently};
+use super::store::Store;
+use crate::error::Explain;
+use crate::spec::{ContainerId, Name};
+use crate::sys::{Errno, Result, path};
+
+const DIRECTORY: &str = ".names";
+
+/// How often it is tried again before we say that something else is wrong.
+const ATTEMPTS: usize = 1000;
+
+/// Gives `name` to the container `id`, whose lock the caller holds.
+///
+/// # Errors
+/// Where another container has it.
+pub fn claim(store: &Store, name: &Name, id: &ContainerId) -> anyhow::Result<()> {
+    let path = store.path().join(DIRECTORY).join(name.as_str());
+    let directory = make(store).refused("make the directory of", &path)?;
+    for _ in 0..ATTEMPTS {
+        match symlinkat(id.as_str(), &directory, name.as_str()) {
+            Ok(()) => return Ok(()),
+            Err(Errno::EEXIST) => {}
+            Err(errno) => return Err(errno).refused("make the name", &path),
+        }
+        let Some(owner) = read(&directory, name.as_str()).refused("read the name", &path)? else {
+            continue;
+        };
+        if let Ok(owner) = owner.parse()
+            && owner != *id
+        {
+            // A container that was killed may lose its name by this. What
+            // can't be found out leaves it where it is.
+            let _ = store.visit(&owner);
+        }
+        match settle(store, &directory, name, &owner, Some(id))? {
+            Settled::Ours => return Ok(()),
+            Settled::Free => {}
+            Settled::Taken(owner) => {
+                return Err(anyhow!("the name {name} is in use by container {}", owner.short()))
+                    .hint("choose another name, or wait until that container is gone");
+            }
+        }
+    }
+    bail!("the name {} comes and goes", path.display())
+}
+
+/// Takes `name` from the container `id`, which is removed.
+pub fn withdraw(store: &Store, name: &Name, id: &ContainerId) -> anyhow::Result<()> {
+    match files::open_directory(store.fd(), DIRECTORY) {
+        Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno).refused("open", &store.path().join(DIRECTORY)),
+        Ok(directory) => settle(store, &directory, name, id.as_str(), None).map(drop),
+    }
+}
+
+/// The container that `name` belongs to, if one does.
+pub fn look_up(store: &Store, name: &Name) -> Result<Option<ContainerId>> {
+    let directory = match files::open_directory(store.fd(), DIRECTORY) {
+        Err(Errno::ENOENT) => return Ok(None),
+        directory => directory?,
+    };
+    Ok(read(&directory, name.as_str())?.and_then(|owner| owner.parse().ok()))
+}
+
+/// Removes the names whose container is gone. `known` are those whose is not.
+pub fn sweep(store: &Store, known: &HashMap<Name, ContainerId>) -> anyhow::Result<()> {
+    let directory = match files::open_directory(store.fd(), DIRECTORY) {
+        Err(Errno::ENOENT) => return Ok(()),
+        directory => directory.refused("open", &store.path().join(DIRECTORY))?,
+    };
+    let mut names = Vec::new();
+    path::each_name(directory.as_fd(), |name| {
+        names.extend(name.to_str().ok().and_then(|name| name.parse::<Name>().ok()));
+    })
+    .refused("read", &store.path().join(DIRECTORY))?;
+    for name in names {
+        if let Ok(Some(owner)) = read(&directory, name.as_str())
+            && known.get(&name).is_none_or(|known| known.as_str() != owner)
+        {
+            settle(store, &directory, &name, &owner, None)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whose a name is.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// The asker's.
+    Ours,
+    /// Nobody's: if there was a link, it is gone.
+    Free,
+    /// That container's.
+    Taken(ContainerId),
+}
+
+/// Finds out under the lock whose `name` is, whose link was read as `owner`,
+/// and removes it if it is a leftover.
+pub(super) fn settle(
+    store: &Store,
+    directory: &OwnedFd,
+    name: &Name,
+    owner: &str,
+    asker: Option<&ContainerId>,
+) -> anyhow::Result<Settled> {
+    let path = store.path().join(DIRECTORY);
+    let _lock = lock(store).refused("lock", &path)?.with_context(|| {
+        format!("another sublet has been holding {} for two seconds", path.display())
+    })?;
+    if read(directory, name.as_str()).refused("read", &path)?.as_deref() != Some(owner) {
+        return Ok(Settled::Free);
+    }
+    if let Ok(owner) = owner.parse::<ContainerId>() {
+        if asker == Some(&owner) {
+            // From a container with the same id before this one.
+            return Ok(Settled::Ours);
+        }
+        if has(store, &owner, name)? {
+            return Ok(Settled::Taken(owner));
+        }
+    }
+    match unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(Settled::Free),
+        Err(errno) => Err(errno).refused("remove the name", &path.join(name.as_str())),
+    }
+}
+
+/// Whether there is a container `id` that has this name, or is about to say
+/// which one it has.
+fn has(store: &Store, id: &ContainerId, name: &Name) -> anyhow::Result<bool> {
+    let look = || format!("look at container {id}");
+    let Some(entry) = Entry::open(store, id).with_context(look)? else {
+        return Ok(false);
+    };
+    // First the lock: see `Store::visit`.
+    let alive = entry.lock.is_held(Byte::Life).with_context(look)?;
+    Ok(match entry.load(id) {
+        Ok(Loaded::Record(record)) => record.name.as_ref() == Some(name),
+        Ok(Loaded::Nothing | Loaded::Damaged(_)) => alive,
+        // Not ours to judge: another version's.
+        Err(_) => true,
+    })
+}
+
+fn make(store: &Store) -> Result<OwnedFd> {
+    match files::open_directory(store.fd(), DIRECTORY) {
+        Err(Errno::ENOENT) => match mkdirat(store.fd(), DIRECTORY, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => files::open_directory(store.fd(), DIRECTORY),
+            Err(errno) => Err(errno),
+        },
+        opened => opened,
+    }
+}
+
+/// Takes the lock of all names; `None` where somebody doesn't let go of it.
+fn lock(store: &Store) -> Result<Option<Flock<OwnedFd>>> {
+    let mut locked = None;
+    // A descriptor of its own: the lock is its.
+    let mut open = Some(files::open_directory(store.fd(), DIRECTORY)?);
+    patiently(PATIENCE, || {
+        let Some(fd) = open.take() else { return Ok(false) };
+        match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => {
+                locked = Some(lock);
+                Ok(true)
+            }
+            Err((fd, Errno::EWOULDBLOCK | Errno::EINTR)) => {
+                open = Some(fd);
+                Ok(false)
+            }
+            Err((_, errno)) => Err(errno),
+        }
+    })?;
+    Ok(locked)
+}
+
+/// The text of a link. What is no link belongs to nobody, as an empty text.
+fn read(directory: &OwnedFd, name: &str) -> Result<Option<String>> {
+    match readlinkat(directory, name) {
+        Ok(text) => Ok(Some(text.to_string_lossy().into_owned())),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(Errno::EINVAL) => Ok(Some(String::new())),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,242 @@
+//! What is written down of a container.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, anyhow, ensure};
+use oci_spec::runtime::LinuxResources;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::process::Identity;
+use super::seal;
+use crate::spec::{ContainerId, Name};
+
+/// The version that is written. A record that a program of this version can't
+/// handle gets a higher one; a field more does not, see [`Record::unknown`].
+const VERSION: u32 = 1;
+
+/// One container, as other commands know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    version: u32,
+    /// Its id.
+    pub id: ContainerId,
+    /// What a person calls it.
+    pub name: Option<Name>,
+    /// When its id was reserved.
+    pub created: Moment,
+    /// Whether the record outlives the container.
+    pub afterwards: Afterwards,
+    /// What was asked for.
+    pub asked: Asked,
+    /// How far it is.
+    pub life: Life,
+    /// The control group that is the container's own.
+    pub place: Option<Place>,
+    /// Fields that a later program knows: kept, so that an earlier one can
+    /// change a record without taking them away.
+    #[serde(flatten)]
+    pub unknown: Map<String, Value>,
+}
+
+/// Whether a record outlives its container: `--rm`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Afterwards {
+    /// It stays until it is removed.
+    Keep,
+    /// It goes with the container.
+    Remove,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The root, as typed.
+    pub root: String,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// The limits, as they are by now.
+    pub limits: Option<LinuxResources>,
+}
+
+/// How far a container is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum Life {
+    /// It has not run yet.
+    Created {
+        /// Who is about to start it, if somebody is.
+        launcher: Option<Identity>,
+    },
+    /// It runs, as long as the launcher holds the lock.
+    Running {
+        /// Who stays with it.
+        launcher: Identity,
+        /// The container's first process.
+        payload: Identity,
+        /// Since when.
+        started: Moment,
+    },
+    /// It is over.
+    Exited(Exit),
+}
+
+impl Life {
+    /// Who holds the lock, if the record is true.
+    fn launcher(&self) -> Option<&Identity> {
+        match self {
+            Self::Created { launcher } => launcher.as_ref(),
+            Self::Running { launcher, .. } => Some(launcher),
+            Self::Exited(_) => None,
+        }
+    }
+}
+
+/// What became of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exit {
+    /// When it had started, if it had.
+    pub started: Option<Moment>,
+    /// When it ended, or was found to have.
+    pub finished: Moment,
+    /// How.
+    pub end: End,
+    /// What it has used.
+    pub usage: Usage,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Its first process called exit, with this code.
+    Code(u8),
+    /// A signal killed that.
+    Signal(i32),
+    /// The launcher was killed, and the container with it: its own code is
+    /// not known.
+    SupervisorLost,
+    /// The machine was started anew.
+    Reboot,
+}
+
+/// What a container has used, as far as its control group has told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Whether it was killed because its memory was used up.
+    pub oom_killed: bool,
+    /// How many processes of it were.
+    pub oom_kills: Option<u64>,
+    /// The most memory it had, in bytes.
+    pub memory_peak: Option<u64>,
+    /// Processor time, in microseconds.
+    pub cpu_usec: Option<u64>,
+    /// The time it was kept from running by its limit, in microseconds.
+    pub throttled_usec: Option<u64>,
+}
+
+/// The control group of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its directory, below /sys/fs/cgroup.
+    pub cgroup: PathBuf,
+    /// The unit of systemd that it is, if it is one.
+    pub unit: Option<String>,
+}
+
+/// A time of the wall clock, in nanoseconds since 1970: for display only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self(since.as_nanos() as u64)
+    }
+}
+
+impl Record {
+    /// A container that is about to be started by `launcher`, or by nobody
+    /// yet.
+    pub fn new(
+        id: ContainerId,
+        name: Option<Name>,
+        asked: Asked,
+        launcher: Option<Identity>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            name,
+            created: Moment::now(),
+            afterwards: Afterwards::Remove,
+            asked,
+            life: Life::Created { launcher },
+            place: None,
+            unknown: Map::new(),
+        }
+    }
+
+    /// Whether somebody must hold the lock for this record to be true.
+    pub(super) fn needs_launcher(&self) -> bool {
+        self.life.launcher().is_some()
+    }
+
+    /// The same container after its launcher was found dead, in the boot
+    /// `boot`.
+    pub(super) fn lost(mut self, boot: &str) -> Self {
+        let Some(launcher) = self.life.launcher() else { return self };
+        let end = if launcher.boot == boot { End::SupervisorLost } else { End::Reboot };
+        let started = match self.life {
+            Life::Running { started, .. } => Some(started),
+            _ => None,
+        };
+        let (finished, usage) = (Moment::now(), Usage::default());
+        self.life = Life::Exited(Exit { started, finished, end, usage });
+        self
+    }
+
+    /// The bytes of the file.
+    pub(super) fn to_bytes(&self) -> anyhow::Result<Vec<u8>> {
+        Ok(seal::seal(serde_json::to_vec(self).context("write the record as JSON")?))
+    }
+
+    /// The record of container `id`, from the bytes of its file.
+    pub(super) fn from_bytes(bytes: &[u8], id: &ContainerId) -> Result<Self, Unreadable> {
+        let damaged = |error: anyhow::Error| Unreadable::Damaged(error);
+        let text = seal::unseal(bytes)
+            .ok_or_else(|| damaged(anyhow!("it is not as it was written: its checksum differs")))?;
+        /// What all versions have.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let parse = |error: serde_json::Error| damaged(error.into());
+        match serde_json::from_slice::<Versioned>(text).map_err(parse)?.version {
+            VERSION => {}
+            version => return Err(Unreadable::Foreign(version)),
+        }
+        let record: Self = serde_json::from_slice(text).map_err(parse)?;
+        let own = || {
+            ensure!(record.id == *id, "it is that of container {}", record.id);
+            Ok(())
+        };
+        own().map_err(damaged)?;
+        Ok(record)
+    }
+}
+
+/// Why a record can't be read.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// It is not what was written.
+    Damaged(anyhow::Error),
+    /// It is of another version, written by another program: nothing is
+    /// wrong with it.
+    Foreign(u32),
+}

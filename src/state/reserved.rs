@@ -1,0 +1,99 @@
+//! A container of this process's: its id, its name and its record.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::entry::Entry;
+use super::files::Turn;
+use super::names;
+use super::record::{Afterwards, Exit, Life, Record};
+use super::store::Store;
+use crate::spec::{ContainerId, Name};
+
+/// An id that is this process's as long as this lives. Dropped without
+/// [`finish`](Self::finish), the container leaves no trace.
+#[derive(Debug)]
+pub struct Reserved {
+    store: Store,
+    id: ContainerId,
+    name: Option<Name>,
+    entry: Entry,
+    /// What the record says.
+    afterwards: Afterwards,
+    /// What becomes of it if this is dropped.
+    dropped: Afterwards,
+}
+
+impl Reserved {
+    /// Takes what [`Store::reserve`] has made, and the name.
+    pub(super) fn new(
+        store: Store,
+        id: ContainerId,
+        name: Option<Name>,
+        entry: Entry,
+    ) -> anyhow::Result<Self> {
+        let mut reserved = Self {
+            store,
+            id,
+            name: None,
+            entry,
+            afterwards: Afterwards::Remove,
+            dropped: Afterwards::Remove,
+        };
+        if let Some(name) = name {
+            names::claim(&reserved.store, &name, &reserved.id)?;
+            reserved.name = Some(name);
+        }
+        Ok(reserved)
+    }
+
+    /// Writes the record for the first time: from now on other commands know
+    /// the container. Before anything is made that the record names.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn commit(&mut self, record: &Record) -> anyhow::Result<()> {
+        debug_assert!(record.id == self.id && record.name == self.name);
+        self.afterwards = record.afterwards;
+        self.entry.write(&self.store, record, Turn::First)
+    }
+
+    /// Changes the record; what other commands have changed meanwhile stays.
+    ///
+    /// # Errors
+    /// What the disk says, and a record that others keep locked or have
+    /// damaged.
+    pub fn edit(&self, change: impl FnOnce(&mut Record)) -> anyhow::Result<Record> {
+        self.entry.edit(&self.store, &self.id, change)
+    }
+
+    /// The end: says in the record what has become of the container, or
+    /// removes it, as the record wants it. Then the lock is free.
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit). Whatever happens, no other command believes
+    /// that the container still runs.
+    pub fn finish(mut self, exit: Exit) -> anyhow::Result<()> {
+        self.dropped = Afterwards::Keep;
+        match self.afterwards {
+            Afterwards::Keep => self.edit(|record| record.life = Life::Exited(exit)).map(drop),
+            Afterwards::Remove => self.store.bury(&self.id, self.name.as_ref()),
+        }
+    }
+}
+
+/// The lock: whoever has a copy of it open keeps the container alive in the
+/// eyes of others.
+impl AsFd for Reserved {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.entry.lock.as_fd()
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if self.dropped == Afterwards::Remove {
+            // Who could be told? The next command tries again.
+            let _ = self.store.bury(&self.id, self.name.as_ref());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! On which processors a process runs, and how eagerly.
+
+use nix::unistd::Pid;
+
+use super::{Errno, Result, call};
+
+/// As many processors as Linux can be built for.
+const MOST: usize = 8192;
+
+/// Lets a process run on these processors alone, counted from 0; those that it
+/// makes later, too. sched_setaffinity(2).
+///
+/// # Errors
+/// EINVAL where none of them is there.
+pub fn set_affinity(process: Pid, processors: &[u32]) -> Result<()> {
+    let mut set = [0_u64; MOST / 64];
+    for processor in processors {
+        let word = set.get_mut(*processor as usize / 64).ok_or(Errno::EINVAL)?;
+        *word |= 1 << (processor % 64);
+    }
+    let pid = process.as_raw();
+    // SAFETY: the kernel reads as many bytes as it is told.
+    unsafe { call!(libc::SYS_sched_setaffinity, pid, size_of_val(&set), set.as_ptr())? };
+    Ok(())
+}
+
+/// Sets the nice value of a process, -20 to 19; those that it makes later have
+/// it, too. setpriority(2).
+pub fn set_nice(process: Pid, nice: i8) -> Result<()> {
+    let (kind, pid) = (libc::PRIO_PROCESS, process.as_raw());
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_setpriority, kind, pid, i32::from(nice))? };
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What /proc says of a process.
+    fn status(process: Pid, key: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim_start_matches(':').trim().to_owned()
+    }
+
+    #[test]
+    fn a_process_runs_where_and_how_it_is_told() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        let allowed = status(pid, "Cpus_allowed_list");
+        let one = allowed.split([',', '-']).next().unwrap();
+        let affinity = set_affinity(pid, &[one.parse().unwrap(), 8191]);
+        let nice = set_nice(pid, 7);
+        let now = status(pid, "Cpus_allowed_list");
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((affinity, nice), (Ok(()), Ok(())));
+        assert_eq!(now, one);
+        assert_eq!(stat.split(' ').nth(18), Some("7"), "{stat}");
+    }
+
+    #[test]
+    fn processors_that_no_machine_has_are_refused() {
+        assert_eq!(set_affinity(Pid::this(), &[8191]), Err(Errno::EINVAL));
+        assert_eq!(set_affinity(Pid::this(), &[u32::MAX]), Err(Errno::EINVAL));
+    }
+}
