@@ -22,6 +22,8 @@ pub mod child;
 
 pub mod idmap;
 
+pub mod cgroup;
+
 pub mod launch;
 
 pub mod monitor;

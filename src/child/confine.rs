@@ -82,15 +82,12 @@ fn holds(wanted: &Capabilities) -> Result<bool> {
     if now != (wanted.effective, wanted.permitted, wanted.inheritable) {
         return Ok(false);
     }
-    for number in 0..64 {
-        match confine::bounded(number) {
-            Some(bounded) if bounded != (wanted.bounding >> number & 1 == 1) => return Ok(false),
-            Some(_) if confine::ambient(number) != (wanted.ambient >> number & 1 == 1) => {
-                return Ok(false);
-            }
-            Some(_) => {}
-            None => break,
-        }
+    // What is not both permitted and inheritable can't be ambient
+    // (capabilities(7)).
+    let mut may_be_ambient = (0..64).filter(|n| now.1 & now.2 >> n & 1 == 1);
+    if may_be_ambient.any(|n| confine::ambient(n) != (wanted.ambient >> n & 1 == 1)) {
+        return Ok(false);
     }
-    Ok(true)
+    let mut known = (0..64).map_while(|n| Some((n, confine::bounded(n)?)));
+    Ok(known.all(|(n, bounded)| bounded == (wanted.bounding >> n & 1 == 1)))
 }

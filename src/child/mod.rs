@@ -11,6 +11,7 @@ mod confine;
 mod console;
 mod enter;
 mod mount;
+pub mod network;
 mod reaper;
 pub mod report;
 pub mod start;
@@ -54,6 +55,10 @@ struct Child {
     parents_end: RawFd,
     /// Descriptors kept from step to step, room for all made before the clone.
     slots: Vec<Option<OwnedFd>>,
+    /// Which gates are open, one bit each.
+    open: u32,
+    /// The network namespace, once it has come.
+    network: Option<OwnedFd>,
 }
 
 impl Child {
@@ -95,6 +100,7 @@ impl Child {
                 let mount = crate::sys::mount::new_filesystem(kind, options, *attrs)?;
                 self.keep(*into, mount)
             }
+            Step::UnshareCgroup => Ok(process::unshare(nix::libc::CLONE_NEWCGROUP)?),
             Step::SetAttr { tree, attr, reach, .. } => {
                 Ok(crate::sys::mount::set_attr(self.kept(*tree)?, attr, *reach)?)
             }
@@ -119,7 +125,7 @@ impl Child {
             Step::Pivot(root) => mount::pivot(self.kept(*root)?),
             Step::Hostname(name) => Ok(enter::hostname(name)?),
             Step::Domainname(name) => Ok(enter::domainname(name)?),
-            Step::LoopbackUp => Ok(crate::sys::link::loopback_up()?),
+            Step::JoinNetwork => Ok(network::join(self.network.take())?),
             Step::WriteProc { proc, path, content } => {
                 let flags = nix::libc::O_WRONLY;
                 let file = crate::sys::path::open_in_root(self.kept(*proc)?, path, flags)?;
@@ -157,27 +163,40 @@ impl Child {
         }
     }
 
-    /// Waits for the parent to open a gate. A parent that has died or given up
-    /// closes the channel: then there is nobody to tell.
-    fn pass(&self, gate: Gate) -> Outcome {
+    /// Waits until a gate is open.
+    fn pass(&mut self, gate: Gate) -> Outcome {
+        while self.open & 1 << gate as u32 == 0 {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next word from the channel: which gate is open now. A parent
+    /// that has died or given up closes the channel: then there is nobody to
+    /// tell.
+    fn hear(&mut self) -> Outcome {
         let mut word = [0_u8; 1];
-        loop {
-            match fd::read(self.channel.as_fd(), &mut word) {
-                Ok(1) if word[0] == gate as u8 => return Ok(()),
-                Ok(_) => exit_now(1),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
+        match fd::receive(self.channel.as_fd(), &mut word) {
+            Ok((1, descriptor)) => {
+                self.open |= 1_u32.wrapping_shl(word[0].into());
+                if word[0] == Gate::Network as u8 {
+                    self.network = descriptor;
+                }
+                Ok(())
             }
+            Ok(_) => exit_now(1),
+            Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
         }
     }
 
     /// Asks for a signal at the parent's death, then looks whether that has
     /// come already: a signal is only sent for a death that follows.
-    fn die_with_parent(&self) -> Outcome {
+    fn die_with_parent(&mut self) -> Outcome {
         crate::sys::confine::parent_death_signal(nix::libc::SIGKILL)?;
-        // Nothing is to come through the channel any more but its end.
-        if fd::wait_readable([self.channel.as_fd()], Patience::None)? != [false] {
-            exit_now(1);
+        // A word may be said twice; what counts is the channel's end.
+        while fd::wait_readable([self.channel.as_fd()], Patience::None)? != [false] {
+            self.hear()?;
         }
         Ok(())
     }

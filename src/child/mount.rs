@@ -8,7 +8,9 @@ use nix::libc;
 use super::report::Part;
 use super::{Child, Failure, Outcome};
 use crate::plan::step::{Expect, Missing, Slot, Target};
-use crate::sys::mount::{MountAttr, Reach, mount_id, move_mount, open_tree, set_attr};
+use crate::sys::mount::{
+    MountAttr, Reach, mount_id, move_mount, move_mount_to, open_tree, set_attr,
+};
 use crate::sys::path::{
     PATH_MAX, create_file, make_directory, on_procfs, open_component, open_in_root, open_typed,
     status,
@@ -124,8 +126,7 @@ pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Mis
         // is out of the way as soon as the child pivots into it.
         Target::Root => open_typed(c"/", libc::O_PATH)?,
         Target::Aside => open_typed(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?,
-        Target::Inside(slot, name) => open_component(child.kept(*slot)?, name, libc::O_PATH)
-            .map_err(|errno| Part::Resolve.failed(errno))?,
+        Target::Inside(slot, name) => return Ok(move_mount_to(tree, child.kept(*slot)?, name)?),
         Target::Path(path) => {
             let directory = status(tree)?.is_directory();
             let Some(found) = find(child.kept(Slot::ROOT)?, path, directory, missing)? else {

@@ -48,7 +48,8 @@ const PARTS: [Part; 12] = [
     Part::Procfs,
 ];
 
-const PHASES: [Phase; 4] = [Phase::Trees, Phase::Maps, Phase::Mounts, Phase::Confine];
+const PHASES: [Phase; 6] =
+    [Phase::Trees, Phase::Maps, Phase::Mounts, Phase::Network, Phase::Root, Phase::Confine];
 
 /// One packet from the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub struct Process {
     reaped: bool,
     /// What the child runs on and reads: freed once it is gone, and not at all
     /// if this value is forgotten.
-    _memory: Option<(Stack, Box<Start>)>,
+    memory: Option<(Stack, Box<Start>)>,
 }
 
 /// What the child starts with.
@@ -47,13 +47,14 @@ impl Process {
         memory: Memory,
     ) -> Result<Self> {
         let slots = std::iter::repeat_with(|| None).take(slots).collect();
-        let child = Child { channel, parents_end: parents_end.as_raw_fd(), slots };
+        let parents_end = parents_end.as_raw_fd();
+        let child = Child { channel, parents_end, slots, open: 0, network: None };
         if memory == Memory::Copied {
             // SAFETY: the launcher has one thread. The child goes into `run`,
             // which takes no heap and ends in an exec or an _exit.
             return match unsafe { process::clone_copying(namespaces)? } {
                 None => child.run(steps),
-                Some(made) => Ok(Self { made, reaped: false, _memory: None }),
+                Some(made) => Ok(Self { made, reaped: false, memory: None }),
             };
         }
         let stack = Stack::new()?;
@@ -67,7 +68,7 @@ impl Process {
         // SAFETY: the child has its own table of descriptors by now; in this
         // one the `OwnedFd` of this number is never used nor dropped.
         unsafe { crate::sys::fd::close(number) };
-        Ok(Self { made: made?, reaped: false, _memory: Some((stack, start)) })
+        Ok(Self { made: made?, reaped: false, memory: Some((stack, start)) })
     }
 
     /// Its id, good until it is waited for.
@@ -78,6 +79,11 @@ impl Process {
     /// Refers to it for good.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.made.pidfd.as_fd()
+    }
+
+    /// Frees what the child ran on, now that it has executed the payload.
+    pub fn executed(&mut self) {
+        self.memory = None;
     }
 
     /// Waits for its end.

@@ -6,8 +6,14 @@
 //! talked out of its job. Being a process of the same program it also keeps the
 //! launcher's own program file busy (ETXTBSY) until the last process of the
 //! container is gone: nothing inside can overwrite it (CVE-2019-5736).
+//!
+//! It also keeps a scope of systemd's, which is gone with its last process,
+//! until the launcher has read what the container used.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::unistd::{Pid, pipe2};
 
 use super::sweep::UserNamespace;
 use crate::sys::fd::Patience;
@@ -19,9 +25,23 @@ use crate::sys::{Errno, Result, fd};
 /// The watcher, from the launcher's side.
 pub struct Watcher {
     process: Made,
-    /// What it runs on and what it reads: the launcher's memory.
-    stack: Stack,
+    /// What it runs on where it has the launcher's memory.
+    stack: Option<Stack>,
+    /// What it reads.
     watched: Box<Watched>,
+    /// The other end of what it waits for in the end.
+    hold: Option<OwnedFd>,
+}
+
+/// How long it stays, and whose memory it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until the payload has ended, in the launcher's memory.
+    WithPayload,
+    /// Until it is dropped, with a copy of the memory: it may be in a control
+    /// group whose memory is limited, and when the kernel picks a process to
+    /// kill, all that share its memory go with it.
+    UntilDropped,
 }
 
 /// Whom it watches, by descriptors that it has a copy of.
@@ -32,6 +52,8 @@ struct Watched {
     sweep: Option<UserNamespace>,
     /// The caller's terminal, which the launcher puts into raw mode.
     terminal: Option<Lent>,
+    /// Hangs up when it may go.
+    held: Option<OwnedFd>,
 }
 
 impl Watcher {
@@ -47,16 +69,28 @@ impl Watcher {
         payload: BorrowedFd<'_>,
         sweep: Option<UserNamespace>,
         terminal: Option<BorrowedFd<'_>>,
+        stay: Stay,
     ) -> Result<Self> {
         let launcher = process::open_pidfd(nix::unistd::getpid())?;
         let payload = payload.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
         let terminal = terminal.map(Lent::new).transpose()?;
-        let watched = Box::new(Watched { launcher, payload, sweep, terminal });
-        let stack = Stack::new()?;
+        let (held, hold, stack) = match stay {
+            Stay::WithPayload => (None, None, Some(Stack::new()?)),
+            Stay::UntilDropped => {
+                let (held, hold) = pipe2(OFlag::O_CLOEXEC)?;
+                (Some(held), Some(hold), None)
+            }
+        };
+        let watched = Box::new(Watched { launcher, payload, sweep, terminal, held });
         // SAFETY: stack and `watched` are kept in what is returned, whose drop
         // waits for the watcher's end first.
-        let process = unsafe { make(&stack, &watched)? };
-        Ok(Self { process, stack, watched })
+        let process = unsafe { make(stack.as_ref(), &watched)? };
+        Ok(Self { process, stack, watched, hold })
+    }
+
+    /// Its id, good as long as this value.
+    pub fn pid(&self) -> Pid {
+        self.process.pid
     }
 
     /// Ready to be read once the watcher has ended.
@@ -71,25 +105,36 @@ impl Watcher {
     pub fn replace(&mut self) -> Result<()> {
         let _ = process::wait(self.pidfd());
         // SAFETY: as in `start`; the one that ran on the stack has ended.
-        self.process = unsafe { make(&self.stack, &self.watched)? };
+        self.process = unsafe { make(self.stack.as_ref(), &self.watched)? };
         Ok(())
     }
 }
 
-/// Makes the process.
+/// Makes the process, with a copy of the memory where there is no stack for it.
 ///
 /// # Safety
 ///
 /// Both arguments must live until it has ended, with nobody else on the stack.
-unsafe fn make(stack: &Stack, watched: &Watched) -> Result<Made> {
+/// There must be one thread only.
+unsafe fn make(stack: Option<&Stack>, watched: &Watched) -> Result<Made> {
     let argument = std::ptr::from_ref(watched).cast();
+    let Some(stack) = stack else {
+        // SAFETY: promised by the caller; `watch` makes system calls only, and
+        // does not return.
+        return match unsafe { process::clone_copying(0)? } {
+            None => watch(argument),
+            Some(made) => Ok(made),
+        };
+    };
     // SAFETY: promised by the caller; `watch` makes system calls only.
     unsafe { process::clone_sharing(0, stack, watch, argument) }
 }
 
 impl Drop for Watcher {
-    /// Reaps the watcher, which ends by itself once the payload has.
+    /// Lets the watcher go, and reaps it: it ends by itself once the payload
+    /// has.
     fn drop(&mut self) {
+        self.hold = None;
         let _ = process::wait(self.process.pidfd.as_fd());
     }
 }
@@ -97,12 +142,14 @@ impl Drop for Watcher {
 extern "C" fn watch(watched: *const ()) -> ! {
     // SAFETY: `start` passes a `Watched` that outlives this process and that
     // nobody changes.
-    let Watched { launcher, payload, sweep, terminal } = unsafe { &*watched.cast::<Watched>() };
+    let Watched { launcher, payload, sweep, terminal, held } =
+        unsafe { &*watched.cast::<Watched>() };
     // Away from the launcher's process group: what kills that must not kill
     // the watcher with it.
     let _ = process::new_session();
     let lent = terminal.as_ref().map_or(payload.as_raw_fd(), Lent::number);
-    close_all_but([launcher.as_raw_fd(), payload.as_raw_fd(), lent]);
+    let held = held.as_ref().unwrap_or(payload);
+    close_all_but([launcher.as_raw_fd(), payload.as_raw_fd(), lent, held.as_raw_fd()]);
     let ended = wait_for([launcher.as_fd(), payload.as_fd()]);
     // A launcher that lives gives the terminal back itself.
     if let (Ok([true, _]), Some(terminal)) = (ended, terminal) {
@@ -116,6 +163,7 @@ extern "C" fn watch(watched: *const ()) -> ! {
     if let Some(namespace) = sweep {
         namespace.sweep();
     }
+    let _ = wait_for([held.as_fd()]);
     exit_now(0)
 }
 
@@ -131,7 +179,7 @@ fn wait_for<const N: usize>(processes: [BorrowedFd<'_>; N]) -> Result<[bool; N]>
 
 /// Closes the watcher's copies of all other descriptors: a pipe among them
 /// would never see its end.
-fn close_all_but(mut kept: [i32; 3]) {
+fn close_all_but(mut kept: [i32; 4]) {
     kept.sort_unstable();
     let mut first = 0;
     for number in kept.map(|number| number as u32) {

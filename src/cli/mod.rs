@@ -1,10 +1,13 @@
 //! Words in, words out.
 #![forbid(unsafe_code)]
 
+mod changeable;
 mod file;
 mod later;
 mod run;
+mod stats;
 mod terminal;
+mod update;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,6 +20,8 @@ use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use run::RunArgs;
 #[cfg(test)]
 pub(crate) use run::asked_words;
+use stats::StatsArgs;
+use update::UpdateArgs;
 
 /// Runs programs in containers, without root and without a daemon
 #[derive(Debug, Parser)]
@@ -33,6 +38,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(Box<RunArgs>),
+    Stats(StatsArgs),
+    Update(Box<UpdateArgs>),
 }
 
 /// Runs the command line of this process.
@@ -45,6 +52,8 @@ pub fn main() -> ExitCode {
     _ = crate::sys::process::expect_children();
     let done = match parse(std::env::args_os()) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
+        Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
+        Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Err(error) => usage(error),
     };
     match done {
@@ -65,8 +74,8 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> 
 /// The whole command line. Every switch also takes `=true` and `=false`, as
 /// those of docker and podman do.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommand("run", |run| {
-        run.mut_args(|arg| match arg.get_action() {
+    Cli::command().mut_subcommands(|verb| {
+        verb.mut_args(|arg| match arg.get_action() {
             ArgAction::SetTrue => arg
                 .action(ArgAction::Set)
                 .num_args(0..=1)
@@ -125,6 +134,9 @@ mod tests {
             "sublet --version",
             "sublet help run",
             "sublet run --help",
+            "sublet stats --help",
+            "sublet stats -h",
+            "sublet update --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");
         }

@@ -24,12 +24,22 @@ pub fn tell_warning(text: &str) {
     }
 }
 
+/// Who reads an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Somebody.
+    There,
+    /// Nobody any more.
+    Gone,
+}
+
 /// Prints an answer on standard output. A reader that has left is no error.
-pub fn answer(text: &str) -> anyhow::Result<()> {
+pub fn answer(text: &str) -> anyhow::Result<Reader> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("write to standard output"),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error).context("write to standard output"),
     }
 }
 

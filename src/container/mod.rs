@@ -2,5 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod program;
+pub mod record;
 pub mod run;
+pub mod stats;
 mod streams;
+pub mod update;

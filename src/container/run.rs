@@ -1,5 +1,6 @@
 //! `sublet run`: the whole story, in order.
 
+use super::record::Recorded;
 use crate::host::Host;
 use crate::launch::launch;
 use crate::monitor::{Exit, Input, supervise};
@@ -33,11 +34,19 @@ pub enum Clock {
     On,
 }
 
-/// Does it, in the foreground: what became of the payload.
+/// Does it, in the foreground, while `record` tells others of it: what became
+/// of the payload. Calls `warn` with what turns out to be less than was planned.
 ///
 /// # Errors
 /// Whatever kept the payload from running, with what would help.
-pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::Result<Exit> {
+pub fn run(
+    mut plan: Plan,
+    record: Option<Recorded>,
+    stdin: Stdin,
+    clock: Clock,
+    host: &Host,
+    warn: impl Fn(&str),
+) -> anyhow::Result<Exit> {
     if plan.streams == Streams::Inherited {
         super::streams::check(stdin)?;
     }
@@ -49,6 +58,11 @@ pub fn run(mut plan: Plan, stdin: Stdin, clock: Clock, host: &Host) -> anyhow::R
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    let first = plan.first;
-    supervise(launch(plan, host)?, input, first)
+    let (first, timeout) = (plan.first, plan.timeout);
+    let launched = launch(plan, host)?;
+    if let Some(record) = &record {
+        record.running(launched.payload.pid(), host);
+    }
+    launched.notes.iter().for_each(|note| warn(note));
+    supervise(launched, input, first, timeout)
 }

@@ -133,12 +133,11 @@ impl Caller {
         setgroups: Setgroups,
     ) -> anyhow::Result<Self> {
         let status = std::str::from_utf8(status)?;
-        let field = |name: &str| {
-            status
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .map(str::trim)
-                .with_context(|| format!("find {name}"))
+        let fields: Vec<(&str, &str)> =
+            status.lines().filter_map(|line| line.split_once(':')).collect();
+        let field = |wanted: &str| {
+            let found = fields.iter().find(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.trim()).with_context(|| format!("find {wanted}"))
         };
         let numbers = |name: &str| -> anyhow::Result<Vec<u32>> {
             field(name)?

@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod advice;
+pub mod bus;
 pub mod caller;
+pub mod cgroup;
+pub mod disk;
 pub mod files;
 pub mod gates;
 pub mod helper;
@@ -21,7 +24,9 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 
 use advice::Advice;
+use bus::{Bus, Places};
 use caller::{Account, Caller};
+use cgroup::Cgroups;
 use files::Files;
 use gates::Gates;
 use helper::{Candidate, Helper};
@@ -39,6 +44,8 @@ pub struct Host {
     newgidmap: OnceCell<Vec<Candidate>>,
     gates: OnceCell<Gates>,
     mounts: OnceCell<Mounts>,
+    cgroups: OnceCell<Cgroups>,
+    bus: OnceCell<Result<Bus, Advice>>,
     files: Files,
 }
 
@@ -109,6 +116,28 @@ impl Host {
         Ok(self.mounts.get_or_init(|| mounts))
     }
 
+    /// Where we are in the tree of control groups.
+    ///
+    /// # Errors
+    /// Where /proc is not mounted.
+    pub fn cgroups(&self) -> anyhow::Result<&Cgroups> {
+        if let Some(cgroups) = self.cgroups.get() {
+            return Ok(cgroups);
+        }
+        let cgroups = Cgroups::probe(self.mounts()?, self.caller()?.euid)?;
+        Ok(self.cgroups.get_or_init(|| cgroups))
+    }
+
+    /// Where the caller's systemd is to be asked, which for root is the
+    /// machine's, or why it can't be.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller).
+    pub fn bus(&self) -> anyhow::Result<Result<&Bus, &Advice>> {
+        let caller = self.caller()?;
+        Ok(self.bus.get_or_init(|| bus::find(caller, &Places::probe())).as_ref())
+    }
+
     /// The switches that can forbid user namespaces.
     pub fn gates(&self) -> &Gates {
         self.gates.get_or_init(Gates::probe)
@@ -139,6 +168,10 @@ pub struct Facts {
     pub gates: Gates,
     /// What is mounted.
     pub mounts: Mounts,
+    /// The tree of control groups.
+    pub cgroups: Cgroups,
+    /// Where the caller's systemd is to be asked.
+    pub bus: Result<Bus, Advice>,
     /// Its files.
     pub files: Files,
 }
@@ -154,6 +187,8 @@ impl From<Facts> for Host {
             newgidmap: facts.newgidmap.into(),
             gates: facts.gates.into(),
             mounts: facts.mounts.into(),
+            cgroups: facts.cgroups.into(),
+            bus: facts.bus.into(),
             files: facts.files,
         }
     }
@@ -162,7 +197,10 @@ impl From<Facts> for Host {
 /// Machines for tests.
 #[cfg(test)]
 pub(crate) mod made_up {
+    use std::path::Path;
+
     use super::caller::{Capabilities, Filter, NewPrivileges, Setgroups, Source};
+    use super::cgroup::{Controller, Version};
     use super::helper::{Execute, Suid};
     use super::ids::{Mapping, Range};
     use super::*;
@@ -187,13 +225,36 @@ pub(crate) mod made_up {
             newgidmap: vec![helper("/usr/bin/newgidmap")],
             gates: Gates::default(),
             mounts: Mounts::default(),
+            cgroups: cgroups(),
+            bus: Ok(Bus {
+                path: "/run/user/1000/systemd/private".into(),
+                kind: bus::Kind::Private,
+            }),
             files: files(),
+        }
+    }
+
+    /// As on a desktop with systemd: the caller sits in the scope of its
+    /// session, and what systemd delegates by itself is with its manager.
+    pub(crate) fn cgroups() -> Cgroups {
+        let user = Path::new("/sys/fs/cgroup/user.slice/user-1000.slice");
+        Cgroups {
+            version: Version::V2,
+            mount: Some("/sys/fs/cgroup".into()),
+            root: "/".into(),
+            own: Some(user.join("session-1.scope")),
+            ours: None,
+            controllers: Vec::new(),
+            session: Some(user.join("user@1000.service")),
+            session_controllers: Controller::list("cpu memory pids"),
         }
     }
 
     /// Of what a plan looks for, all but /dev/net/tun.
     fn files() -> Files {
         let files = [
+            ("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma misc\n"),
+            ("/sys/fs/cgroup/a/b/cgroup.controllers", "memory pids\n"),
             ("/dev/fuse", ""),
             ("/dev/mqueue", ""),
             ("/etc/hosts", "127.0.0.1 localhost\n"),

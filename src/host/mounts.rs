@@ -1,6 +1,9 @@
-//! What is mounted here, as far as it decides what may be mounted new.
+//! What is mounted here: what hides a part of procfs or sysfs, so that no new
+//! one may be mounted, and the trees of control groups.
 
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -10,6 +13,28 @@ use super::procfs;
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
     points: Vec<String>,
+    hierarchies: Vec<Hierarchy>,
+}
+
+/// A mounted tree of control groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Which of the two kinds.
+    pub kind: Kind,
+    /// Where it is mounted.
+    pub point: PathBuf,
+    /// The control group that is mounted there, as our cgroup namespace names
+    /// it: `/`, `/a/b`, or `/..` for one above its root.
+    pub root: PathBuf,
+}
+
+/// The kinds of trees of control groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// cgroup2, the one for all.
+    Unified,
+    /// One of version 1, with the words after it: `rw`, `cpu`, `name=systemd`.
+    Legacy(String),
 }
 
 /// Directories of procfs and sysfs that the kernel makes for others to mount
@@ -48,21 +73,64 @@ impl Mounts {
     /// The table in `text`. Of each line the fifth word is the mount point.
     pub fn of(text: &str) -> Self {
         let point = |line: &str| line.split(' ').nth(4).map(str::to_owned);
-        Self { points: text.lines().filter_map(point).collect() }
+        Self {
+            points: text.lines().filter_map(point).collect(),
+            hierarchies: text.lines().filter_map(hierarchy).collect(),
+        }
+    }
+
+    /// The trees of control groups, in the order of the table.
+    pub fn hierarchies(&self) -> &[Hierarchy] {
+        &self.hierarchies
     }
 
     /// The first mount that hides part of `whole`, a procfs or a sysfs; with
     /// it, the kernel refuses a new instance in a user namespace
     /// (`mount_too_revealing`), because that would show what is hidden.
     pub fn covers(&self, whole: &str) -> Option<&str> {
-        let below = |point: &&String| {
-            let point = Path::new(point);
-            point != Path::new(whole) && point.starts_with(whole)
+        // The kernel's paths have no slashes to spare.
+        let below = |point: &str, place: &str| {
+            point.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let harmless =
-            |point: &&String| PLACES.iter().any(|place| Path::new(point).starts_with(place));
-        self.points.iter().filter(below).find(|point| !harmless(point)).map(String::as_str)
+        let hides = |point: &&str| {
+            *point != whole
+                && below(point, whole)
+                && !PLACES.iter().any(|place| below(point, place))
+        };
+        self.points.iter().map(String::as_str).find(hides)
     }
+}
+
+/// A line of the table: id, parent, device, root, point, options, any number
+/// of tags, `-`, type, source, options of the file system.
+fn hierarchy(line: &str) -> Option<Hierarchy> {
+    let (mount, tree) = line.split_once(" - ")?;
+    let mut mount = mount.split(' ').skip(3);
+    let mut tree = tree.split(' ');
+    let kind = match tree.next()? {
+        "cgroup2" => Kind::Unified,
+        "cgroup" => Kind::Legacy(tree.nth(1)?.to_owned()),
+        _ => return None,
+    };
+    Some(Hierarchy { kind, root: plain(mount.next()?), point: plain(mount.next()?) })
+}
+
+/// A path of the table with its escapes resolved: space, tab, newline and
+/// backslash stand there as three octal digits.
+fn plain(word: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(word.len());
+    let mut rest = word.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = match after {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] if *first == b'\\' => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(escape.unwrap_or(*first));
+        rest = if escape.is_some() { &after[3..] } else { after };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]
@@ -88,5 +156,26 @@ mod tests {
         let mounts = Mounts::of("9 8 0:5 /null /proc/kcore rw - devtmpfs devtmpfs rw\n");
         assert_eq!(mounts.covers("/proc"), Some("/proc/kcore"));
         assert_eq!(mounts.covers("/sys"), None);
+    }
+
+    #[test]
+    fn trees_of_control_groups_are_told_apart() {
+        let mounts = Mounts::of(
+            "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+             32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n\
+             41 31 0:38 /../a\\040b /mnt/with\\134and\\040 rw shared:4 master:2 - cgroup2 none rw\n\
+             42 31 0:38 / - cgroup2\n\
+             43 31 0:39 / /cut rw - cgroup none\n",
+        );
+        let legacy = Kind::Legacy("rw,cpu,cpuacct".to_owned());
+        let cpu = ("/sys/fs/cgroup/cpu".into(), "/".into());
+        let unified = (PathBuf::from("/mnt/with\\and "), PathBuf::from("/../a b"));
+        assert_eq!(
+            mounts.hierarchies(),
+            [
+                Hierarchy { kind: legacy, point: cpu.0, root: cpu.1 },
+                Hierarchy { kind: Kind::Unified, point: unified.0, root: unified.1 },
+            ]
+        );
     }
 }

@@ -13,7 +13,17 @@ pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host)
     let Some(step) = steps.get(at) else {
         return anyhow!("the child did every step and did not become the payload");
     };
+    if let Step::JoinNetwork = step {
+        // With what was handed over it can't fail: it was made here.
+        let advice = advice::for_clone(errno, host);
+        let result = Err::<(), _>(anyhow!(advice.cause)).context("make the network namespace");
+        return result.hint(advice.hint).err().unwrap_or_else(|| anyhow!("stopped"));
+    }
     let told = Told { step, part, errno };
+    if let Step::UnshareCgroup = step {
+        let refused = advice::for_clone(errno, host).refuse::<()>();
+        return refused.context(told.what()).err().unwrap_or_else(|| anyhow!("stopped"));
+    }
     let cause = told.cause().unwrap_or_else(|| errno.desc().to_owned());
     let result = Err::<(), _>(anyhow!(cause)).with_context(|| told.what());
     let result = match told.exit_code() {

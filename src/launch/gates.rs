@@ -1,51 +1,90 @@
 //! What the child waits for is done here, and its gates opened.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use anyhow::{Context, anyhow};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::SignalFd;
 use nix::unistd::Pid;
 
 use super::Launched;
 use super::explain;
 use super::spawn::Spawned;
+use super::wait::{Awaited, is_readable, wait_for};
+use crate::cgroup::placing::Placing;
+use crate::cgroup::systemd::Progress;
 use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::idmap;
 use crate::plan::idmap::Idmap;
 use crate::plan::step::Gate;
-use crate::sys::{Errno, process};
+use crate::sys::process;
 
 /// Opens every gate as soon as that may be, and waits for the exec.
-pub fn serve(mut spawned: Spawned, idmap: &Idmap, host: &Host) -> anyhow::Result<Launched> {
+pub fn serve(
+    mut spawned: Spawned,
+    idmap: &Idmap,
+    mut placing: Placing<'_>,
+    host: &Host,
+) -> anyhow::Result<Launched> {
     // Signals that are for the payload, which does not run yet.
     let mut early = Vec::new();
-    let mapped = idmap::begin(idmap, spawned.payload.pid(), host).and_then(|pending| {
-        for helper in pending.helpers() {
-            wait_for(helper, &spawned.signals, &mut early)?;
-        }
-        pending.finish()
+    let maps = idmap::begin(idmap, spawned.payload.pid(), host)?;
+    // To start a program, musl's posix_spawn(3) blocks all signals, and then
+    // only those again that it does not want for its threads.
+    spawned.forwarded.thread_block().context("block signals")?;
+    // Before all else, for systemd takes longer.
+    let asks_systemd = placing.asks_systemd();
+    if asks_systemd {
+        spawned.attend(&mut placing)?;
+    }
+    // It moves no process for us that is another user's, as the child may be
+    // once it has its maps.
+    let setup_uid = idmap.uid_outside(idmap.setup_user().uid);
+    let is_moved_first = asks_systemd && setup_uid != Some(host.caller()?.euid);
+    while is_moved_first && let Some(answer) = placing.awaited() {
+        wait_for([Some(Awaited::until(answer))], &spawned.signals, &mut early)?;
+        placing.proceed(host)?;
+    }
+    let waited = maps.helpers().try_for_each(|helper| {
+        wait_for([Some(Awaited::readable(helper))], &spawned.signals, &mut early).map(drop)
     });
-    match mapped {
+    match waited.and_then(|()| maps.finish()) {
         Ok(()) => spawned.channel.open(Gate::Mapped),
-        // The child may have stopped first, and then its story is the cause.
-        Err(error) => {
-            let heard = poll_now(&spawned).then(|| spawned.channel.next()).transpose()?.flatten();
-            return Err(match heard {
-                Some((Report::Stopped { at, part, errno }, _)) => {
-                    explain::stopped(&spawned.steps, at, part, errno, host)
-                }
-                _ => error,
-            });
-        }
+        Err(error) => return Err(first_cause(&spawned, error, host)),
     }
     spawned.timing.mapped();
+    // Not before: a new process would be in the way of the helpers, of which
+    // each takes a processor for itself, or of this one.
+    if !asks_systemd {
+        spawned.attend(&mut placing)?;
+    }
+    let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };
     let mut terminal = None;
     loop {
-        wait_for(spawned.channel.as_fd(), &spawned.signals, &mut early)?;
+        let answer = placing.awaited().map(Awaited::until);
+        if placed == Progress::Waiting && answer.is_none() {
+            placed = place(&spawned, &mut placing, host)?;
+            continue;
+        }
+        let maker = spawned.maker.as_ref().map(|maker| Awaited::readable(maker.pidfd()));
+        let channel = Awaited::readable(spawned.channel.as_fd());
+        let awaited = [maker, answer, Some(channel)];
+        let [made, answered, heard] = wait_for(awaited, &spawned.signals, &mut early)?;
+        if made {
+            // If it could not, the child is to try, and to tell why not.
+            if spawned.maker.take().is_some_and(|maker| !maker.finish()) {
+                spawned.channel.open(Gate::Network);
+            }
+            // It has our memory, and is in the container's user namespace: no
+            // payload may be there to take hold of it (ptrace(2)).
+            spawned.channel.open(Gate::Guarded);
+        }
+        if answered {
+            placed = place(&spawned, &mut placing, host)?;
+        }
+        if !heard {
+            continue;
+        }
         match spawned.channel.next()? {
             Some((Report::Mark(phase, at), _)) => spawned.timing.mark(phase, at),
             // The kernel leaves a descriptor out for which there is no room.
@@ -61,40 +100,34 @@ pub fn serve(mut spawned: Spawned, idmap: &Idmap, host: &Host) -> anyhow::Result
         }
     }
     spawned.timing.executed();
+    spawned.payload.executed();
     // All are blocked, so they come out of the descriptor once more.
     early.into_iter().for_each(|number| process::kill(Pid::this(), number));
+    let (placed, notes) = placing.finish();
     let Spawned { payload, signals, timing, watcher, .. } = spawned;
-    Ok(Launched { payload, signals, terminal, timing, watcher })
+    let watcher = watcher.context("the payload runs and nobody watches")?;
+    Ok(Launched { payload, signals, terminal, timing, watcher, placed, notes })
 }
 
-fn poll_now(spawned: &Spawned) -> bool {
-    let mut channel = [PollFd::new(spawned.channel.as_fd(), PollFlags::POLLIN)];
-    poll(&mut channel, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+/// Goes on with the child's control group, and opens its gate when that is done.
+fn place(spawned: &Spawned, placing: &mut Placing<'_>, host: &Host) -> anyhow::Result<Progress> {
+    match placing.proceed(host) {
+        Ok(Progress::Waiting) => Ok(Progress::Waiting),
+        Ok(Progress::Done) => {
+            spawned.channel.open(Gate::Placed);
+            Ok(Progress::Done)
+        }
+        Err(error) => Err(first_cause(spawned, error, host)),
+    }
 }
 
-/// Waits until there is something to read, unless the user gives up first: a
-/// source on a dead network file system, or a helper that asks a server which
-/// does not answer, must not make ctrl-C useless.
-fn wait_for(fd: BorrowedFd<'_>, signals: &SignalFd, early: &mut Vec<i32>) -> anyhow::Result<()> {
-    loop {
-        let mut ready =
-            [PollFd::new(fd, PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut ready, PollTimeout::NONE) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(errno) => return Err(errno).context("wait for the child"),
+/// The child may have stopped first, and then its story is the cause.
+fn first_cause(spawned: &Spawned, error: anyhow::Error, host: &Host) -> anyhow::Error {
+    let heard = is_readable(spawned.channel.as_fd()).then(|| spawned.channel.next());
+    match heard {
+        Some(Ok(Some((Report::Stopped { at, part, errno }, _)))) => {
+            explain::stopped(&spawned.steps, at, part, errno, host)
         }
-        if ready[0].any().unwrap_or(true) {
-            return Ok(());
-        }
-        while let Some(info) = signals.read_signal().context("read a signal")? {
-            let number = info.ssi_signo as i32;
-            let gives_up = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-            if let Some(signal) = gives_up.iter().find(|signal| **signal as i32 == number) {
-                return Err(anyhow!("stopped by {signal} before the payload ran"))
-                    .exits_with(128 + number as u8);
-            }
-            early.push(number);
-        }
+        _ => error,
     }
 }

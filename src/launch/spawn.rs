@@ -4,19 +4,26 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use anyhow::Context;
+use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 use super::channel::{self, Channel};
 use super::timing::Timing;
+use crate::cgroup::placing::Placing;
+use crate::child::network::Maker;
 use crate::child::start::Process;
 use crate::child::sweep::UserNamespace;
-use crate::child::watcher::Watcher;
+use crate::child::watcher::{Stay, Watcher};
 use crate::error::Explain;
 use crate::host::{Host, advice};
-use crate::plan::step::Step;
+use crate::plan::cgroup::{Cgroup, Manager};
+use crate::plan::namespaces::Namespaces;
+use crate::plan::step::{Gate, Step};
 use crate::plan::{Plan, Streams};
 use crate::sys::fd::standard;
 use crate::sys::process;
+use crate::sys::schedule;
 use crate::sys::tty::is_terminal;
 
 /// A child between clone and exec.
@@ -29,13 +36,20 @@ pub struct Spawned {
     pub channel: Channel,
     /// The signals that come for the launcher.
     pub signals: SignalFd,
+    /// Those that are blocked, and read there.
+    pub forwarded: SigSet,
     /// When what happened.
     pub timing: Timing,
-    /// The process that outlives us if we are killed.
-    pub watcher: Watcher,
+    /// Makes its network namespace meanwhile, if it is to have one.
+    pub maker: Option<Maker>,
+    /// The process that outlives us if we are killed, once there is one.
+    pub watcher: Option<Watcher>,
+    namespaces: Namespaces,
+    streams: Streams,
+    stay: Stay,
 }
 
-/// Makes the child and the process that watches over it.
+/// Makes the child.
 pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
     let timing = Timing::start();
     let (channel, childs_end) = channel::pair()?;
@@ -60,12 +74,62 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
             .with_context(|| format!("make the namespaces {namespaces}"))
             .hint(advice.hint)
     })?;
-    let sweep = (!namespaces.own_pid())
-        .then(|| UserNamespace::of(payload.pid()))
-        .transpose()
-        .context("look at the user namespace")?;
-    let terminal =
-        (plan.streams == Streams::Terminal).then(|| standard(0)).filter(|fd| is_terminal(*fd));
-    let watcher = Watcher::start(payload.pidfd(), sweep, terminal).context("start the watcher")?;
-    Ok(Spawned { payload, steps, channel, signals, timing, watcher })
+    apply_instead(payload.pid(), &plan.cgroup)?;
+    let streams = plan.streams;
+    let stay = match plan.cgroup.manager {
+        Manager::Systemd { .. } => Stay::UntilDropped,
+        Manager::Direct { .. } | Manager::None => Stay::WithPayload,
+    };
+    Ok(Spawned {
+        payload,
+        steps,
+        channel,
+        signals,
+        forwarded,
+        timing,
+        maker: None,
+        watcher: None,
+        namespaces,
+        streams,
+        stay,
+    })
+}
+
+/// What stands in for limits that can't be had, while the child is the caller's
+/// own process: later it may belong to another of its ids.
+fn apply_instead(child: Pid, cgroup: &Cgroup) -> anyhow::Result<()> {
+    if let Some(processors) = &cgroup.affinity {
+        schedule::set_affinity(child, processors)
+            .with_context(|| format!("have the container run on the CPUs {processors:?}"))
+            .hint("/sys/devices/system/cpu/online lists those that are there")?;
+    }
+    if let Some(nice) = cgroup.nice {
+        schedule::set_nice(child, nice)
+            .with_context(|| format!("give the container the nice value {nice}"))?;
+    }
+    Ok(())
+}
+
+impl Spawned {
+    /// Starts what stands by the child: who makes its network namespace, who
+    /// watches over it, and who makes its control group.
+    pub fn attend(&mut self, placing: &mut Placing<'_>) -> anyhow::Result<()> {
+        let payload = &self.payload;
+        if self.namespaces.own_network() {
+            let maker = Maker::start(payload.pidfd(), self.channel.as_fd());
+            self.maker = Some(maker.context("start the process that makes the network namespace")?);
+        }
+        let sweep = (!self.namespaces.own_pid())
+            .then(|| UserNamespace::of(payload.pid()))
+            .transpose()
+            .context("look at the user namespace")?;
+        let terminal = (self.streams == Streams::Terminal).then(|| standard(0));
+        let terminal = terminal.filter(|fd| is_terminal(*fd));
+        let watcher = Watcher::start(payload.pidfd(), sweep, terminal, self.stay);
+        let watcher = self.watcher.insert(watcher.context("start the watcher")?);
+        if self.maker.is_none() {
+            self.channel.open(Gate::Guarded);
+        }
+        placing.begin(payload.pid(), watcher.pid())
+    }
 }

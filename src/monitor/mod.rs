@@ -2,18 +2,23 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod memory;
+mod overtime;
 mod signals;
 mod terminal;
 
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 
-use crate::launch::{Launched, Timing};
+use crate::cgroup::placing::Placed;
+use crate::launch::{Launched, Timing, patience};
 use crate::plan::First;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
+use overtime::Overtime;
 use signals::{Forwarder, Sent};
 use terminal::Terminal;
 
@@ -25,7 +30,12 @@ pub struct Exit {
     pub code: u8,
     /// Where the time went.
     pub timing: Timing,
+    /// What ended it, where that is not to be seen from the code.
+    pub told: Vec<String>,
 }
+
+/// The code of a payload whose time was over: podman's.
+const EXIT_TIMED_OUT: u8 = 255;
 
 /// Which end of the terminal the caller has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +46,20 @@ pub enum Input {
     Detached,
 }
 
-/// Stays until the payload ends.
-pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Result<Exit> {
+/// Stays until the payload ends, or has run for as long as it may.
+pub fn supervise(
+    launched: Launched,
+    input: Input,
+    first: First,
+    timeout: Option<Duration>,
+) -> anyhow::Result<Exit> {
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
     let mut terminal =
         launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
+    let mut overtime = Overtime::new(timeout, Instant::now());
     loop {
         let mut ready = vec![
             PollFd::new(launched.payload.pidfd(), PollFlags::POLLIN),
@@ -53,7 +69,7 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
         if let Some(terminal) = &terminal {
             ready.extend(terminal.interests());
         }
-        match poll(&mut ready, PollTimeout::NONE) {
+        match poll(&mut ready, patience(overtime.next())) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno).context("wait for the payload"),
@@ -66,6 +82,9 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
         }
         if ended {
             break;
+        }
+        if let Some(signal) = overtime.due(Instant::now()) {
+            forwarder.forward(signal, launched.payload.pidfd());
         }
         if unwatched {
             launched.watcher.replace().context("start another watcher")?;
@@ -95,8 +114,13 @@ pub fn supervise(launched: Launched, input: Input, first: First) -> anyhow::Resu
         terminal.finish(&launched.signals);
     }
     let code = match ended {
+        _ if overtime.is_over() => i32::from(EXIT_TIMED_OUT),
         Ended::Exited(code) => code,
         Ended::Killed(signal) => 128 + forwarder.cause_of(signal),
     };
-    Ok(Exit { code: code as u8, timing: launched.timing })
+    // While the watcher is there, so is the control group.
+    let usage = launched.placed.as_ref().map(Placed::usage);
+    let memory = usage.and_then(|usage| memory::ran_out(usage.memory?));
+    let told = overtime.told().into_iter().chain(memory).collect();
+    Ok(Exit { code: code as u8, timing: launched.timing, told })
 }

@@ -54,8 +54,11 @@ impl Nodes {
     }
 }
 
-/// Makes what lies in it: places for the nodes, links.
-pub fn fill(dev: Slot, nodes: Nodes, host: &Files, draft: &mut Draft) {
+/// Makes what lies in it: places for the nodes and for other mounts, links.
+pub fn fill(dev: Slot, nodes: Nodes, places: &[&str], host: &Files, draft: &mut Draft) {
+    for name in places {
+        draft.push(Step::MakeDirectory { at: dev, name: plain(name), mode: 0o755 });
+    }
     for (name, ..) in nodes.list(host) {
         if let Some((directory, _)) = name.split_once('/') {
             draft.push(Step::MakeDirectory { at: dev, name: plain(directory), mode: 0o755 });

@@ -70,7 +70,7 @@ impl Draft {
 
 /// Text without a NUL: our own, or some that has passed [`cstring`].
 pub fn plain(text: &str) -> CString {
-    CString::new(text.replace('\0', "")).unwrap_or_default()
+    CString::new(text).or_else(|_| CString::new(text.replace('\0', ""))).unwrap_or_default()
 }
 
 /// A step that makes a file system.

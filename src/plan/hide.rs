@@ -11,22 +11,33 @@ use super::step::{Expect, Slot, Step};
 use super::workshop::Workshop;
 use crate::sys::mount::Reach;
 
-/// Plans the masks and the read-only paths.
-pub fn plan(
-    masked: &[String],
-    readonly: &[String],
-    cover: Option<Cover>,
-    draft: &mut Draft,
-) -> anyhow::Result<()> {
-    if let Some(Cover { null, empty }) = cover {
-        for path in masked {
-            draft.push(Step::Mask { path: cstring(Path::new(path))?, null, empty });
+/// What is to be hidden, and what is to be read-only.
+#[derive(Clone, Copy, Debug)]
+pub struct Paths<'a> {
+    /// What is hidden.
+    pub masked: &'a [String],
+    /// What is read-only.
+    pub readonly: &'a [String],
+    /// Behind what it is hidden.
+    pub cover: Option<Cover>,
+}
+
+impl Paths<'_> {
+    /// Plans those of them that are wanted.
+    pub fn plan(self, wanted: impl Fn(&Path) -> bool, draft: &mut Draft) -> anyhow::Result<()> {
+        let paths = |all: &'_ [String]| {
+            all.iter().map(Path::new).filter(|path| wanted(path)).map(cstring).collect::<Vec<_>>()
+        };
+        if let Some(Cover { null, empty }) = self.cover {
+            for path in paths(self.masked) {
+                draft.push(Step::Mask { path: path?, null, empty });
+            }
         }
+        for path in paths(self.readonly) {
+            draft.push(Step::Protect { path: path? });
+        }
+        Ok(())
     }
-    for path in readonly {
-        draft.push(Step::Protect { path: cstring(Path::new(path))? });
-    }
-    Ok(())
 }
 
 /// What hides: the null device of the host, and an empty directory.

@@ -119,6 +119,12 @@ impl Idmap {
         }
     }
 
+    /// Who makes the mounts: root where there is one, for its rights over files.
+    pub fn setup_user(&self) -> Ids {
+        let root = Ids { uid: 0, gid: 0 };
+        if self.contains(root) { root } else { self.default_user }
+    }
+
     /// Whether a process inside may be that user with that group.
     pub fn contains(&self, ids: Ids) -> bool {
         self.uid_outside(ids.uid).is_some() && self.gid_outside(ids.gid).is_some()

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attr;
+pub mod cgroup;
 mod dev;
 mod draft;
 mod etc;
@@ -27,6 +28,7 @@ mod weaken;
 mod workshop;
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use nix::libc;
@@ -34,10 +36,11 @@ use nix::libc;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::{Root, Spec, Stdin};
+use cgroup::Cgroup;
 use dev::Nodes;
 use draft::{Draft, cstring_text};
 use hide::Cover;
-use idmap::{Idmap, Ids, Rung, Why};
+use idmap::{Idmap, Rung, Why};
 use mounts::{Made, Setting};
 use namespaces::Namespaces;
 use step::{Gate, Phase, Slot, Step};
@@ -50,12 +53,16 @@ pub struct Plan {
     pub idmap: Idmap,
     /// Which namespaces are new.
     pub namespaces: Namespaces,
+    /// The control group, and the limits.
+    pub cgroup: Cgroup,
     /// How the payload's standard streams reach the caller's.
     pub streams: Streams,
     /// Whose memory the child runs in.
     pub memory: Memory,
     /// Who is pid 1 of the container.
     pub first: First,
+    /// How long the payload may run.
+    pub timeout: Option<Duration>,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
@@ -107,6 +114,8 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     let user = user::plan(spec, &idmap)?;
     let mut draft = Draft::new();
+    let cgroup = cgroup::plan(spec, host, &mut draft.notes)?;
+    let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
     if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
         draft.notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
     }
@@ -114,24 +123,47 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     rootfs::open(&spec.beside.root, &mut draft)?;
     let workshop = Workshop::open(&mut draft);
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
+    let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
     let cover = (!masked.is_empty()).then(|| Cover::plan(workshop, &mut draft));
     let home = own_home(&spec.beside.root, host)?;
     rootfs::attach(&spec.beside.root, readonly, home, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
-    let setting =
-        Setting { namespaces, idmap: &idmap, nodes, workshop, devices: &spec.beside.devices, host };
-    let made = mounts::plan(mounts, setting, &mut draft)?;
+    let setting = Setting {
+        namespaces,
+        cgroup: &cgroup,
+        idmap: &idmap,
+        nodes,
+        workshop,
+        devices: &spec.beside.devices,
+        host,
+    };
+    // What shows the network namespace or the control group goes last: both
+    // are made meanwhile.
+    let meanwhile = namespaces.own_network() || cgroup.is_own();
+    let early = |path: &Path| !meanwhile || !path.starts_with("/sys");
+    let (first, last) = mounts.iter().partition::<Vec<_>, _>(|mount| early(mount.destination()));
+    let mut made = Made::default();
+    mounts::plan(&first, setting, &mut made, &mut draft)?;
     if spec.beside.etc_files {
-        let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.id.short());
+        let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.label());
         let files = etc::Files::of(hostname, &namespaces, host);
         etc::plan(files, mounts, workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
-    let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
-    hide::plan(masked, readonly_paths, cover, &mut draft)?;
-    rootfs::enter(&spec.beside.root, readonly, &mut draft);
+    let hidden = hide::Paths { masked, readonly: readonly_paths, cover };
+    hidden.plan(early, &mut draft)?;
     draft.push(Step::Mark(Phase::Mounts));
+    if namespaces.own_network() {
+        draft.push(Step::Pass(Gate::Network));
+        draft.push(Step::Mark(Phase::Network));
+        draft.push(Step::JoinNetwork);
+    }
+    mounts::plan(&last, setting, &mut made, &mut draft)?;
+    made.late.finish(setting, &mut draft)?;
+    hidden.plan(|path| !early(path), &mut draft)?;
+    rootfs::enter(&spec.beside.root, readonly, &mut draft);
+    draft.push(Step::Mark(Phase::Root));
 
     if namespaces.own_uts() {
         if let Some(name) = oci.hostname() {
@@ -140,9 +172,6 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
         if let Some(name) = oci.domainname() {
             draft.push(Step::Domainname(cstring_text(name)?));
         }
-    }
-    if namespaces.own_network() {
-        draft.push(Step::LoopbackUp);
     }
     if let Some(adjust) = process.oom_score_adj() {
         let proc = made.proc.context("--oom-score-adj needs a /proc of the container's own")?;
@@ -155,6 +184,8 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     draft.push(Step::Umask(process.user().umask().unwrap_or(process::UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
+    // Before the filter, which need not let it hear.
+    draft.push(Step::Pass(Gate::Guarded));
 
     let rights = security::Rights::plan(spec, process, linux, user.ids.uid, &mut draft.notes)?;
     let mut last = Vec::new();
@@ -210,7 +241,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     steps.push(Step::Mark(Phase::Trees));
     steps.push(Step::Pass(Gate::Mapped));
     steps.push(Step::Mark(Phase::Maps));
-    let setup = setup_user(&idmap);
+    let setup = idmap.setup_user();
     steps.push(Step::Become { uid: setup.uid, gid: setup.gid });
     steps.append(&mut draft.late);
     steps.append(&mut last);
@@ -220,13 +251,16 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     let first = if spec.beside.init { First::Reaper } else { First::Payload };
     // A reaper stays in the memory that it was made in. And the kernel gives
     // oom_score_adj to all processes with the same memory: the launcher and
-    // the watcher would be as ready to be killed as the payload.
+    // the watcher would be as ready to be killed as the payload. In a group of
+    // its own, whose memory can be used up, the kernel may kill it before its
+    // exec, and with it all that have the same memory.
     let memory = match (first, process.oom_score_adj()) {
-        (First::Payload, None) => Memory::Shared,
+        (First::Payload, None) if !cgroup.is_own() => Memory::Shared,
         _ => Memory::Copied,
     };
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-    Ok(Plan { idmap, namespaces, streams, memory, first, steps, slots, notes: draft.notes })
+    let (timeout, notes) = (spec.beside.timeout, draft.notes);
+    Ok(Plan { idmap, namespaces, cgroup, streams, memory, first, timeout, steps, slots, notes })
 }
 
 /// Whether what is to be handed down is there.
@@ -252,12 +286,6 @@ fn own_home<'a>(root: &Root, host: &'a Host) -> anyhow::Result<Option<&'a Path>>
     let home = host.account()?.ok().map(|account| account.user.home.as_path());
     let own = |home: &&Path| home.metadata().is_ok_and(|facts| facts.uid() == uid);
     Ok(home.filter(|home| home.is_absolute() && *home != Path::new("/")).filter(own))
-}
-
-/// Who makes the mounts: root where there is one, for its rights over files.
-fn setup_user(idmap: &Idmap) -> Ids {
-    let root = Ids { uid: 0, gid: 0 };
-    if idmap.contains(root) { root } else { idmap.default_user }
 }
 
 /// Opens the terminal while the rights to mount /dev/console are there.

@@ -3,12 +3,15 @@
 //! Reads `mounts`; `child::mount` performs it. Every target is found with the
 //! container's root as `/`, every source with the caller's own rights.
 
+mod cgroup;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use oci_spec::runtime::Mount;
 
 use super::attr::{self, Meaning, NODEV, NOSUID, RDONLY};
+use super::cgroup::Cgroup;
 use super::draft::{Draft, cstring, filesystem};
 use super::idmap::Idmap;
 use super::namespaces::Namespaces;
@@ -18,6 +21,7 @@ use super::{dev, overlay};
 use crate::error::Explain;
 use crate::host::Host;
 use crate::sys::mount::Reach;
+use cgroup::Late;
 
 /// What later steps want to know of the mounts.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub struct Made {
     pub pts: Option<Slot>,
     /// The procfs.
     pub proc: Option<Slot>,
+    /// What waits for the control group.
+    pub late: Late,
 }
 
 /// What decides over the mounts beside their own words.
@@ -35,6 +41,8 @@ pub struct Made {
 pub struct Setting<'a> {
     /// Which namespaces are new.
     pub namespaces: Namespaces,
+    /// The control group.
+    pub cgroup: &'a Cgroup,
     /// Which ids there are.
     pub idmap: &'a Idmap,
     /// Which devices are shown.
@@ -95,18 +103,24 @@ impl Options {
     }
 }
 
-/// Plans every mount.
-pub fn plan(mounts: &[Mount], setting: Setting<'_>, draft: &mut Draft) -> anyhow::Result<Made> {
-    let mut made = Made::default();
+/// Plans every one of these mounts.
+pub fn plan(
+    mounts: &[&Mount],
+    setting: Setting<'_>,
+    made: &mut Made,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
     for mount in mounts {
-        one(mount, setting, draft, &mut made)
+        made.late.before(mount.destination(), setting, draft)?;
+        one(mount, mounts, setting, draft, made)
             .with_context(|| format!("mount at {:?}", mount.destination()))?;
     }
-    Ok(made)
+    Ok(())
 }
 
 fn one(
     mount: &Mount,
+    all: &[&Mount],
     setting: Setting<'_>,
     draft: &mut Draft,
     made: &mut Made,
@@ -123,11 +137,13 @@ fn one(
             Ok(())
         }
         "sysfs" => sysfs(target, &options, setting, draft),
-        "cgroup" | "cgroup2" => cgroup(target, &options, setting, draft),
+        "cgroup" | "cgroup2" => {
+            made.late.mount(target, options.set | NOSUID | NODEV, setting, draft)
+        }
         "tmpfs" | "mqueue" | "devpts" => {
             let tree = fresh(kind, &options, setting.idmap, draft);
             if target == Path::new("/dev") {
-                dev::fill(tree, setting.nodes, setting.host.files(), draft);
+                dev::fill(tree, setting.nodes, &places(all), setting.host.files(), draft);
                 made.dev = Some(tree);
             }
             if kind == "devpts" {
@@ -143,6 +159,17 @@ fn one(
             "a file system of type {other:?} is not supported: bind, tmpfs, proc, sysfs, devpts, mqueue, cgroup and overlay are"
         ),
     }
+}
+
+/// What is mounted right in /dev and shows a directory: its names.
+fn places<'a>(mounts: &[&'a Mount]) -> Vec<&'a str> {
+    let shows =
+        |mount: &&&Mount| matches!(mount.typ().as_deref(), Some("tmpfs" | "mqueue" | "devpts"));
+    let name = |mount: &&'a Mount| {
+        let path = mount.destination().strip_prefix("/dev").ok()?.to_str()?;
+        (!path.is_empty() && !path.contains('/')).then_some(path)
+    };
+    mounts.iter().filter(shows).filter_map(name).collect()
 }
 
 /// Files of /proc that a mount may cover: what they tell of the machine is
@@ -292,27 +319,10 @@ fn sysfs(
     // A new one is refused too where the outer one has something mounted over
     // part of it: it would show what that hides.
     if setting.namespaces.own_network() && setting.host.mounts()?.covers("/sys").is_none() {
-        let tree = draft.slot();
-        draft.early.push(filesystem("sysfs", &options.data(), options.set, tree));
+        let tree = draft.filesystem("sysfs", &options.data(), options.set);
         return attach(tree, "a new sysfs", target, draft);
     }
     let tree = draft.open(cstring(Path::new("/sys"))?, Reach::Tree, Expect::Directory);
     draft.set(tree, "\"/sys\"", options.set | RDONLY, libc::MS_PRIVATE, Reach::Tree);
     attach(tree, "the host's /sys", target, draft)
-}
-
-fn cgroup(
-    target: &Path,
-    options: &Options,
-    setting: Setting<'_>,
-    draft: &mut Draft,
-) -> anyhow::Result<()> {
-    // A cgroup tree belongs to a cgroup namespace, and the host's is not ours
-    // to mount; what of it /sys shows has to do then.
-    if !setting.namespaces.own_cgroup() {
-        return Ok(());
-    }
-    let tree = draft.slot();
-    draft.early.push(filesystem("cgroup2", &[], options.set | NOSUID | NODEV, tree));
-    attach(tree, "the cgroup tree", target, draft)
 }

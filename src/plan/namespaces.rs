@@ -1,6 +1,6 @@
 //! Which namespaces are new and which are the caller's.
 //!
-//! Reads `linux.namespaces`; `launch::spawn` makes them with one clone3.
+//! Reads `linux.namespaces`; `launch::spawn` makes them.
 
 use std::fmt;
 
@@ -9,7 +9,11 @@ use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 /// The new namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Namespaces(u64);
+pub struct Namespaces {
+    flags: u64,
+    /// Those of them that the child makes itself, later.
+    later: u64,
+}
 
 const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
     (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
@@ -35,19 +39,28 @@ impl Namespaces {
             };
             flags |= *flag as u64;
         }
-        let namespaces = Self(flags);
+        let namespaces = Self { flags, later: 0 };
         ensure!(namespaces.has(libc::CLONE_NEWUSER), "a rootless container needs a user namespace");
         ensure!(namespaces.has(libc::CLONE_NEWNS), "a container needs a mount namespace");
         Ok(namespaces)
     }
 
-    /// The flags for clone3(2).
+    /// The same, with the cgroup namespace made by the child and not by its
+    /// clone: its root is the group that its maker is in at that moment
+    /// (cgroup_namespaces(7)).
+    pub fn cgroup_later(self) -> Self {
+        Self { later: self.flags & libc::CLONE_NEWCGROUP as u64, ..self }
+    }
+
+    /// The flags for the child's clone3(2): without those that it makes later,
+    /// and without the network, which is made beside it
+    /// ([`crate::child::network`]).
     pub fn flags(self) -> u64 {
-        self.0
+        self.flags & !self.later & !(libc::CLONE_NEWNET as u64)
     }
 
     fn has(self, flag: i32) -> bool {
-        self.0 & flag as u64 != 0
+        self.flags & flag as u64 != 0
     }
 
     /// Whether the pid namespace is new.

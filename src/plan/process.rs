@@ -80,26 +80,27 @@ pub fn limits(process: &Process) -> Vec<Step> {
     process.rlimits().iter().flatten().map(step).collect()
 }
 
-/// The number and the name of a limit; getrlimit(2).
+/// The number and the name of a limit; getrlimit(2). The numbers are those of
+/// `asm-generic/resource.h`, to which the C libraries give different types.
 fn resource(kind: PosixRlimitType) -> (u32, &'static str) {
     use PosixRlimitType as Kind;
     match kind {
-        Kind::RlimitCpu => (libc::RLIMIT_CPU, "RLIMIT_CPU"),
-        Kind::RlimitFsize => (libc::RLIMIT_FSIZE, "RLIMIT_FSIZE"),
-        Kind::RlimitData => (libc::RLIMIT_DATA, "RLIMIT_DATA"),
-        Kind::RlimitStack => (libc::RLIMIT_STACK, "RLIMIT_STACK"),
-        Kind::RlimitCore => (libc::RLIMIT_CORE, "RLIMIT_CORE"),
-        Kind::RlimitRss => (libc::RLIMIT_RSS, "RLIMIT_RSS"),
-        Kind::RlimitNproc => (libc::RLIMIT_NPROC, "RLIMIT_NPROC"),
-        Kind::RlimitNofile => (libc::RLIMIT_NOFILE, "RLIMIT_NOFILE"),
-        Kind::RlimitMemlock => (libc::RLIMIT_MEMLOCK, "RLIMIT_MEMLOCK"),
-        Kind::RlimitAs => (libc::RLIMIT_AS, "RLIMIT_AS"),
-        Kind::RlimitLocks => (libc::RLIMIT_LOCKS, "RLIMIT_LOCKS"),
-        Kind::RlimitSigpending => (libc::RLIMIT_SIGPENDING, "RLIMIT_SIGPENDING"),
-        Kind::RlimitMsgqueue => (libc::RLIMIT_MSGQUEUE, "RLIMIT_MSGQUEUE"),
-        Kind::RlimitNice => (libc::RLIMIT_NICE, "RLIMIT_NICE"),
-        Kind::RlimitRtprio => (libc::RLIMIT_RTPRIO, "RLIMIT_RTPRIO"),
-        Kind::RlimitRttime => (libc::RLIMIT_RTTIME, "RLIMIT_RTTIME"),
+        Kind::RlimitCpu => (0, "RLIMIT_CPU"),
+        Kind::RlimitFsize => (1, "RLIMIT_FSIZE"),
+        Kind::RlimitData => (2, "RLIMIT_DATA"),
+        Kind::RlimitStack => (3, "RLIMIT_STACK"),
+        Kind::RlimitCore => (4, "RLIMIT_CORE"),
+        Kind::RlimitRss => (5, "RLIMIT_RSS"),
+        Kind::RlimitNproc => (6, "RLIMIT_NPROC"),
+        Kind::RlimitNofile => (7, "RLIMIT_NOFILE"),
+        Kind::RlimitMemlock => (8, "RLIMIT_MEMLOCK"),
+        Kind::RlimitAs => (9, "RLIMIT_AS"),
+        Kind::RlimitLocks => (10, "RLIMIT_LOCKS"),
+        Kind::RlimitSigpending => (11, "RLIMIT_SIGPENDING"),
+        Kind::RlimitMsgqueue => (12, "RLIMIT_MSGQUEUE"),
+        Kind::RlimitNice => (13, "RLIMIT_NICE"),
+        Kind::RlimitRtprio => (14, "RLIMIT_RTPRIO"),
+        Kind::RlimitRttime => (15, "RLIMIT_RTTIME"),
     }
 }
 

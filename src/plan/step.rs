@@ -28,12 +28,22 @@ impl Slot {
 pub enum Gate {
     /// The id maps are written and read back.
     Mapped = 1,
+    /// The network namespace is made; it comes with the word.
+    Network = 2,
+    /// The watcher is there, and the maker of the network has gone: so the
+    /// payload may be.
+    Guarded = 3,
+    /// The child is in the control group that was made for it.
+    Placed = 4,
 }
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Mapped => "the id maps are written",
+            Self::Network => "the network namespace is made",
+            Self::Guarded => "the watcher is there, and who made the network gone",
+            Self::Placed => "it is in its control group",
         })
     }
 }
@@ -46,10 +56,14 @@ pub enum Phase {
     Trees = 1,
     /// Waiting for the id maps.
     Maps = 2,
-    /// Everything that is mounted.
+    /// Everything that is mounted before there is a network.
     Mounts = 3,
+    /// Waiting for the network namespace.
+    Network = 4,
+    /// What takes one, and the new root.
+    Root = 5,
     /// Identity, rights, terminal: up to the exec.
-    Confine = 4,
+    Confine = 6,
 }
 
 impl fmt::Display for Phase {
@@ -58,6 +72,8 @@ impl fmt::Display for Phase {
             Self::Trees => "open host trees",
             Self::Maps => "wait for the id maps",
             Self::Mounts => "mount",
+            Self::Network => "wait for the network namespace",
+            Self::Root => "mount what shows it, change the root",
             Self::Confine => "confine",
         })
     }
@@ -199,6 +215,8 @@ pub enum Step {
         /// Where it is kept.
         into: Slot,
     },
+    /// Makes a cgroup namespace, whose root is the group that it is in.
+    UnshareCgroup,
     /// Changes the attributes of a mount that is kept.
     SetAttr {
         /// The mount.
@@ -275,8 +293,8 @@ pub enum Step {
     Hostname(CString),
     /// Sets the NIS domain name.
     Domainname(CString),
-    /// Brings the loopback interface up.
-    LoopbackUp,
+    /// Joins the network namespace that came with its gate.
+    JoinNetwork,
     /// Writes a file of our own instance of procfs.
     WriteProc {
         /// The procfs.
@@ -391,6 +409,7 @@ impl fmt::Display for Step {
                 }));
                 if words.is_empty() { Ok(()) } else { write!(f, " ({})", words.join(",")) }
             }
+            Self::UnshareCgroup => f.write_str("make its control group the root of all it sees"),
             Self::SetAttr { what, attr, reach, .. } => {
                 let mut words = attr::words(attr.set);
                 if attr.propagation != 0 {
@@ -429,7 +448,7 @@ impl fmt::Display for Step {
             Self::Pivot(_) => f.write_str("make it the root and detach the former one"),
             Self::Hostname(name) => write!(f, "set the host name {name:?}"),
             Self::Domainname(name) => write!(f, "set the domain name {name:?}"),
-            Self::LoopbackUp => f.write_str("bring the loopback interface up"),
+            Self::JoinNetwork => f.write_str("join it, with its loopback interface up"),
             Self::WriteProc { path, content, .. } => {
                 write!(
                     f,

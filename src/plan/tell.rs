@@ -11,6 +11,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.idmap)?;
         writeln!(f, "new namespaces: {}", self.namespaces)?;
+        writeln!(f, "{}", self.cgroup)?;
+        if let Some(timeout) = self.timeout {
+            writeln!(f, "time limit: {timeout:?}")?;
+        }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
@@ -27,6 +31,9 @@ impl fmt::Display for Plan {
 struct Told<'a> {
     id_map: Ids,
     namespaces: Vec<&'static str>,
+    cgroup: Group,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout_seconds: Option<u64>,
     notes: &'a [String],
     steps: Vec<String>,
 }
@@ -41,6 +48,14 @@ struct Ids {
 }
 
 #[derive(Serialize)]
+struct Group {
+    place: String,
+    controllers: Vec<String>,
+    limits: Vec<String>,
+    payload: Vec<String>,
+}
+
+#[derive(Serialize)]
 struct Extent {
     container_id: u32,
     host_id: u32,
@@ -49,8 +64,9 @@ struct Extent {
 
 impl Plan {
     /// The plan as JSON: `id_map` (extents with the field names of the OCI
-    /// specification in snake case), `namespaces`, `notes`, and `steps` in the
-    /// words of the table that errors are told from.
+    /// specification in snake case), `namespaces`, `cgroup` (settings as they
+    /// are written), `timeout_seconds`, `notes`, and `steps` in the words of the table that errors
+    /// are told from.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let extents = |map: &[Mapping]| {
             let extent =
@@ -66,6 +82,13 @@ impl Plan {
                 gids: extents(&self.idmap.gids),
             },
             namespaces: self.namespaces.names(),
+            cgroup: Group {
+                place: self.cgroup.manager.to_string(),
+                controllers: self.cgroup.controllers_told(),
+                limits: self.cgroup.limits_told(),
+                payload: self.cgroup.payload_told(),
+            },
+            timeout_seconds: self.timeout.map(|timeout| timeout.as_secs()),
             notes: &self.notes,
             steps: self.steps.iter().map(ToString::to_string).collect(),
         };

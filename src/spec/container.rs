@@ -6,6 +6,7 @@ use oci_spec::runtime::{
 
 use crate::security::caps::CapSet;
 
+use super::resources::control::Control;
 use super::{Beside, ContainerId, Root, Seccomp, Spec, Stdin, Userns};
 
 /// The version of the runtime specification that is written.
@@ -43,6 +44,7 @@ impl Spec {
 
         let beside = Beside {
             id,
+            name: None,
             root,
             userns: Userns::Auto,
             user: None,
@@ -56,6 +58,8 @@ impl Spec {
             preserve_fds: 0,
             nested: false,
             etc_files: true,
+            control: Control::default(),
+            timeout: None,
         };
         Self { oci, beside }
     }

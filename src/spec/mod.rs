@@ -16,16 +16,19 @@ pub mod idmap;
 pub mod masks;
 pub mod mount;
 pub mod process;
+pub mod resources;
 pub mod rlimit;
 mod root;
 pub mod security;
-mod size;
+pub mod size;
 mod user;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
+use resources::control::Control;
 pub use user::{GroupName, UserName};
 
 /// What one container is asked to be.
@@ -50,6 +53,8 @@ pub struct Spec {
 pub struct Beside {
     /// The container's id.
     pub id: ContainerId,
+    /// What a person calls it.
+    pub name: Option<Name>,
     /// Where the root filesystem comes from.
     pub root: Root,
     /// How ids are mapped.
@@ -77,6 +82,17 @@ pub struct Beside {
     pub nested: bool,
     /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` are made by us.
     pub etc_files: bool,
+    /// The container's control group, whose limits are `linux.resources`.
+    pub control: Control,
+    /// How long the payload may run.
+    pub timeout: Option<Duration>,
+}
+
+impl Beside {
+    /// What stands for the container where people read: in its own host name.
+    pub fn label(&self) -> &str {
+        self.name.as_ref().map_or(self.id.short(), Name::as_str)
+    }
 }
 
 /// Where the root filesystem comes from.

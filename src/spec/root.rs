@@ -1,5 +1,6 @@
 //! Where the root filesystem comes from, as typed.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -37,6 +38,17 @@ impl FromStr for Root {
     }
 }
 
+impl fmt::Display for Root {
+    /// As it is typed, with the whole path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(path) => path.display().fmt(f),
+            Self::Overlay(path) => write!(f, "{}:O", path.display()),
+            Self::Host => f.write_str("host"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +61,13 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!(".".parse::<Root>().unwrap(), Root::Directory(here.clone()));
         assert_eq!("./a/../b:O".parse::<Root>().unwrap(), Root::Overlay(here.join("a/../b")));
+    }
+
+    #[test]
+    fn a_root_reads_as_it_is_typed() {
+        for text in ["host", "/srv/x", "/srv/x:O"] {
+            assert_eq!(text.parse::<Root>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -1,11 +1,16 @@
-//! The network interfaces of this process's namespace: netdevice(7).
+//! This process's network namespace and its interfaces: netdevice(7).
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::{Result, call};
 
+/// The namespace that a socket belongs to, as a descriptor; `linux/sockios.h`,
+/// from Linux 4.10.
+const SIOCGSKNS: libc::c_ulong = 0x894c;
+
 /// Brings the loopback interface up; the kernel then gives it its addresses.
-pub fn loopback_up() -> Result<()> {
+/// The descriptor is the namespace's, as setns(2) takes it.
+pub fn loopback_up() -> Result<OwnedFd> {
     // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
     let socket = unsafe {
         let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
@@ -19,5 +24,10 @@ pub fn loopback_up() -> Result<()> {
     // SAFETY: SIOCSIFFLAGS reads one ifreq: the name, terminated by the zeroes
     // above, and the flags.
     unsafe { call!(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request)? };
-    Ok(())
+    // Asked of the socket, so that no procfs is needed.
+    // SAFETY: takes a number; the answer is a new descriptor.
+    unsafe {
+        let namespace = call!(libc::SYS_ioctl, socket.as_raw_fd(), SIOCGSKNS, 0)?;
+        Ok(OwnedFd::from_raw_fd(namespace as i32))
+    }
 }

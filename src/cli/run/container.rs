@@ -2,14 +2,15 @@
 
 use clap::Args;
 
+use super::typed;
 use crate::spec::Spec;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Container")]
 pub struct ContainerArgs {
-    /// A name for it, which is its id too; random without
+    /// A name for it, which no other container may have
     #[arg(long)]
-    pub name: Option<String>,
+    name: Option<String>,
 
     /// Run a small init that reaps orphans and passes on signals
     #[arg(long)]
@@ -21,7 +22,10 @@ pub struct ContainerArgs {
 }
 
 impl ContainerArgs {
-    pub fn enter(self, spec: &mut Spec) {
+    pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
         spec.beside.init = self.init;
+        let name = self.name.as_deref();
+        spec.beside.name = name.map(|name| typed("--name", name, str::parse)).transpose()?;
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod container;
 mod identity;
+mod limits;
 mod namespaces;
 mod network;
 mod process;
@@ -16,6 +17,7 @@ use anyhow::Context;
 use clap::{ArgAction, Args};
 
 use super::terminal;
+use crate::container::record;
 use crate::container::run::{self as verb, Clock};
 use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
@@ -58,6 +60,8 @@ pub struct RunArgs {
     network: network::NetworkArgs,
     #[command(flatten)]
     security: security::SecurityArgs,
+    #[command(flatten)]
+    limits: limits::LimitArgs,
     #[command(flatten)]
     telling: telling::TellingArgs,
 
@@ -112,19 +116,24 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
         terminal::tell_warning(warning);
     }
     if telling.dry_run == Some(DryRun::Oci) {
-        return terminal::answer(&telling::oci(&spec)?).map(|()| 0);
+        return terminal::answer(&telling::oci(&spec)?).map(|_| 0);
     }
     let host = Host::new();
-    let plan = verb::plan(&spec, &host)?;
+    let mut plan = verb::plan(&spec, &host)?;
     match telling.dry_run {
-        Some(DryRun::Json) => terminal::answer(&(plan.to_json()? + "\n")).map(|()| 0),
-        Some(_) => terminal::answer(&plan.to_string()).map(|()| 0),
+        Some(DryRun::Json) => terminal::answer(&(plan.to_json()? + "\n")).map(|_| 0),
+        Some(_) => terminal::answer(&plan.to_string()).map(|_| 0),
         None => {
+            let record = record::begin(&spec, &mut plan)?;
             for note in &plan.notes {
                 terminal::tell_warning(note);
             }
             let clock = if telling.timing { Clock::On } else { Clock::Off };
-            let exit = verb::run(plan, spec.beside.stdin, clock, &host)?;
+            let warn = terminal::tell_warning;
+            let exit = verb::run(plan, record, spec.beside.stdin, clock, &host, warn)?;
+            for line in &exit.told {
+                terminal::tell(format_args!("sublet: {line}"));
+            }
             if clock == Clock::On {
                 terminal::tell(format_args!("{}", exit.timing));
             }
@@ -144,25 +153,22 @@ impl RunArgs {
         words.next_if(|word| word == "--");
         let command: Vec<String> = words.collect();
 
-        let id = match &self.container.name {
-            Some(name) => typed("--name", name, str::parse)?,
-            None => ContainerId::from_random(caller.random()?),
-        };
-        let mut spec = Spec::new(id, root);
+        let mut spec = Spec::new(ContainerId::from_random(caller.random()?), root);
         let mut warnings = Vec::new();
-        self.container.enter(&mut spec);
+        self.container.enter(&mut spec)?;
         self.identity.enter(&mut spec)?;
         self.namespaces.enter(&mut spec)?;
         self.network.enter(&mut spec)?;
         self.storage.enter(&mut spec)?;
         self.process.enter(&mut spec, command, caller, &mut warnings)?;
         self.security.enter(&mut spec)?;
+        self.limits.enter(&mut spec, caller)?;
         Ok(Asked { spec, telling: self.telling.into(), warnings })
     }
 }
 
 /// Reads what was typed for a flag; an error names both.
-fn typed<T>(
+pub fn typed<T>(
     flag: &str,
     text: &str,
     read: impl FnOnce(&str) -> anyhow::Result<T>,

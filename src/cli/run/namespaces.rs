@@ -47,7 +47,7 @@ impl NamespaceArgs {
         let own_name = !spec.shares(LinuxNamespaceType::Uts);
         let hostname = match &self.hostname {
             Some(name) => Some(typed("--hostname", name, process::hostname)?),
-            None => own_name.then(|| spec.beside.id.short().to_owned()),
+            None => own_name.then(|| spec.beside.label().to_owned()),
         };
         ensure!(own_name || hostname.is_none(), "--hostname would rename the host with --uts host");
         spec.oci.set_hostname(hostname);

@@ -1,17 +1,21 @@
 //! Whole command lines, and what is meant by them.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use super::super::{Cli, Verb};
 use super::{Asked, Caller};
 use crate::error::report;
+use crate::spec::resources::control::{Cgroups, Limits, Parent};
 use crate::spec::{Root, Seccomp, Stdin, Userns};
 use serde_json::{Value, json};
 
 /// What the words after `sublet run` ask for.
 pub(crate) fn asked_words(words: &[&str]) -> anyhow::Result<Asked> {
     let line = ["sublet", "run"].iter().chain(words).map(OsString::from);
-    let Cli { verb: Verb::Run(args), .. } = super::super::parse(line)?;
+    let Cli { verb: Verb::Run(args), .. } = super::super::parse(line)? else {
+        panic!("it is no run");
+    };
     args.into_spec(&Caller::for_tests())
 }
 
@@ -178,6 +182,51 @@ fn confinement() {
 }
 
 #[test]
+fn limits() {
+    let oci =
+        oci("-m 64m --memory-reservation 32m --cpus 0.5 -c 512 --cpuset-cpus 0-1 --cpuset-mems 0 \
+         --pids-limit 64 --blkio-weight 500 --device-read-bps /dev/sda:1m --device-write-iops \
+         /dev/sda:7 --cgroup-conf memory.high=60M host");
+    assert_eq!(
+        oci["linux"]["resources"],
+        json!({
+            "memory": {"limit": 64 << 20, "reservation": 32 << 20, "swap": 128 << 20},
+            "cpu": {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0-1", "mems": "0"},
+            "pids": {"limit": 64},
+            "blockIO": {
+                "weight": 500,
+                "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1 << 20}],
+                "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 7}],
+            },
+            "unified": {"memory.high": "60M"},
+        })
+    );
+    assert_eq!(self::oci("-m 0 --cpus 0 -c 0 host")["linux"]["resources"], Value::Null);
+    assert_eq!(self::oci("--pids-limit -1 host")["linux"]["resources"]["pids"]["limit"], -1);
+    let Asked { spec, .. } =
+        asked("--cgroups=enabled --cgroup-parent a.slice --limits best-effort --timeout 90 host")
+            .unwrap();
+    let control = spec.beside.control;
+    assert_eq!((control.cgroups, control.limits), (Cgroups::Auto, Limits::BestEffort));
+    assert_eq!(control.parent, Some(Parent::Slice("a.slice".to_owned())));
+    assert_eq!(spec.beside.timeout, Some(Duration::from_secs(90)));
+    assert_eq!(asked("--timeout 0 host").unwrap().spec.beside.timeout, None);
+}
+
+#[test]
+fn delegated_groups_are_writable() {
+    let options = |words: &str| {
+        let oci = oci(words);
+        let mounts = oci["mounts"].as_array().unwrap().clone();
+        let tree = mounts.into_iter().find(|one| one["destination"] == "/sys/fs/cgroup").unwrap();
+        tree["options"].as_array().unwrap().contains(&json!("ro"))
+    };
+    assert!(options("host"));
+    assert!(!options("--cgroup-delegate host"));
+    assert!(refused("--cgroup-delegate --cgroupns host host").contains("host's groups"));
+}
+
+#[test]
 fn an_error_names_the_flag_and_the_value() {
     assert_eq!(refused("-w src host"), r#"error: --workdir "src": "src" is not absolute"#);
     assert!(refused("-v data:/x host").contains("\n hint: if a directory is meant, write ./data"));
@@ -209,6 +258,20 @@ fn what_cannot_be_meant_is_refused() {
         "--pid container:x host",
         "-v /a:/b --tmpfs /b host",
         "--preserve-fds -1 host",
+        "-m 512 host",
+        "-m 64m --memory-swap 32m host",
+        "--memory-swap 64m host",
+        "--cpus 1 --cpu-quota 1000 host",
+        "--cpu-shares 1 host",
+        "--cpuset-cpus 1-0 host",
+        "--pids-limit many host",
+        "--blkio-weight 5 host",
+        "--device-read-bps /dev/null:1m host",
+        "--cgroup-conf cgroup.procs=1 host",
+        "--cgroup-parent ../x host",
+        "--cgroups maybe host",
+        "--limits lax host",
+        "--timeout soon host",
         "--oom-score-adj 2000 host",
         "--ulimit nofile host",
         "--security-opt apparmor=x host",

@@ -135,8 +135,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Pass Mark Propagation OpenTree CopyTree Mask Protect ProtectBelow NewFilesystem SetAttr Attach Enter
-    MakeDirectory MakeLike MakeFile MakeLink Pivot Hostname Domainname LoopbackUp WriteProc Limit Become
+    Pass Mark Propagation OpenTree CopyTree Mask Protect ProtectBelow NewFilesystem UnshareCgroup SetAttr Attach Enter
+    MakeDirectory MakeLike MakeFile MakeLink Pivot Hostname Domainname JoinNetwork WriteProc Limit Become
     WorkDirectory Umask Identity NoNewPrivileges Seccomp Reaper NewSession OpenTerminal
     TakeTerminal NullInput DieWithParent CloseFrom ResetSignals Exec
 }

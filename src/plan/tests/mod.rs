@@ -8,6 +8,7 @@ mod order;
 
 use super::Plan;
 use crate::cli::asked_words;
+use crate::host::cgroup::Controller;
 use crate::host::mounts::Mounts;
 use crate::host::subid::{self, Subids};
 use crate::host::{Facts, Host, made_up};
@@ -54,6 +55,19 @@ fn covered_proc(facts: &mut Facts) {
 
 fn covered_sys(facts: &mut Facts) {
     facts.mounts = Mounts::of("9 8 0:5 / /sys/firmware ro - tmpfs tmpfs ro\n");
+}
+
+/// As where an administrator has written the drop-in.
+fn delegates_all(facts: &mut Facts) {
+    facts.cgroups.session_controllers = Controller::list("cpuset cpu io memory pids");
+}
+
+/// As in a unit with `Delegate=yes`.
+fn owns_group(facts: &mut Facts) {
+    let unit = "/sys/fs/cgroup/system.slice/ci.service";
+    facts.cgroups.own = Some(unit.into());
+    facts.cgroups.ours = Some(unit.into());
+    facts.cgroups.controllers = Controller::list("cpuset cpu io memory pids");
 }
 
 fn called_by_root(facts: &mut Facts) {
@@ -188,6 +202,71 @@ const CASES: &[Case] = &[
         name: "cgroupns-host",
         machine: has_all,
         words: &["--cgroupns", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "limits",
+        machine: delegates_all,
+        words: &[
+            "-m",
+            "64m",
+            "--memory-reservation",
+            "32m",
+            "--cpus",
+            "0.2",
+            "-c",
+            "512",
+            "--cpuset-cpus",
+            "0-1,9",
+            "--cpuset-mems",
+            "0",
+            "--pids-limit",
+            "64",
+            "--blkio-weight",
+            "500",
+            "--device-read-bps",
+            "/dev/sda:1m",
+            "--device-write-iops",
+            "/dev/sda:100",
+            "--cgroup-conf",
+            "memory.high=60M",
+            "--cgroup-conf",
+            "memory.zswap.max=0",
+            "--cgroup-parent",
+            "mine.slice",
+            "-v",
+            "/srv/plain:/sys/fs/cgroup/a",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "limits-direct",
+        machine: owns_group,
+        words: &["-m", "64m", "--cpus", "1.5", "/nonexistent/root", "true"],
+    },
+    Case { name: "own-group", machine: owns_group, words: &["/nonexistent/root", "true"] },
+    Case {
+        name: "delegated-group",
+        machine: owns_group,
+        words: &["--cgroup-delegate", "--cgroup-parent", "/a/b", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "limits-best-effort",
+        machine: has_all,
+        words: &[
+            "--limits",
+            "best-effort",
+            "--cgroupns",
+            "host",
+            "-m",
+            "64m",
+            "--cpuset-cpus",
+            "0-1",
+            "--blkio-weight",
+            "10",
+            "/nonexistent/root",
+            "true",
+        ],
     },
     Case { name: "init", machine: has_all, words: &["--init", "/nonexistent/root", "true"] },
     Case { name: "nested", machine: has_all, words: &["--nested", "/nonexistent/root", "true"] },

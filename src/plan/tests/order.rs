@@ -1,6 +1,7 @@
 //! What must hold of the order of steps, whatever was asked for.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 
 use nix::libc;
 
@@ -115,7 +116,8 @@ fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::Propagation(_)
         | Step::Hostname(_)
         | Step::Domainname(_)
-        | Step::LoopbackUp
+        | Step::JoinNetwork
+        | Step::UnshareCgroup
         | Step::Limit { .. }
         | Step::Become { .. }
         | Step::WorkDirectory(_)
@@ -169,6 +171,38 @@ fn files_are_made_by_a_mapped_user() {
     });
 }
 
+/// A cgroup namespace has the group as its root that its maker is in, and a
+/// cgroup tree that of the namespace: first the group, then the one, then the
+/// other. And whoever has a group of its own must be in it before it gives
+/// away the rights that all this takes, and before the filter.
+#[test]
+fn the_control_group_comes_before_its_namespace() {
+    always(|name, plan| {
+        let gate = places(plan, |step| matches!(step, Step::Pass(Gate::Placed)));
+        let unshare = places(plan, |step| matches!(step, Step::UnshareCgroup));
+        assert_eq!(gate.len(), usize::from(plan.cgroup.is_own()), "{name}");
+        let Some(gate) = gate.first() else {
+            assert!(unshare.is_empty(), "{name}");
+            return;
+        };
+        let new = libc::CLONE_NEWCGROUP as u64;
+        assert_eq!(plan.namespaces.flags() & new, 0, "{name}");
+        assert_eq!(unshare.len(), usize::from(plan.namespaces.own_cgroup()), "{name}");
+        if let Some(unshare) = unshare.first() {
+            assert_eq!(gate + 1, *unshare, "{name}");
+            none(name, plan, 0..*unshare, is_cgroup_tree);
+        }
+        assert!(place(name, plan, is_become) < *gate, "{name}");
+        let filters = places(plan, is_filter);
+        assert!(filters.iter().all(|filter| gate < filter), "{name}");
+        assert!(*gate < place(name, plan, is_identity), "{name}");
+    });
+}
+
+fn is_cgroup_tree(step: &Step) -> bool {
+    matches!(step, Step::NewFilesystem { kind, .. } if kind.as_bytes() == b"cgroup2")
+}
+
 /// The permissions of what is made are the plan's, not left to the umask that
 /// the caller happens to have.
 #[test]
@@ -204,15 +238,55 @@ fn the_working_directory_is_inside() {
     });
 }
 
-/// What hides and protects comes after all that could cover or lift it.
+/// What hides and protects comes after all that could cover or lift it: all but
+/// what is mounted below /sys, where a link into /proc is not followed.
 #[test]
 fn nothing_is_mounted_over_a_mask() {
+    let below_sys = |path: &CString| path.to_bytes().starts_with(b"/sys");
     always(|name, plan| {
-        let hidden = places(plan, |step| matches!(step, Step::Mask { .. } | Step::Protect { .. }));
-        let Some(first) = hidden.first() else { return };
-        none(name, plan, *first..plan.steps.len(), |step| {
-            matches!(step, Step::Attach { .. } | Step::OpenTerminal { .. })
-        });
+        let hides = |step: &Step| match step {
+            Step::Mask { path, .. } | Step::Protect { path } => Some(below_sys(path)),
+            _ => None,
+        };
+        let mounts = |step: &Step| match step {
+            Step::Attach { target: Target::Path(path), .. } => Some(below_sys(path)),
+            Step::Attach { .. } | Step::OpenTerminal { .. } => Some(false),
+            _ => None,
+        };
+        for below_sys in [false, true] {
+            let hidden = places(plan, |step| hides(step) == Some(below_sys));
+            let Some(first) = hidden.first() else { continue };
+            none(name, plan, *first..plan.steps.len(), |step| mounts(step) == Some(below_sys));
+        }
+    });
+}
+
+/// Nobody would end it otherwise, were the launcher killed; and who makes the
+/// network namespace is of the same user namespace.
+#[test]
+fn the_payload_waits_until_it_is_guarded() {
+    always(|name, plan| {
+        let gate = place(name, plan, |step| matches!(step, Step::Pass(Gate::Guarded)));
+        let filter = places(plan, |step| matches!(step, Step::Seccomp { .. }));
+        assert!(filter.iter().all(|filter| gate < *filter), "{name}");
+        none(name, plan, 0..gate, |step| matches!(step, Step::Exec { .. }));
+    });
+}
+
+/// A sysfs shows the network namespace of who makes it.
+#[test]
+fn sysfs_is_made_in_the_new_network_namespace() {
+    always(|name, plan| {
+        let makes = |step: &Step| matches!(step, Step::NewFilesystem { kind, .. } if kind.as_bytes() == b"sysfs");
+        let made = places(plan, makes);
+        let joined = places(plan, |step| matches!(step, Step::JoinNetwork));
+        assert_eq!(joined.len(), usize::from(plan.namespaces.own_network()), "{name}");
+        assert!(made.iter().all(|made| joined.iter().all(|joined| joined < made)), "{name}");
+        let gate = places(plan, |step| matches!(step, Step::Pass(Gate::Network)));
+        assert!(
+            gate.len() == joined.len() && gate.iter().zip(&joined).all(|(a, b)| a < b),
+            "{name}"
+        );
     });
 }
 
@@ -230,7 +304,8 @@ fn the_set_up_comes_before_the_identity() {
                     step,
                     Step::Hostname(_)
                         | Step::Domainname(_)
-                        | Step::LoopbackUp
+                        | Step::JoinNetwork
+                        | Step::UnshareCgroup
                         | Step::WriteProc { .. }
                         | Step::Pass(_)
                 )
@@ -272,14 +347,16 @@ fn limits_are_the_payloads_alone() {
 }
 
 /// A reaper stays as long as the container, the launcher's memory does not; and
-/// an oom_score_adj is that of all processes with the same memory.
+/// an oom_score_adj is that of all processes with the same memory, which are
+/// killed together where one of them has used up that of its control group.
 #[test]
 fn memory_is_shared_by_what_leaves_it_and_changes_nothing_of_it() {
     always(|name, plan| {
         let stays = !places(plan, |step| matches!(step, Step::Reaper)).is_empty();
         let adjusts = !places(plan, |step| matches!(step, Step::WriteProc { .. })).is_empty();
         assert_eq!(stays, plan.first == First::Reaper, "{name}");
-        assert_eq!(stays || adjusts, plan.memory == Memory::Copied, "{name}");
+        let copied = stays || adjusts || plan.cgroup.is_own();
+        assert_eq!(copied, plan.memory == Memory::Copied, "{name}");
     });
 }
 

@@ -1,0 +1,48 @@
+//! Makes, limits, freezes and removes control groups, and reads what they use:
+//! the part that is files. Version 2 alone.
+//!
+//! ```text
+//! OURS                     delegated to us           sublet-ID.scope   systemd's
+//! ├─ supervisor            what was in OURS          ├─ supervisor     our watcher
+//! └─ sublet-ID             the limits                └─ payload        the container
+//!    └─ payload            the container
+//! ```
+//!
+//! [`placing`] has the child put there: [`split`] makes the left tree,
+//! [`systemd`] the scope, and [`delegated`] completes the right one. The
+//! limits are on a cgroup above the root of the container's cgroup namespace:
+//! its root user can't raise them. All work is done through descriptors of
+//! directories, so that a cgroup that is removed and made again by somebody
+//! else is never taken for ours.
+#![forbid(unsafe_code)]
+
+pub mod change;
+mod deadline;
+pub mod delegated;
+mod kill;
+mod made;
+pub mod placing;
+mod refused;
+mod remove;
+mod share;
+pub mod split;
+mod state;
+pub mod systemd;
+#[cfg(test)]
+mod tests;
+mod tree;
+pub mod usage;
+
+pub use deadline::Deadline;
+pub use refused::{Attempt, Refused};
+pub use tree::Directory;
+
+use crate::plan::cgroup::Setting;
+
+/// The leaf that the container is in.
+pub const PAYLOAD: &str = "payload";
+
+/// Writes settings in their order.
+fn write_all(directory: &Directory, settings: &[Setting]) -> Result<(), Refused> {
+    settings.iter().try_for_each(|setting| directory.write(&setting.file, &setting.content))
+}

@@ -1,0 +1,162 @@
+//! A call that is under way.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use nix::poll::PollFlags;
+
+use super::call::{CALL, Call, JOB_REMOVED, MANAGER, Over};
+use super::connection::Connection;
+use super::failure::{Failure, explain};
+use super::wire::{Kind, Message};
+
+/// The most ends of jobs of our unit that are kept until we know which is
+/// ours: it is one, or two where the name was in use a moment ago.
+const MOST_ENDS: usize = 16;
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The manager has not said yet that it is done.
+    Waiting,
+    /// It is done, the processes are where they should be.
+    Done,
+}
+
+/// A call that the manager is to answer, or a job that it is to do. Dropped,
+/// nobody waits for it any more; the manager goes on all the same.
+///
+/// To be polled: while [`interest`](Self::interest) is met at its descriptor,
+/// or the [`deadline`](Self::deadline) has come, call
+/// [`proceed`](Self::proceed).
+#[derive(Debug)]
+pub struct Job {
+    connection: Connection,
+    call: Call,
+    unit: String,
+    task: String,
+    answer: Option<Answer>,
+    ends: Vec<End>,
+}
+
+/// The answer to the call.
+#[derive(Debug)]
+struct Answer {
+    /// Who gave it: the same will tell the job's end, and nobody else can.
+    sender: Option<String>,
+    /// The job, where one was made.
+    job: Option<String>,
+}
+
+/// The end of a job of our unit.
+#[derive(Debug)]
+struct End {
+    sender: Option<String>,
+    job: String,
+    result: String,
+}
+
+impl Job {
+    pub(super) fn over(connection: Connection, call: Call, unit: &str, task: String) -> Self {
+        Self { connection, call, unit: unit.to_owned(), task, answer: None, ends: Vec::new() }
+    }
+
+    /// When it is given up.
+    pub fn deadline(&self) -> Instant {
+        self.connection.deadline()
+    }
+
+    /// What to poll for.
+    pub fn interest(&self) -> PollFlags {
+        self.connection.interest()
+    }
+
+    /// Writes and reads what can be without waiting.
+    ///
+    /// # Errors
+    /// What the manager says, how the job ended, or that the deadline has
+    /// come; a [`Failure`] is in the chain.
+    pub fn proceed(&mut self) -> anyhow::Result<Progress> {
+        self.step().map_err(|failure| explain(failure, self.task.clone(), &self.unit))
+    }
+
+    /// Waits until it is done, or the deadline has come.
+    ///
+    /// # Errors
+    /// As [`proceed`](Self::proceed).
+    pub fn wait(mut self) -> anyhow::Result<()> {
+        while self.proceed()? == Progress::Waiting {
+            let waited = self.connection.wait();
+            waited.map_err(|failure| explain(failure, self.task.clone(), &self.unit))?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<Progress, Failure> {
+        let end = self.connection.exchange()?;
+        while let Some(message) = self.connection.next()? {
+            self.hear(&message)?;
+        }
+        match self.progress()? {
+            Progress::Done => Ok(Progress::Done),
+            Progress::Waiting => {
+                let waiting_for = match &self.answer {
+                    None => "the answer",
+                    Some(_) => "the end of its job",
+                };
+                self.connection.may_wait(end, waiting_for)?;
+                Ok(Progress::Waiting)
+            }
+        }
+    }
+
+    /// What is neither an answer to us nor the end of a job of our unit is
+    /// none of our business.
+    fn hear(&mut self, message: &Message) -> Result<(), Failure> {
+        match (message.kind, message.answers) {
+            (Kind::Error, Some(serial)) => match self.call.method(serial) {
+                Some(method) => Err(Failure::refused(method, message, &self.call.properties)),
+                None => Ok(()),
+            },
+            (Kind::Return, Some(CALL)) if self.answer.is_none() => {
+                let job = match self.call.over {
+                    Over::Answered => None,
+                    Over::JobRemoved => Some(message.path().map_err(Failure::broken)?),
+                };
+                self.answer = Some(Answer { sender: message.sender.clone(), job });
+                Ok(())
+            }
+            (Kind::Signal, _) if message.is_signal(MANAGER, JOB_REMOVED) => {
+                self.hear_end(message);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// On a bus anybody may send such a signal, and any nonsense in it.
+    fn hear_end(&mut self, message: &Message) {
+        let Some((job, unit, result)) = message.job_removed() else { return };
+        let believed = self.answer.as_ref().is_none_or(|answer| answer.sender == message.sender);
+        if unit == self.unit && believed && self.ends.len() < MOST_ENDS {
+            self.ends.push(End { sender: message.sender.clone(), job, result });
+        }
+    }
+
+    fn progress(&self) -> Result<Progress, Failure> {
+        let Some(answer) = &self.answer else { return Ok(Progress::Waiting) };
+        let Some(job) = &answer.job else { return Ok(Progress::Done) };
+        let ours = |end: &&End| end.job == *job && end.sender == answer.sender;
+        match self.ends.iter().find(ours) {
+            None => Ok(Progress::Waiting),
+            Some(end) if end.result == "done" => Ok(Progress::Done),
+            Some(end) => Err(Failure::not_done(&end.result)),
+        }
+    }
+}
+
+impl AsFd for Job {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}

@@ -1,0 +1,145 @@
+//! What other commands know of a run while it lasts.
+//!
+//! A run with a control group of its own or with a name is in the store of
+//! records. Any other can neither be limited anew nor be called, and starts
+//! without touching a disk.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::unistd::{Pid, getpid};
+
+use crate::cgroup::{Deadline, Directory};
+use crate::error::causes;
+use crate::host::Host;
+use crate::plan::Plan;
+use crate::plan::cgroup::{Cgroup, Manager};
+use crate::spec::Spec;
+use crate::state::{Asked, Identity, Life, Moment, Place, Record, Reserved, Store, boot};
+use crate::sys::Errno;
+
+/// A run that others know of, until this is dropped.
+#[derive(Debug)]
+pub struct Recorded {
+    reserved: Reserved,
+    launcher: Identity,
+    /// The name of its control group's directory, and of its unit.
+    group: Option<(String, Option<String>)>,
+}
+
+/// The records of the caller's containers.
+///
+/// # Errors
+/// Where no directory is the caller's own, and where a disk is full.
+pub fn store() -> anyhow::Result<Store> {
+    Store::open(release)
+}
+
+/// Records what is about to be started, if it is to be known. Where it can't
+/// be and was not given a name, the plan notes that others won't see its
+/// limits.
+///
+/// # Errors
+/// A name that is taken, or can't be recorded.
+pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
+    if spec.beside.name.is_none() && !plan.cgroup.is_own() {
+        return Ok(None);
+    }
+    match Recorded::new(spec, &plan.cgroup) {
+        Ok(recorded) => Ok(Some(recorded)),
+        Err(error) if spec.beside.name.is_some() => Err(error),
+        Err(error) => {
+            if asked_limits(spec).is_some() {
+                let why = causes(&error);
+                plan.notes.push(format!("sublet stats and update won't know it: {why}"));
+            }
+            Ok(None)
+        }
+    }
+}
+
+fn asked_limits(spec: &Spec) -> Option<&oci_spec::runtime::LinuxResources> {
+    spec.oci.linux().as_ref()?.resources().as_ref()
+}
+
+impl Recorded {
+    fn new(spec: &Spec, cgroup: &Cgroup) -> anyhow::Result<Self> {
+        let (id, name) = (spec.beside.id.clone(), spec.beside.name.clone());
+        let (group, place) = match &cgroup.manager {
+            Manager::Direct { parent, name } => {
+                let place = Place { cgroup: parent.join(name), unit: None };
+                (Some((name.clone(), None)), Some(place))
+            }
+            // Where systemd puts it shows when it is there; until then there
+            // is nothing to take down, for it removes what is empty.
+            Manager::Systemd { unit, .. } => (Some((unit.clone(), Some(unit.clone()))), None),
+            Manager::None => (None, None),
+        };
+        let launcher = Identity::of(getpid(), &boot()?)?;
+        let mut reserved = store()?.reserve(&id, name.clone())?;
+        let args = spec.oci.process().as_ref().and_then(|process| process.args().clone());
+        let asked = Asked {
+            root: spec.beside.root.to_string(),
+            command: args.unwrap_or_default(),
+            limits: asked_limits(spec).cloned(),
+        };
+        let mut record = Record::new(id, name, asked, Some(launcher.clone()));
+        record.place = place;
+        reserved.commit(&record)?;
+        Ok(Self { reserved, launcher, group })
+    }
+
+    /// Says that `payload`, a child not yet reaped, runs. Where it can't be
+    /// said others take it for one that has not started.
+    pub fn running(&self, payload: Pid, host: &Host) {
+        let (launcher, started) = (self.launcher.clone(), Moment::now());
+        // One that has ended already has nothing to show.
+        let _ = Identity::of(payload, &launcher.boot).and_then(|payload| {
+            let place = self.place(payload.pid, host);
+            self.reserved.edit(|record| {
+                record.life = Life::Running { launcher, payload, started };
+                record.place = place;
+            })
+        });
+    }
+
+    /// The control group that the payload has got; it may be in one below
+    /// already.
+    fn place(&self, payload: i32, host: &Host) -> Option<Place> {
+        let (name, unit) = self.group.as_ref()?;
+        let now = host.cgroups().ok()?.of_process(payload).ok()?;
+        let cgroup = now.ancestors().find(|path| path.ends_with(name))?.to_owned();
+        Some(Place { cgroup, unit: unit.clone() })
+    }
+}
+
+/// How long the processes of a container are waited for that were killed with
+/// their launcher.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Takes down what is left of a container: systemd itself removes the scope
+/// that has become empty.
+fn release(record: &Record) -> anyhow::Result<()> {
+    let Some(Place { cgroup, unit }) = &record.place else { return Ok(()) };
+    let name = cgroup.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let parent = cgroup.parent().unwrap_or(Path::new("/"));
+    if !name.starts_with("sublet-") {
+        return Ok(());
+    }
+    let left = match Directory::open(cgroup) {
+        // Removed, or of a tree that is not mounted any more.
+        Err(refused) if matches!(refused.errno, Errno::ENOENT | Errno::ENOTTY) => return Ok(()),
+        opened => opened?,
+    };
+    let deadline = Deadline::after(PATIENCE);
+    match left.kill(deadline) {
+        Err(refused) if refused.errno == Errno::ENODEV => return Ok(()),
+        killed => killed.context("kill what is left in its control group")?,
+    }
+    match unit {
+        Some(_) => Ok(()),
+        None => Ok(Directory::open(parent)?.remove(name, deadline)?),
+    }
+}

@@ -1,0 +1,117 @@
+//! Waiting that the user can end.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
+
+use crate::error::Explain;
+use crate::sys::Errno;
+
+/// Something that is waited for.
+#[derive(Clone, Copy)]
+pub struct Awaited<'a> {
+    fd: BorrowedFd<'a>,
+    news: PollFlags,
+    /// From when on it is waited for no longer.
+    until: Option<Instant>,
+}
+
+impl<'a> Awaited<'a> {
+    /// Until there is something to read.
+    pub fn readable(fd: BorrowedFd<'a>) -> Self {
+        Self { fd, news: PollFlags::POLLIN, until: None }
+    }
+
+    /// For such news, or until a moment has come.
+    pub fn until((fd, news, until): (BorrowedFd<'a>, PollFlags, Instant)) -> Self {
+        Self { fd, news, until: Some(until) }
+    }
+}
+
+/// Waits until there is news of one of them: of which. Unless the user gives up
+/// first: a source on a dead network file system, or a helper that asks a server
+/// which does not answer, must not make ctrl-C useless. Other signals go to
+/// `early`.
+pub fn wait_for<const N: usize>(
+    awaited: [Option<Awaited<'_>>; N],
+    signals: &SignalFd,
+    early: &mut Vec<i32>,
+) -> anyhow::Result<[bool; N]> {
+    let until = awaited.iter().flatten().filter_map(|one| one.until).min();
+    loop {
+        let mut polled: Vec<_> =
+            awaited.iter().flatten().map(|one| PollFd::new(one.fd, one.news)).collect();
+        polled.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
+        match poll(&mut polled, patience(until)) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => continue,
+            Err(errno) => return Err(errno).context("wait for the child"),
+        }
+        let now = Instant::now();
+        let mut polled = polled.into_iter();
+        let ready = awaited.map(|one| {
+            let Some(one) = one else { return false };
+            let news = polled.next().and_then(|polled| polled.any()).unwrap_or(true);
+            news || one.until.is_some_and(|until| until <= now)
+        });
+        if ready.contains(&true) {
+            return Ok(ready);
+        }
+        while let Some(info) = signals.read_signal().context("read a signal")? {
+            let number = info.ssi_signo as i32;
+            let gives_up = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+            if let Some(signal) = gives_up.iter().find(|signal| **signal as i32 == number) {
+                return Err(anyhow!("stopped by {signal} before the payload ran"))
+                    .exits_with(128 + number as u8);
+            }
+            early.push(number);
+        }
+    }
+}
+
+/// Whether there is something to read now.
+pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+/// How long until then, rounded up so that it has come by then.
+pub fn patience(until: Option<Instant>) -> PollTimeout {
+    let Some(until) = until else { return PollTimeout::NONE };
+    let left = until.saturating_duration_since(Instant::now());
+    let milliseconds = left.as_micros().div_ceil(1000);
+    // Who polls looks again after the longest that there can be.
+    i32::try_from(milliseconds).ok().and_then(|it| it.try_into().ok()).unwrap_or(PollTimeout::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::pipe;
+    use std::time::Duration;
+
+    use nix::sys::signal::SigSet;
+
+    use super::*;
+
+    #[test]
+    fn each_is_told_in_its_place_and_a_past_moment_is_news() {
+        let signals = SignalFd::new(&SigSet::empty()).unwrap();
+        let (quiet, _writer) = pipe().unwrap();
+        let (ended, writer) = pipe().unwrap();
+        drop(writer);
+        let past = Instant::now() - Duration::from_secs(1);
+        let late = Awaited::until((quiet.as_fd(), PollFlags::POLLIN, past));
+        let far = Instant::now() + Duration::from_secs(999);
+        let early = Awaited::until((quiet.as_fd(), PollFlags::POLLIN, far));
+        let ended = Awaited::readable(ended.as_fd());
+        let wait =
+            |awaited: [Option<Awaited>; 3]| wait_for(awaited, &signals, &mut Vec::new()).unwrap();
+        assert_eq!(wait([None, Some(early), Some(ended)]), [false, false, true]);
+        assert_eq!(wait([Some(late), None, Some(early)]), [true, false, false]);
+        assert_eq!(wait([Some(ended), Some(late), None]), [true, true, false]);
+    }
+}
