@@ -6,14 +6,18 @@
 mod common;
 
 mod badinput;
+mod cgroups;
 mod confinement;
 mod files;
 mod hostile;
 mod identity;
+mod limits;
+mod limits_stats;
 mod namespaces;
 mod races;
 mod real;
 mod run;
 mod signals;
+mod systemd;
 mod telling;
 mod tty;

@@ -179,6 +179,31 @@ fn loopback_is_up() {
     assert_eq!(Program::run_in(&scratch).args(words).ok(), "connected");
 }
 
+/// Another process makes the network namespace. Where it may not join the
+/// child's user namespace, the child makes one itself.
+#[test]
+fn the_network_is_its_own_where_none_can_be_handed_over() {
+    requires!();
+    let scratch = Scratch::new();
+    let profile = scratch.path().join("profile.json");
+    let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["setns"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}"#;
+    std::fs::write(&profile, text).unwrap();
+    let inner = launcher();
+    let outer = [
+        format!("--security-opt=seccomp={}", profile.display()),
+        format!("--volume={0}:{0}:ro", inner.display()),
+    ];
+    let words = ["host", "--", inner.to_str().unwrap(), "run", "host", "--"];
+    let script =
+        "cat /sys/class/net/lo/operstate; readlink /proc/self/ns/net; ls -d /sys/class/net/lo";
+    let container = Program::run_in(&scratch).arg("--nested").args(outer).args(words);
+    let seen = container.args(["sh", "-c", script]).ok();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("unknown", "/sys/class/net/lo"), "{seen}");
+    assert_ne!(lines[1], own_link("net"));
+}
+
 #[test]
 fn queues_and_shared_memory_are_its_own() {
     requires!();

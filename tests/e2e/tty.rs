@@ -56,7 +56,7 @@ fn what_is_typed_arrives_and_is_echoed_once() {
     let root = Root::busybox(&scratch);
     let script = "echo ready; read line; echo got $line";
     let mut terminal = run(&scratch, &root, &["sh", "-c", script]).on_terminal();
-    terminal.expect("ready");
+    terminal.expect("ready\r\n");
     terminal.send("typed\n");
     assert!(terminal.wait().success());
     assert_eq!(terminal.shown(), "ready\r\ntyped\r\ngot typed\r\n");

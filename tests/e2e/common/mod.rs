@@ -23,6 +23,7 @@ pub mod scratch;
 #[allow(unsafe_code)] // what std::process cannot set up between fork and exec
 pub mod spawn;
 pub mod terminal;
+pub mod tree;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -34,6 +35,7 @@ pub use program::{Program, Running};
 pub use root::Root;
 pub use scratch::Scratch;
 pub use terminal::Terminal;
+pub use tree::Tree;
 
 /// The launcher under test.
 pub fn launcher() -> PathBuf {

@@ -168,6 +168,23 @@ pub fn cgroup2() -> Need {
     need(met, "this machine has hierarchies of cgroup v1")
 }
 
+/// Controllers in hierarchies of cgroup v1.
+pub fn legacy_cgroups() -> Need {
+    need(cgroup2().is_err(), "this machine has no hierarchies of cgroup v1")
+}
+
+/// A cgroup of version 2 of the test's own.
+pub fn delegated() -> Need {
+    super::tree::can_be_had()
+}
+
+/// systemd runs a service manager for the caller, reached from here.
+pub fn user_manager() -> Need {
+    let (uid, _) = caller();
+    let met = uid != 0 && Path::new(&format!("/run/user/{uid}/systemd/private")).exists();
+    need(met, "systemd runs no service manager for this user")
+}
+
 /// Any program may push input into its controlling terminal.
 pub fn legacy_tiocsti() -> Need {
     let setting = fs::read_to_string("/proc/sys/dev/tty/legacy_tiocsti");

@@ -43,6 +43,15 @@ impl Scratch {
         ]
     }
 
+    /// The id of the container that has this name, whose launcher was started
+    /// with our environment.
+    pub fn container(&self, name: &str) -> String {
+        let link = self.join("run/sublet/.names").join(name);
+        let id = std::fs::read_link(&link);
+        let id = id.unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+        id.to_str().expect("an id").to_owned()
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

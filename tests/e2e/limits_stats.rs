@@ -1,0 +1,230 @@
+//! Limits from outside: what `stats` tells of a container, and what `update`
+//! changes of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::common::*;
+
+/// A root, and where the launcher keeps its state.
+struct At {
+    scratch: Scratch,
+    root: Root,
+}
+
+impl At {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let root = Root::busybox(&scratch);
+        Self { scratch, root }
+    }
+
+    /// A container that runs until it is dropped, called `name`.
+    fn start(&self, name: &str, options: &[&str], script: &str) -> Running {
+        let program = Program::run_in(&self.scratch).args(options).args(["--name", name]);
+        let script = format!("echo ready; {script}");
+        let program = program.arg(self.root.path()).args(["sh", "-c", &script]).within(120.0);
+        let mut running = program.spawn();
+        assert_eq!(running.line(), "ready");
+        // Others hear of it once it runs.
+        let known =
+            eventually(10.0, || (self.stats(&[name])[0]["status"] == "running").then_some(()));
+        assert!(known.is_some());
+        running
+    }
+
+    fn sublet(&self, words: &[&str]) -> Program {
+        Program::sublet(&self.scratch).args(words).within(60.0)
+    }
+
+    fn stats(&self, words: &[&str]) -> Value {
+        self.sublet(&[&["stats", "--format", "json"], words].concat()).json()
+    }
+
+    /// A file of the container's group.
+    fn file(&self, name: &str, file: &str) -> String {
+        let record = self.scratch.join("run/sublet").join(self.scratch.container(name));
+        let record = fs::read(record.join("record.json")).expect("a record");
+        let text = String::from_utf8_lossy(&record).into_owned();
+        let place = text.split("\"cgroup\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        let path = PathBuf::from(place.expect("a place")).join(file);
+        fs::read_to_string(&path).expect("a file").trim().to_owned()
+    }
+}
+
+const M: u64 = 1 << 20;
+
+#[test]
+fn a_limited_container_is_measured() {
+    requires!(user_manager);
+    let at = At::new();
+    let options = ["-m", "64m", "--pids-limit", "40", "--cpus", "0.2"];
+    let running = at.start("busy", &options, "while :; do :; done");
+    let all = at.stats(&["-i", "2s"]);
+    assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
+    let one = &all[0];
+    assert_eq!((&one["name"], &one["status"]), (&json!("busy"), &json!("running")));
+    assert_eq!(one["id"], json!(at.scratch.container("busy")));
+    assert_eq!(one["memory"]["limit_bytes"], json!(64 * M));
+    assert_eq!(one["pids"], json!({"current": 1, "limit": 40, "peak": one["pids"]["peak"]}));
+    let used = one["memory"]["working_set_bytes"].as_u64().expect("a number");
+    assert!((1..64 * M).contains(&used), "{one}");
+    let percent = |key: &str| one[key].as_f64().unwrap_or_else(|| panic!("{key}: {one}"));
+    assert!((10.0..30.0).contains(&percent("cpu_percent")), "{one}");
+    assert!(percent("throttled_percent") > 0.0 && percent("memory_percent") < 100.0, "{one}");
+    assert!(one["pressure"]["cpu"]["some"]["avg10_percent"].is_number(), "{one}");
+
+    let id = at.scratch.container("busy");
+    let table = at.sublet(&["stats", "--no-stream", &id[..4]]).ok();
+    let lines: Vec<_> = table.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("CONTAINER ID  NAME"), "{table}");
+    assert!(lines[1].starts_with(&id[..12]) && lines[1].contains(" / 64MiB"), "{table}");
+    assert!(lines[1].contains(" / 40 "), "{table}");
+    let lines = at.sublet(&["stats", "--no-stream", "--format", "jsonl"]).ok();
+    assert_eq!(lines.lines().count(), 1);
+
+    running.signal(libc::SIGTERM);
+    running.wait().exits(143);
+    assert_eq!(at.stats(&[]), json!([]));
+    assert_eq!(at.stats(&["-a"]), json!([]));
+}
+
+#[test]
+fn limits_change_while_it_runs() {
+    requires!(user_manager);
+    let at = At::new();
+    let options = ["-m", "64m", "--cpu-period", "50000", "--cpu-quota", "10000"];
+    let running = at.start("web", &options, "sleep 600");
+    assert_eq!(at.file("web", "cpu.max"), "10000 50000");
+    let update = |words: &[&str]| at.sublet(&[&["update"], words, &["web"]].concat());
+    assert_eq!(update(&["-m", "96m", "--cpus", "0.5", "--pids-limit", "30"]).ok(), "web");
+    for (file, content) in [
+        ("memory.max", (96 * M).to_string()),
+        ("memory.swap.max", (64 * M).to_string()),
+        ("cpu.max", "50000 100000".to_owned()),
+        ("pids.max", "46".to_owned()),
+        ("payload/pids.max", "30".to_owned()),
+    ] {
+        assert_eq!(at.file("web", file), content, "{file}");
+    }
+    assert_eq!(at.stats(&["web"])[0]["memory"]["limit_bytes"], json!(96 * M));
+    // The swap is counted from what the memory is by now.
+    update(&["--memory-swap", "96m", "-c", "200"]).ok();
+    assert_eq!(
+        (at.file("web", "memory.swap.max"), at.file("web", "cpu.weight")),
+        ("0".into(), "29".into())
+    );
+    update(&["--memory", "-1", "--cpus", "0", "--pids-limit", "-1"]).ok();
+    for (file, content) in [("memory.max", "max"), ("cpu.max", "max 100000"), ("pids.max", "max")] {
+        assert_eq!(at.file("web", file), content, "{file}");
+    }
+
+    running.signal(libc::SIGTERM);
+    running.wait();
+}
+
+#[test]
+fn nothing_changes_unless_all_can() {
+    requires!(user_manager);
+    let at = At::new();
+    let one = at.start("one", &["-m", "64m"], "sleep 600");
+    let two = at.start("two", &["--cgroups", "disabled"], "sleep 600");
+    let update = |words: &[&str]| at.sublet(&[&["update"], words].concat()).run();
+    update(&["-m", "96m", "one", "two"]).refused(&["two", "no control group", "--cgroups require"]);
+    update(&["-m", "96m", "one", "onne"]).refused(&["onne", "there is one"]);
+    update(&["-m", "96m", "--cpuset-cpus", "0", "one"]).refused(&["cpuset", "delegate.conf"]);
+    update(&["--memory-swap", "32m", "one"]).refused(&["--memory-swap is less than --memory"]);
+    assert_eq!(at.file("one", "memory.max"), (64 * M).to_string());
+    for running in [&one, &two] {
+        running.signal(libc::SIGTERM);
+    }
+    one.wait();
+    two.wait();
+}
+
+#[test]
+fn a_name_is_one_containers_and_all_that_is_known_of_it() {
+    requires!();
+    let at = At::new();
+    let running = at.start("web", &["--cgroups", "disabled"], "sleep 600");
+    let one = &at.stats(&[])[0];
+    assert_eq!((&one["name"], &one["memory"]), (&json!("web"), &Value::Null));
+    let table = at.sublet(&["stats", "--no-stream"]).ok();
+    assert!(table.lines().nth(1).is_some_and(|line| line.contains("web   --")), "{table}");
+    let again = Program::run_in(&at.scratch).args(["--name", "web"]).arg(at.root.path());
+    again.arg("true").refused(&["the name web is in use"]);
+    at.sublet(&["stats", "wep"]).refused(&["no container wep", "there is web"]);
+    at.sublet(&["update", "web"]).refused(&["no limit is given"]);
+    at.sublet(&["update", "-m", "1g"]).refused(&["CONTAINER is missing"]);
+
+    running.signal(libc::SIGTERM);
+    running.wait().exits(143);
+    let again = Program::run_in(&at.scratch).args(["--name", "web"]).arg(at.root.path());
+    again.arg("true").ok();
+}
+
+/// One that is killed with its launcher is gone for others, too.
+#[test]
+fn who_is_killed_is_not_said_to_run() {
+    requires!();
+    let at = At::new();
+    let running = at.start("web", &["--cgroups", "disabled"], "sleep 600");
+    running.signal(libc::SIGKILL);
+    running.wait();
+    assert_eq!(at.stats(&["-a"]), json!([]));
+}
+
+#[test]
+fn without_a_container_there_is_a_line_of_titles() {
+    requires!();
+    let at = At::new();
+    let table = at.sublet(&["stats", "--no-stream"]).ok();
+    assert!(table.starts_with("CONTAINER ID") && table.lines().count() == 1, "{table}");
+    // Who stops reading ends it.
+    let piped = at.sublet(&["stats", "-i", "50ms"]).inside("\"$@\" | head -n 1");
+    assert!(piped.ok().starts_with("CONTAINER ID"));
+}
+
+#[test]
+fn ctrl_c_ends_it_well() {
+    requires!();
+    let at = At::new();
+    let mut running = at.sublet(&["stats", "-i", "50ms"]).spawn();
+    assert!(running.line().starts_with("CONTAINER ID"));
+    running.signal(libc::SIGINT);
+    running.wait().exits(0);
+}
+
+/// Where sublet itself makes the group: its files change, with a controller
+/// that was off until then, and what a killed launcher leaves is taken down.
+#[test]
+fn a_group_of_ours_is_seen_changed_and_taken_down() {
+    requires!(user_manager, delegated);
+    let at = At::new();
+    let script = "sublet=$1 root=$2 XDG_RUNTIME_DIR=$3; export XDG_RUNTIME_DIR
+        own=$(cut -d: -f3 /proc/self/cgroup)
+        start() {
+            \"$sublet\" run --cgroup-parent \"$own\" --pids-limit 40 --name web \"$root\" sleep 600 &
+            pid=$!
+            until \"$sublet\" stats --no-stream -i 50ms | grep -q ' / 40 '; do sleep 0.1; done
+        }
+        start
+        \"$sublet\" update -m 64m --cpus 0.5 --pids-limit 20 web
+        cd /sys/fs/cgroup$own/sublet-*
+        cat memory.max cpu.max pids.max payload/pids.max
+        cd /; kill $pid; wait $pid || true
+        start
+        kill -KILL $pid; wait $pid || true
+        \"$sublet\" stats -a --format json
+        ls -d /sys/fs/cgroup$own/sublet-* 2>/dev/null && echo left
+        exit 0";
+    let scoped =
+        ["systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"];
+    let (uid, _) = caller();
+    let program = Program::sublet(&at.scratch).arg(at.root.path()).arg(at.scratch.join("run"));
+    let program = program.inside(script).under(&scoped).within(120.0);
+    let done = program.env("XDG_RUNTIME_DIR", format!("/run/user/{uid}")).run();
+    assert_eq!(done.ok(), "web\n67108864\n50000 100000\n36\n20\n[]", "{}", done.stderr);
+}
