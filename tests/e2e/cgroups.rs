@@ -310,7 +310,8 @@ fn who_takes_too_much_is_killed_and_counted() {
         assert!(memory.oom_kills > Some(0), "{memory:?}");
         assert_eq!(memory.limit_bytes, Some(32 << 20));
         let peak = memory.peak_bytes.unwrap();
-        assert!((16 << 20..=32 << 20).contains(&peak), "{memory:?}");
+        // Who is being killed may go above the limit by some pages.
+        assert!((16 << 20..=33 << 20).contains(&peak), "{memory:?}");
         assert!(usage.cpu.unwrap().usage_microseconds > 0);
         println!("{}", serde_json::to_string(&usage).unwrap());
     });

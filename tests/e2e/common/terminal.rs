@@ -64,8 +64,11 @@ impl Terminal {
                 self.seen += at + text.len();
                 return until;
             }
-            let ended = !self.take_in(Duration::from_millis(20))
-                && self.child.try_wait().expect("wait").is_some();
+            let came = self.take_in(Duration::from_millis(20));
+            let ended = !came && self.child.try_wait().expect("wait").is_some();
+            if ended && self.take_in_the_rest() {
+                continue;
+            }
             assert!(
                 !ended && Instant::now() < deadline,
                 "{text:?} was not shown by {}, but {:?}",
@@ -91,6 +94,24 @@ impl Terminal {
         let count = nix::unistd::read(&self.control, &mut buffer).unwrap_or(0);
         self.shown.extend(&buffer[..count]);
         count > 0
+    }
+
+    /// Reads all that ended programs have written; false where that was
+    /// nothing. The kernel hands a terminal's output on some time after the
+    /// write, but in order: so up to a mark that is written now.
+    fn take_in_the_rest(&mut self) -> bool {
+        const MARK: &[u8] = b"\0the end\0";
+        let before = self.shown.len();
+        nix::unistd::write(&self.terminal, MARK).expect("mark the end");
+        let deadline = Instant::now() + self.limit;
+        loop {
+            if let Some(at) = self.shown.windows(MARK.len()).rposition(|word| word == MARK) {
+                self.shown.drain(at..at + MARK.len());
+                return self.shown.len() > before;
+            }
+            assert!(Instant::now() < deadline, "the terminal of {} is stuck", self.line);
+            self.take_in(Duration::from_millis(20));
+        }
     }
 
     /// Gives the terminal another size.
@@ -122,6 +143,7 @@ impl Terminal {
         loop {
             let more = self.take_in(Duration::from_millis(5));
             if let (false, Some(status)) = (more, self.child.try_wait().expect("wait")) {
+                self.take_in_the_rest();
                 return status;
             }
             assert!(
