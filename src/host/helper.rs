@@ -90,8 +90,8 @@ const SET_USER_ID: u32 = 0o4000;
 
 impl Candidate {
     /// All files of that name, the system's own places first.
-    pub(super) fn probe(helper: Helper) -> Vec<Self> {
-        program::candidates(helper.name()).iter().filter_map(|path| Self::look(path)).collect()
+    pub(super) fn probe(helper: Helper) -> impl Iterator<Item = Self> {
+        program::candidates(helper.name()).filter_map(|path| Self::look(&path))
     }
 
     fn look(path: &Path) -> Option<Self> {
@@ -164,7 +164,7 @@ pub fn barred(caller: &Caller) -> Option<Advice> {
 /// Why none can: of the first one, the others being fallbacks.
 pub(super) fn usable(
     helper: Helper,
-    candidates: &[Candidate],
+    candidates: impl IntoIterator<Item = Candidate>,
     caller: &Caller,
 ) -> Result<PathBuf, Advice> {
     if let Some(barred) = barred(caller) {
@@ -176,9 +176,9 @@ pub(super) fn usable(
                (Fedora, RHEL) or apk add shadow-uidmap (Alpine)"
             .to_owned(),
     };
-    for (at, candidate) in candidates.iter().enumerate() {
+    for (at, candidate) in candidates.into_iter().enumerate() {
         match candidate.check(helper, caller) {
-            Ok(()) => return Ok(candidate.path.clone()),
+            Ok(()) => return Ok(candidate.path),
             Err(why) if at == 0 => refusal = why,
             Err(_) => {}
         }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn why(candidate: Candidate, caller: &Caller) -> String {
-        usable(Helper::Newuidmap, &[candidate], caller).unwrap_err().cause
+        usable(Helper::Newuidmap, [candidate], caller).unwrap_err().cause
     }
 
     #[test]
@@ -258,8 +258,8 @@ mod tests {
         let mut candidate = newuidmap();
         candidate.mode = 0o755;
         candidate.capabilities = 1 << CAP_SETUID;
-        assert!(usable(Helper::Newuidmap, &[candidate.clone()], &made_up::user()).is_ok());
-        assert!(usable(Helper::Newgidmap, &[candidate], &made_up::user()).is_err());
+        assert!(usable(Helper::Newuidmap, [candidate.clone()], &made_up::user()).is_ok());
+        assert!(usable(Helper::Newgidmap, [candidate], &made_up::user()).is_err());
     }
 
     #[test]
@@ -267,9 +267,9 @@ mod tests {
         let mut plain = newuidmap();
         plain.mode = 0o755;
         let wrapped = made_up::helper("/run/wrappers/bin/newuidmap");
-        let found = usable(Helper::Newuidmap, &[plain, wrapped.clone()], &made_up::user());
+        let found = usable(Helper::Newuidmap, [plain, wrapped.clone()], &made_up::user());
         assert_eq!(found, Ok(wrapped.path));
-        let none = usable(Helper::Newuidmap, &[], &made_up::user()).unwrap_err();
+        let none = usable(Helper::Newuidmap, [], &made_up::user()).unwrap_err();
         assert_eq!(none.cause, "newuidmap is not installed");
     }
 

@@ -40,8 +40,8 @@ pub struct Host {
     account: OnceCell<Result<Account, Advice>>,
     subuids: OnceCell<Subids>,
     subgids: OnceCell<Subids>,
-    newuidmap: OnceCell<Vec<Candidate>>,
-    newgidmap: OnceCell<Vec<Candidate>>,
+    newuidmap: OnceCell<Result<PathBuf, Advice>>,
+    newgidmap: OnceCell<Result<PathBuf, Advice>>,
     gates: OnceCell<Gates>,
     mounts: OnceCell<Mounts>,
     cgroups: OnceCell<Cgroups>,
@@ -94,14 +94,14 @@ impl Host {
     ///
     /// # Errors
     /// As [`caller`](Self::caller).
-    pub fn helper(&self, helper: Helper) -> anyhow::Result<Result<PathBuf, Advice>> {
+    pub fn helper(&self, helper: Helper) -> anyhow::Result<Result<&PathBuf, &Advice>> {
         let caller = self.caller()?;
         let cell = match helper {
             Helper::Newuidmap => &self.newuidmap,
             Helper::Newgidmap => &self.newgidmap,
         };
-        let candidates = cell.get_or_init(|| Candidate::probe(helper));
-        Ok(helper::usable(helper, candidates, caller))
+        let usable = || helper::usable(helper, Candidate::probe(helper), caller);
+        Ok(cell.get_or_init(usable).as_ref())
     }
 
     /// What is mounted here.
@@ -178,13 +178,16 @@ pub struct Facts {
 
 impl From<Facts> for Host {
     fn from(facts: Facts) -> Self {
+        let usable = |helper, candidates| helper::usable(helper, candidates, &facts.caller);
+        let newuidmap = usable(Helper::Newuidmap, facts.newuidmap);
+        let newgidmap = usable(Helper::Newgidmap, facts.newgidmap);
         Self {
             caller: facts.caller.into(),
             account: facts.account.into(),
             subuids: facts.subuids.into(),
             subgids: facts.subgids.into(),
-            newuidmap: facts.newuidmap.into(),
-            newgidmap: facts.newgidmap.into(),
+            newuidmap: newuidmap.into(),
+            newgidmap: newgidmap.into(),
             gates: facts.gates.into(),
             mounts: facts.mounts.into(),
             cgroups: facts.cgroups.into(),

@@ -25,19 +25,22 @@ const DIRECTORIES: [&str; 8] = [
 /// The most that is read of an answer.
 const ANSWER: u64 = 256 << 10;
 
-/// Every file of that name, the system's own places first.
-pub(super) fn candidates(name: &str) -> Vec<PathBuf> {
+/// Every file of that name, the system's own places first; no further ones are
+/// looked for than are taken.
+pub(super) fn candidates(name: &str) -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // A relative entry would take the program from wherever we are called.
-    let of_caller = std::env::split_paths(&path).filter(|directory| directory.is_absolute());
-    let mut found: Vec<PathBuf> = Vec::new();
-    for directory in DIRECTORIES.iter().map(PathBuf::from).chain(of_caller) {
+    let of_caller: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    DIRECTORIES.iter().map(PathBuf::from).chain(of_caller).filter_map(move |directory| {
         let file = directory.join(name);
-        if !found.contains(&file) && file.is_file() {
-            found.push(file);
-        }
-    }
-    found
+        let is_new = !seen.contains(&file) && file.is_file();
+        is_new.then(|| {
+            seen.push(file.clone());
+            file
+        })
+    })
 }
 
 /// The program of that name in the system's own places: `PATH` is not asked,

@@ -133,7 +133,7 @@ pub(super) fn writer(host: &Host, obstacles: &mut Vec<Advice>) -> anyhow::Result
         Ok(account) => obstacles.extend(stranger(caller, account)),
     }
     let mut find = |helper| -> anyhow::Result<Option<std::path::PathBuf>> {
-        Ok(host.helper(helper)?.map_err(|why| obstacles.push(why)).ok())
+        Ok(host.helper(helper)?.map_err(|why| obstacles.push(why.clone())).ok().cloned())
     };
     let found = (find(Helper::Newuidmap)?, find(Helper::Newgidmap)?);
     Ok(match found {
