@@ -19,12 +19,14 @@ pub mod sweep;
 pub mod watcher;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
 
 use crate::plan::step::{Gate, Slot, Step};
 use crate::sys::fd::Patience;
 use crate::sys::process::{self, exit_now};
 use crate::sys::{Errno, fd};
 use report::{Part, Report};
+use start::Orders;
 
 /// A step's failure: which part of it, and the kernel's answer.
 pub struct Failure {
@@ -53,7 +55,7 @@ struct Child {
     channel: OwnedFd,
     /// The number of the parent's end, of which this table has a copy.
     parents_end: RawFd,
-    /// Descriptors kept from step to step, room for all made before the clone.
+    /// Descriptors kept from step to step; the launcher has made room for all.
     slots: Vec<Option<OwnedFd>>,
     /// Which gates are open, one bit each.
     open: u32,
@@ -63,10 +65,19 @@ struct Child {
 
 impl Child {
     /// Performs the steps, the last of which does not return.
-    fn run(mut self, steps: &[Step]) -> ! {
+    fn run(mut self, orders: &OnceLock<Orders>) -> ! {
         // With it open here, the parent's death would never be heard.
         // SAFETY: in this table of descriptors no `OwnedFd` stands for it.
         unsafe { fd::close(self.parents_end) };
+        if orders.get().is_none()
+            && let Err(failure) = self.pass(Gate::Planned)
+        {
+            self.stop(0, failure);
+        }
+        let Some(orders) = orders.get() else { exit_now(1) };
+        // SAFETY: this is the child, and this happens once.
+        self.slots = unsafe { orders.take_slots() };
+        let steps = &*orders.steps;
         for (at, step) in steps.iter().enumerate() {
             if let Err(failure) = self.perform(step) {
                 self.stop(at, failure);

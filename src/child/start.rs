@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::OnceLock;
 
 use nix::unistd::Pid;
 
@@ -29,38 +30,62 @@ struct Start {
     /// The child's own; the launcher never looks at it again, nor drops it:
     /// the descriptors in it are numbers of the child's table.
     child: UnsafeCell<ManuallyDrop<Child>>,
-    steps: Rc<[Step]>,
+    /// What it is to do, once that is known.
+    orders: OnceLock<Orders>,
+}
+
+/// What the child is to do.
+pub struct Orders {
+    pub(super) steps: Rc<[Step]>,
+    /// Room for the descriptors that it keeps: its own, as all of `child`.
+    slots: UnsafeCell<ManuallyDrop<Vec<Option<OwnedFd>>>>,
+}
+
+impl Orders {
+    /// To perform `steps`, with as many places for descriptors.
+    pub fn new(steps: &Rc<[Step]>, slots: usize) -> Self {
+        let slots = std::iter::repeat_with(|| None).take(slots).collect();
+        Self { steps: Rc::clone(steps), slots: UnsafeCell::new(ManuallyDrop::new(slots)) }
+    }
+
+    /// The places for descriptors.
+    ///
+    /// # Safety
+    /// Once, and only in the child.
+    pub(super) unsafe fn take_slots(&self) -> Vec<Option<OwnedFd>> {
+        // SAFETY: promised by the caller; the launcher does not look into it.
+        unsafe { ManuallyDrop::take(&mut *self.slots.get()) }
+    }
 }
 
 impl Process {
-    /// Makes the child in new namespaces, `CLONE_NEW*`, to perform `steps`
-    /// with `slots` places for descriptors and a channel to report through, of
-    /// which both ends are given.
+    /// Makes the child in new namespaces, `CLONE_NEW*`, to report through a
+    /// channel of which both ends are given. What it is to do can be
+    /// [given](Self::give) later, if it has our memory.
     ///
     /// # Errors
     /// What clone3(2) says.
     pub fn start(
         (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
-        slots: usize,
         namespaces: u64,
-        steps: &Rc<[Step]>,
         memory: Memory,
+        orders: Option<Orders>,
     ) -> Result<Self> {
-        let slots = std::iter::repeat_with(|| None).take(slots).collect();
         let parents_end = parents_end.as_raw_fd();
-        let child = Child { channel, parents_end, slots, open: 0, network: None };
+        let child = Child { channel, parents_end, slots: Vec::new(), open: 0, network: None };
+        let orders = orders.map_or_else(OnceLock::new, OnceLock::from);
         if memory == Memory::Copied {
             // SAFETY: the launcher has one thread. The child goes into `run`,
             // which takes no heap and ends in an exec or an _exit.
             return match unsafe { process::clone_copying(namespaces)? } {
-                None => child.run(steps),
+                None => child.run(&orders),
                 Some(made) => Ok(Self { made, reaped: false, memory: None }),
             };
         }
         let stack = Stack::new()?;
         let number = child.channel.as_raw_fd();
         let child = UnsafeCell::new(ManuallyDrop::new(child));
-        let start = Box::new(Start { child, steps: Rc::clone(steps) });
+        let start = Box::new(Start { child, orders });
         let argument = (&raw const *start).cast();
         // SAFETY: stack and start go into what is returned, whose drop waits
         // for the process first. `enter` makes system calls only.
@@ -69,6 +94,15 @@ impl Process {
         // one the `OwnedFd` of this number is never used nor dropped.
         unsafe { crate::sys::fd::close(number) };
         Ok(Self { made: made?, reaped: false, memory: Some((stack, start)) })
+    }
+
+    /// Lays down what the child is to do, for it to find once it is told that
+    /// it is there ([`Gate::Planned`](crate::plan::step::Gate)). What it has
+    /// already stays.
+    pub fn give(&self, orders: Orders) {
+        if let Some((_, start)) = &self.memory {
+            let _ = start.orders.set(orders);
+        }
     }
 
     /// Its id, good until it is waited for.
@@ -111,5 +145,5 @@ extern "C" fn enter(start: *const ()) -> ! {
     let start = unsafe { &*start.cast::<Start>() };
     // SAFETY: this process is the only one that looks into the cell, once.
     let child = unsafe { ManuallyDrop::take(&mut *start.child.get()) };
-    child.run(&start.steps)
+    child.run(&start.orders)
 }

@@ -44,10 +44,10 @@ pub fn store() -> anyhow::Result<Store> {
 /// # Errors
 /// A name that is taken, or can't be recorded.
 pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
-    if spec.beside.name.is_none() && !plan.cgroup.is_own() {
+    if spec.beside.name.is_none() && !plan.outline.cgroup.is_own() {
         return Ok(None);
     }
-    match Recorded::new(spec, &plan.cgroup) {
+    match Recorded::new(spec, &plan.outline.cgroup) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if spec.beside.name.is_some() => Err(error),
         Err(error) => {

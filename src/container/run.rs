@@ -1,6 +1,8 @@
 //! `sublet run`: the whole story, in order.
 
-use super::record::Recorded;
+use std::rc::Rc;
+
+use super::record;
 use crate::host::Host;
 use crate::launch::launch;
 use crate::monitor::{Exit, Input, supervise};
@@ -34,35 +36,37 @@ pub enum Clock {
     On,
 }
 
-/// Does it, in the foreground, while `record` tells others of it: what became
-/// of the payload. Calls `warn` with what turns out to be less than was planned.
+/// Runs a container in the foreground, and tells other commands of it
+/// meanwhile: what became of the payload. Calls `warn` with what is less than
+/// could be had.
 ///
 /// # Errors
 /// Whatever kept the payload from running, with what would help.
-pub fn run(
-    mut plan: Plan,
-    record: Option<Recorded>,
-    stdin: Stdin,
-    clock: Clock,
-    host: &Host,
-    warn: impl Fn(&str),
-) -> anyhow::Result<Exit> {
-    if plan.streams == Streams::Inherited {
+pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyhow::Result<Exit> {
+    let outline = Rc::new(plan::outline(spec, host)?);
+    let stdin = spec.beside.stdin;
+    if outline.streams == Streams::Inherited {
         super::streams::check(stdin)?;
     }
-    if clock == Clock::Off {
-        // Nobody asks when, so the child need not stop to say.
-        plan.steps.retain(|step| !matches!(step, Step::Mark(_)));
-    }
-    let input = match stdin {
-        Stdin::Inherit => Input::Attached,
-        Stdin::Null => Input::Detached,
+    let mut record = None;
+    let complete = || {
+        let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
+        record = record::begin(spec, &mut plan)?;
+        plan.notes.iter().for_each(|note| warn(note));
+        if clock == Clock::Off {
+            // Nobody asks when, so the child need not stop to say.
+            plan.steps.retain(|step| !matches!(step, Step::Mark(_)));
+        }
+        Ok(plan)
     };
-    let (first, timeout) = (plan.first, plan.timeout);
-    let launched = launch(plan, host)?;
+    let launched = launch(&outline, complete, host)?;
     if let Some(record) = &record {
         record.running(launched.payload.pid(), host);
     }
     launched.notes.iter().for_each(|note| warn(note));
-    supervise(launched, input, first, timeout)
+    let input = match stdin {
+        Stdin::Inherit => Input::Attached,
+        Stdin::Null => Input::Detached,
+    };
+    supervise(launched, input, outline.first, outline.timeout)
 }

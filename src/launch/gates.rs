@@ -14,7 +14,7 @@ use crate::cgroup::systemd::Progress;
 use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
-use crate::idmap;
+use crate::idmap::Pending;
 use crate::plan::idmap::Idmap;
 use crate::plan::step::Gate;
 use crate::sys::process;
@@ -23,18 +23,17 @@ use crate::sys::process;
 pub fn serve(
     mut spawned: Spawned,
     idmap: &Idmap,
+    maps: Pending<'_>,
     mut placing: Placing<'_>,
     host: &Host,
 ) -> anyhow::Result<Launched> {
     // Signals that are for the payload, which does not run yet.
     let mut early = Vec::new();
-    let maps = idmap::begin(idmap, spawned.payload.pid(), host)?;
-    // To start a program, musl's posix_spawn(3) blocks all signals, and then
-    // only those again that it does not want for its threads.
-    spawned.forwarded.thread_block().context("block signals")?;
-    // Before all else, for systemd takes longer.
+    // While others work for us: systemd takes longer than all else, and the
+    // helpers leave processor time over.
     let asks_systemd = placing.asks_systemd();
-    if asks_systemd {
+    let is_attended = asks_systemd || maps.helpers().next().is_some();
+    if is_attended {
         spawned.attend(&mut placing)?;
     }
     // It moves no process for us that is another user's, as the child may be
@@ -53,9 +52,8 @@ pub fn serve(
         Err(error) => return Err(first_cause(&spawned, error, host)),
     }
     spawned.timing.mapped();
-    // Not before: a new process would be in the way of the helpers, of which
-    // each takes a processor for itself, or of this one.
-    if !asks_systemd {
+    // Not before: a new process would be in the way of this one.
+    if !is_attended {
         spawned.attend(&mut placing)?;
     }
     let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };

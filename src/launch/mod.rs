@@ -17,7 +17,7 @@ use crate::cgroup::placing::{Placed, Placing};
 use crate::child::start::Process;
 use crate::child::watcher::Watcher;
 use crate::host::Host;
-use crate::plan::Plan;
+use crate::plan::{Outline, Plan};
 use nix::sys::signalfd::SignalFd;
 
 pub use timing::Timing;
@@ -43,12 +43,26 @@ pub struct Launched {
 }
 
 /// Clones, serves the gates, and returns once the payload has been executed.
+/// `complete` decides what the outline leaves open: while others map the ids,
+/// where there are such.
 ///
 /// # Errors
-/// The step that failed, with the reason and what would help.
-pub fn launch(plan: Plan, host: &Host) -> anyhow::Result<Launched> {
-    let (idmap, cgroup) = (plan.idmap.clone(), plan.cgroup.clone());
-    let placing = Placing::prepare(&cgroup)?;
-    let spawned = spawn::spawn(plan, host)?;
-    gates::serve(spawned, &idmap, placing, host)
+/// The step that failed, with the reason and what would help; what `complete`
+/// says.
+pub fn launch(
+    outline: &Outline,
+    complete: impl FnOnce() -> anyhow::Result<Plan>,
+    host: &Host,
+) -> anyhow::Result<Launched> {
+    let (idmap, cgroup) = (&outline.idmap, &outline.cgroup);
+    let placing = Placing::prepare(cgroup)?;
+    if outline.is_enough_to_begin() {
+        let mut spawned = spawn::spawn(outline, None, host)?;
+        let maps = spawned.map(idmap, host)?;
+        spawned.give(complete()?);
+        return gates::serve(spawned, idmap, maps, placing, host);
+    }
+    let spawned = spawn::spawn(outline, Some(complete()?), host)?;
+    let maps = spawned.map(idmap, host)?;
+    gates::serve(spawned, idmap, maps, placing, host)
 }

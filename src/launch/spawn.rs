@@ -12,15 +12,17 @@ use super::channel::{self, Channel};
 use super::timing::Timing;
 use crate::cgroup::placing::Placing;
 use crate::child::network::Maker;
-use crate::child::start::Process;
+use crate::child::start::{Orders, Process};
 use crate::child::sweep::UserNamespace;
 use crate::child::watcher::{Stay, Watcher};
 use crate::error::Explain;
 use crate::host::{Host, advice};
+use crate::idmap::{self, Pending};
 use crate::plan::cgroup::{Cgroup, Manager};
+use crate::plan::idmap::Idmap;
 use crate::plan::namespaces::Namespaces;
 use crate::plan::step::{Gate, Step};
-use crate::plan::{Plan, Streams};
+use crate::plan::{Outline, Plan, Streams};
 use crate::sys::fd::standard;
 use crate::sys::process;
 use crate::sys::schedule;
@@ -49,8 +51,8 @@ pub struct Spawned {
     stay: Stay,
 }
 
-/// Makes the child.
-pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
+/// Makes the child; without a plan it waits for one.
+pub fn spawn(outline: &Outline, plan: Option<Plan>, host: &Host) -> anyhow::Result<Spawned> {
     let timing = Timing::start();
     let (channel, childs_end) = channel::pair()?;
     // Blocked before the clone, so that none that comes from now on is lost:
@@ -59,24 +61,21 @@ pub fn spawn(plan: Plan, host: &Host) -> anyhow::Result<Spawned> {
     forwarded.thread_block().context("block signals")?;
     let signals = SignalFd::with_flags(&forwarded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("make a descriptor for signals")?;
-    let namespaces = plan.namespaces;
-    let steps: Rc<[Step]> = plan.steps.into();
-    let started = Process::start(
-        (channel.as_fd(), childs_end),
-        plan.slots,
-        namespaces.flags(),
-        &steps,
-        plan.memory,
-    );
+    let namespaces = outline.namespaces;
+    let (steps, slots) = plan.map_or_else(Default::default, |plan| (plan.steps, plan.slots));
+    let steps: Rc<[Step]> = steps.into();
+    let orders = (!steps.is_empty()).then(|| Orders::new(&steps, slots));
+    let ends = (channel.as_fd(), childs_end);
+    let started = Process::start(ends, namespaces.flags(), outline.memory, orders);
     let payload = started.or_else(|errno| {
         let advice = advice::for_clone(errno, host);
         Err(anyhow::Error::msg(advice.cause))
             .with_context(|| format!("make the namespaces {namespaces}"))
             .hint(advice.hint)
     })?;
-    apply_instead(payload.pid(), &plan.cgroup)?;
-    let streams = plan.streams;
-    let stay = match plan.cgroup.manager {
+    apply_instead(payload.pid(), &outline.cgroup)?;
+    let streams = outline.streams;
+    let stay = match outline.cgroup.manager {
         Manager::Systemd { .. } => Stay::UntilDropped,
         Manager::Direct { .. } | Manager::None => Stay::WithPayload,
     };
@@ -111,6 +110,22 @@ fn apply_instead(child: Pid, cgroup: &Cgroup) -> anyhow::Result<()> {
 }
 
 impl Spawned {
+    /// Gives a child that waits for it what it is to do.
+    pub fn give(&mut self, plan: Plan) {
+        self.steps = plan.steps.into();
+        self.payload.give(Orders::new(&self.steps, plan.slots));
+        self.channel.open(Gate::Planned);
+    }
+
+    /// Begins to map its ids.
+    pub fn map<'a>(&self, idmap: &'a Idmap, host: &'a Host) -> anyhow::Result<Pending<'a>> {
+        let maps = idmap::begin(idmap, self.payload.pid(), host)?;
+        // To start a program, musl's posix_spawn(3) blocks all signals, and
+        // then only those again that it does not want for its threads.
+        self.forwarded.thread_block().context("block signals")?;
+        Ok(maps)
+    }
+
     /// Starts what stands by the child: who makes its network namespace, who
     /// watches over it, and who makes its control group.
     pub fn attend(&mut self, placing: &mut Placing<'_>) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ mod hide;
 pub mod idmap;
 mod mounts;
 pub mod namespaces;
+mod outline;
 mod overlay;
 mod process;
 mod rootfs;
@@ -28,7 +29,7 @@ mod weaken;
 mod workshop;
 
 use std::path::Path;
-use std::time::Duration;
+use std::rc::Rc;
 
 use anyhow::Context;
 use nix::libc;
@@ -36,33 +37,19 @@ use nix::libc;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::{Root, Spec, Stdin};
-use cgroup::Cgroup;
 use dev::Nodes;
 use draft::{Draft, cstring_text};
 use hide::Cover;
-use idmap::{Idmap, Rung, Why};
 use mounts::{Made, Setting};
-use namespaces::Namespaces;
+pub use outline::{First, Memory, Outline, Streams, outline};
 use step::{Gate, Phase, Slot, Step};
 use workshop::Workshop;
 
 /// What one launch will do.
 #[derive(Debug)]
 pub struct Plan {
-    /// How ids are mapped, and by whom.
-    pub idmap: Idmap,
-    /// Which namespaces are new.
-    pub namespaces: Namespaces,
-    /// The control group, and the limits.
-    pub cgroup: Cgroup,
-    /// How the payload's standard streams reach the caller's.
-    pub streams: Streams,
-    /// Whose memory the child runs in.
-    pub memory: Memory,
-    /// Who is pid 1 of the container.
-    pub first: First,
-    /// How long the payload may run.
-    pub timeout: Option<Duration>,
+    /// What it begins with.
+    pub outline: Rc<Outline>,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
@@ -71,54 +58,31 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// Who is pid 1 of the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
-    /// The payload itself.
-    Payload,
-    /// Our reaper, which passes every signal on.
-    Reaper,
-}
-
-/// Whose memory the child runs in until its exec.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// The launcher's.
-    Shared,
-    /// A copy of its own.
-    Copied,
-}
-
-/// How the payload's standard streams reach the caller's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Streams {
-    /// They are the caller's own.
-    Inherited,
-    /// Through a pty, whose other end the launcher holds.
-    Terminal,
-}
-
-/// Decides.
+/// Decides all of it.
 ///
 /// # Errors
 /// What is asked for and can't be had, with what would help.
 pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
+    complete(Rc::new(outline(spec, host)?), spec, host)
+}
+
+/// Decides what the outline leaves open: the steps.
+///
+/// # Errors
+/// What is asked for and can't be had, with what would help.
+pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
+    let Outline { idmap, namespaces, cgroup, streams, .. } = &*outline;
+    let namespaces = *namespaces;
     let oci = &spec.oci;
     let linux = oci.linux().as_ref().context("the specification has no linux part")?;
     let process = oci.process().as_ref().context("the specification has no process part")?;
-    let terminal = process.terminal().unwrap_or(false);
+    let terminal = *streams == Streams::Terminal;
     let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
 
     check_descriptors(spec.beside.preserve_fds)?;
-    let idmap = idmap::compile(spec, host)?;
-    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
-    let user = user::plan(spec, &idmap)?;
+    let user = user::plan(spec, idmap)?;
     let mut draft = Draft::new();
-    let cgroup = cgroup::plan(spec, host, &mut draft.notes)?;
-    let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
-    if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
-        draft.notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
-    }
+    draft.notes.extend_from_slice(&outline.notes);
 
     rootfs::open(&spec.beside.root, &mut draft)?;
     let workshop = Workshop::open(&mut draft);
@@ -129,15 +93,8 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     rootfs::attach(&spec.beside.root, readonly, home, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
-    let setting = Setting {
-        namespaces,
-        cgroup: &cgroup,
-        idmap: &idmap,
-        nodes,
-        workshop,
-        devices: &spec.beside.devices,
-        host,
-    };
+    let setting =
+        Setting { namespaces, cgroup, idmap, nodes, workshop, devices: &spec.beside.devices, host };
     // What shows the network namespace or the control group goes last: both
     // are made meanwhile.
     let meanwhile = namespaces.own_network() || cgroup.is_own();
@@ -204,7 +161,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
     if rights.no_new_privileges {
         last.push(Step::NoNewPrivileges);
     }
-    if spec.beside.init {
+    if outline.first == First::Reaper {
         last.push(Step::Reaper);
     }
     last.push(Step::NewSession);
@@ -248,19 +205,7 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps)?;
-    let first = if spec.beside.init { First::Reaper } else { First::Payload };
-    // A reaper stays in the memory that it was made in. And the kernel gives
-    // oom_score_adj to all processes with the same memory: the launcher and
-    // the watcher would be as ready to be killed as the payload. In a group of
-    // its own, whose memory can be used up, the kernel may kill it before its
-    // exec, and with it all that have the same memory.
-    let memory = match (first, process.oom_score_adj()) {
-        (First::Payload, None) if !cgroup.is_own() => Memory::Shared,
-        _ => Memory::Copied,
-    };
-    let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-    let (timeout, notes) = (spec.beside.timeout, draft.notes);
-    Ok(Plan { idmap, namespaces, cgroup, streams, memory, first, timeout, steps, slots, notes })
+    Ok(Plan { outline, steps, slots, notes: draft.notes })
 }
 
 /// Whether what is to be handed down is there.

@@ -35,6 +35,9 @@ pub enum Gate {
     Guarded = 3,
     /// The child is in the control group that was made for it.
     Placed = 4,
+    /// There are steps: no step itself, but what a child waits for that was
+    /// made before they were decided.
+    Planned = 5,
 }
 
 impl fmt::Display for Gate {
@@ -44,6 +47,7 @@ impl fmt::Display for Gate {
             Self::Network => "the network namespace is made",
             Self::Guarded => "the watcher is there, and who made the network gone",
             Self::Placed => "it is in its control group",
+            Self::Planned => "the steps are decided",
         })
     }
 }

@@ -9,10 +9,10 @@ use super::idmap::Mapping;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.idmap)?;
-        writeln!(f, "new namespaces: {}", self.namespaces)?;
-        writeln!(f, "{}", self.cgroup)?;
-        if let Some(timeout) = self.timeout {
+        writeln!(f, "{}", self.outline.idmap)?;
+        writeln!(f, "new namespaces: {}", self.outline.namespaces)?;
+        writeln!(f, "{}", self.outline.cgroup)?;
+        if let Some(timeout) = self.outline.timeout {
             writeln!(f, "time limit: {timeout:?}")?;
         }
         for note in &self.notes {
@@ -75,20 +75,20 @@ impl Plan {
         };
         let told = Told {
             id_map: Ids {
-                rung: self.idmap.rung.to_string(),
-                writer: self.idmap.writer.to_string(),
-                setgroups: self.idmap.setgroups.to_string(),
-                uids: extents(&self.idmap.uids),
-                gids: extents(&self.idmap.gids),
+                rung: self.outline.idmap.rung.to_string(),
+                writer: self.outline.idmap.writer.to_string(),
+                setgroups: self.outline.idmap.setgroups.to_string(),
+                uids: extents(&self.outline.idmap.uids),
+                gids: extents(&self.outline.idmap.gids),
             },
-            namespaces: self.namespaces.names(),
+            namespaces: self.outline.namespaces.names(),
             cgroup: Group {
-                place: self.cgroup.manager.to_string(),
-                controllers: self.cgroup.controllers_told(),
-                limits: self.cgroup.limits_told(),
-                payload: self.cgroup.payload_told(),
+                place: self.outline.cgroup.manager.to_string(),
+                controllers: self.outline.cgroup.controllers_told(),
+                limits: self.outline.cgroup.limits_told(),
+                payload: self.outline.cgroup.payload_told(),
             },
-            timeout_seconds: self.timeout.map(|timeout| timeout.as_secs()),
+            timeout_seconds: self.outline.timeout.map(|timeout| timeout.as_secs()),
             notes: &self.notes,
             steps: self.steps.iter().map(ToString::to_string).collect(),
         };

@@ -17,7 +17,6 @@ use anyhow::Context;
 use clap::{ArgAction, Args};
 
 use super::terminal;
-use crate::container::record;
 use crate::container::run::{self as verb, Clock};
 use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
@@ -119,27 +118,24 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
         return terminal::answer(&telling::oci(&spec)?).map(|_| 0);
     }
     let host = Host::new();
-    let mut plan = verb::plan(&spec, &host)?;
     match telling.dry_run {
-        Some(DryRun::Json) => terminal::answer(&(plan.to_json()? + "\n")).map(|_| 0),
-        Some(_) => terminal::answer(&plan.to_string()).map(|_| 0),
-        None => {
-            let record = record::begin(&spec, &mut plan)?;
-            for note in &plan.notes {
-                terminal::tell_warning(note);
-            }
-            let clock = if telling.timing { Clock::On } else { Clock::Off };
-            let warn = terminal::tell_warning;
-            let exit = verb::run(plan, record, spec.beside.stdin, clock, &host, warn)?;
-            for line in &exit.told {
-                terminal::tell(format_args!("sublet: {line}"));
-            }
-            if clock == Clock::On {
-                terminal::tell(format_args!("{}", exit.timing));
-            }
-            Ok(exit.code)
-        }
+        Some(DryRun::Json) => terminal::answer(&(verb::plan(&spec, &host)?.to_json()? + "\n")),
+        Some(_) => terminal::answer(&verb::plan(&spec, &host)?.to_string()),
+        None => return start(&spec, telling.timing, &host),
     }
+    .map(|_| 0)
+}
+
+fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
+    let clock = if timing { Clock::On } else { Clock::Off };
+    let exit = verb::run(spec, clock, host, terminal::tell_warning)?;
+    for line in &exit.told {
+        terminal::tell(format_args!("sublet: {line}"));
+    }
+    if clock == Clock::On {
+        terminal::tell(format_args!("{}", exit.timing));
+    }
+    Ok(exit.code)
 }
 
 impl RunArgs {

@@ -180,14 +180,14 @@ fn the_control_group_comes_before_its_namespace() {
     always(|name, plan| {
         let gate = places(plan, |step| matches!(step, Step::Pass(Gate::Placed)));
         let unshare = places(plan, |step| matches!(step, Step::UnshareCgroup));
-        assert_eq!(gate.len(), usize::from(plan.cgroup.is_own()), "{name}");
+        assert_eq!(gate.len(), usize::from(plan.outline.cgroup.is_own()), "{name}");
         let Some(gate) = gate.first() else {
             assert!(unshare.is_empty(), "{name}");
             return;
         };
         let new = libc::CLONE_NEWCGROUP as u64;
-        assert_eq!(plan.namespaces.flags() & new, 0, "{name}");
-        assert_eq!(unshare.len(), usize::from(plan.namespaces.own_cgroup()), "{name}");
+        assert_eq!(plan.outline.namespaces.flags() & new, 0, "{name}");
+        assert_eq!(unshare.len(), usize::from(plan.outline.namespaces.own_cgroup()), "{name}");
         if let Some(unshare) = unshare.first() {
             assert_eq!(gate + 1, *unshare, "{name}");
             none(name, plan, 0..*unshare, is_cgroup_tree);
@@ -280,7 +280,7 @@ fn sysfs_is_made_in_the_new_network_namespace() {
         let makes = |step: &Step| matches!(step, Step::NewFilesystem { kind, .. } if kind.as_bytes() == b"sysfs");
         let made = places(plan, makes);
         let joined = places(plan, |step| matches!(step, Step::JoinNetwork));
-        assert_eq!(joined.len(), usize::from(plan.namespaces.own_network()), "{name}");
+        assert_eq!(joined.len(), usize::from(plan.outline.namespaces.own_network()), "{name}");
         assert!(made.iter().all(|made| joined.iter().all(|joined| joined < made)), "{name}");
         let gate = places(plan, |step| matches!(step, Step::Pass(Gate::Network)));
         assert!(
@@ -354,9 +354,9 @@ fn memory_is_shared_by_what_leaves_it_and_changes_nothing_of_it() {
     always(|name, plan| {
         let stays = !places(plan, |step| matches!(step, Step::Reaper)).is_empty();
         let adjusts = !places(plan, |step| matches!(step, Step::WriteProc { .. })).is_empty();
-        assert_eq!(stays, plan.first == First::Reaper, "{name}");
-        let copied = stays || adjusts || plan.cgroup.is_own();
-        assert_eq!(copied, plan.memory == Memory::Copied, "{name}");
+        assert_eq!(stays, plan.outline.first == First::Reaper, "{name}");
+        let copied = stays || adjusts || plan.outline.cgroup.is_own();
+        assert_eq!(copied, plan.outline.memory == Memory::Copied, "{name}");
     });
 }
 

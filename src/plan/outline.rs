@@ -1,0 +1,104 @@
+//! What the child is made with, and whose ids are mapped how.
+//!
+//! The first half of a plan, and all that the clone and the helpers that map
+//! the ids have to know: they can begin while the [`steps`](super::steps) are
+//! decided.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::cgroup::{self, Cgroup};
+use super::idmap::{self, Idmap, Rung, Why, Writer};
+use super::namespaces::Namespaces;
+use crate::host::Host;
+use crate::spec::Spec;
+
+/// What one launch begins with.
+#[derive(Debug)]
+pub struct Outline {
+    /// How ids are mapped, and by whom.
+    pub idmap: Idmap,
+    /// Which namespaces are new.
+    pub namespaces: Namespaces,
+    /// The control group, and the limits.
+    pub cgroup: Cgroup,
+    /// How the payload's standard streams reach the caller's.
+    pub streams: Streams,
+    /// Whose memory the child runs in.
+    pub memory: Memory,
+    /// Who is pid 1 of the container.
+    pub first: First,
+    /// How long the payload may run.
+    pub timeout: Option<Duration>,
+    /// What is less than could be had, one sentence each, for people.
+    pub notes: Vec<String>,
+}
+
+/// Who is pid 1 of the container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// The payload itself.
+    Payload,
+    /// Our reaper, which passes every signal on.
+    Reaper,
+}
+
+/// Whose memory the child runs in until its exec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// The launcher's.
+    Shared,
+    /// A copy of its own.
+    Copied,
+}
+
+/// How the payload's standard streams reach the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streams {
+    /// They are the caller's own.
+    Inherited,
+    /// Through a pty, whose other end the launcher holds.
+    Terminal,
+}
+
+/// Decides it.
+///
+/// # Errors
+/// What is asked for and can't be had, with what would help.
+pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
+    let linux = spec.oci.linux().as_ref().context("the specification has no linux part")?;
+    let process = spec.oci.process().as_ref().context("the specification has no process part")?;
+
+    let idmap = idmap::compile(spec, host)?;
+    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
+    let mut notes = Vec::new();
+    let cgroup = cgroup::plan(spec, host, &mut notes)?;
+    let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
+    if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
+        notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
+    }
+    let first = if spec.beside.init { First::Reaper } else { First::Payload };
+    // A reaper stays in the memory that it was made in. And the kernel gives
+    // oom_score_adj to all processes with the same memory: the launcher and
+    // the watcher would be as ready to be killed as the payload. In a group of
+    // its own, whose memory can be used up, the kernel may kill it before its
+    // exec, and with it all that have the same memory.
+    let memory = match (first, process.oom_score_adj()) {
+        (First::Payload, None) if !cgroup.is_own() => Memory::Shared,
+        _ => Memory::Copied,
+    };
+    let terminal = process.terminal().unwrap_or(false);
+    let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
+    let timeout = spec.beside.timeout;
+    Ok(Outline { idmap, namespaces, cgroup, streams, memory, first, timeout, notes })
+}
+
+impl Outline {
+    /// Whether there is time for the rest to be decided once the child is
+    /// made: others map its ids meanwhile. One in a copy of our memory has to
+    /// be made with all that it is to know.
+    pub fn is_enough_to_begin(&self) -> bool {
+        self.memory == Memory::Shared && matches!(self.idmap.writer, Writer::Helpers { .. })
+    }
+}
