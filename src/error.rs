@@ -10,6 +10,8 @@ use std::fmt;
 
 /// `sublet` itself failed, before or instead of the payload.
 pub const EXIT_LAUNCHER: u8 = 125;
+/// A verb beside `run`: a container is not there, or not as it would have to be.
+pub const EXIT_CONTAINER: u8 = 1;
 /// The command was found but cannot be executed.
 pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.

@@ -50,7 +50,6 @@ const MISSING: &[Missing] = &[
         why: YET,
         instead: "ROOT is a directory or the word host; images come later",
     },
-    Missing { flags: &["--label", "-l"], why: YET, instead: "" },
     Missing { flags: &["--health-cmd", "--no-healthcheck"], why: YET, instead: "" },
     Missing { flags: &["--volumes-from"], why: YET, instead: "-v shows a directory" },
     Missing {

@@ -4,6 +4,7 @@
 mod changeable;
 mod file;
 mod later;
+mod rm;
 mod run;
 mod stats;
 mod terminal;
@@ -17,6 +18,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
+use rm::RmArgs;
 use run::RunArgs;
 #[cfg(test)]
 pub(crate) use run::asked_words;
@@ -40,6 +42,7 @@ enum Verb {
     Run(Box<RunArgs>),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
+    Rm(RmArgs),
 }
 
 /// Runs the command line of this process.
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
+        Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
         Err(error) => usage(error),
     };
     match done {

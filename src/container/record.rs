@@ -1,8 +1,8 @@
-//! What other commands know of a run while it lasts.
+//! What other commands know of a run, while it lasts and afterwards.
 //!
-//! A run with a control group of its own or with a name is in the store of
-//! records. Any other can neither be limited anew nor be called, and starts
-//! without touching a disk.
+//! A run with a control group of its own, a name, a label or a file for its id
+//! is in the store of records. Any other can neither be limited anew nor be
+//! called, and starts without touching a disk.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -11,20 +11,30 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::unistd::{Pid, getpid};
 
+use super::cidfile::CidFile;
+use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::error::causes;
 use crate::host::Host;
+use crate::monitor;
 use crate::plan::Plan;
-use crate::plan::cgroup::{Cgroup, Manager};
+use crate::plan::cgroup::Manager;
 use crate::spec::Spec;
-use crate::state::{Asked, Identity, Life, Moment, Place, Record, Reserved, Store, boot};
+use crate::state::{
+    Afterwards, Asked, End, Exit, Identity, Life, Moment, Place, Record, Reserved, Store, Usage,
+    boot,
+};
 use crate::sys::Errno;
 
-/// A run that others know of, until this is dropped.
+/// A run that others know of. Dropped without [`finish`](Self::finish), it has
+/// never been.
 #[derive(Debug)]
 pub struct Recorded {
     reserved: Reserved,
     launcher: Identity,
+    /// Since when it runs.
+    started: Option<Moment>,
+    cidfile: Option<CidFile>,
     /// The name of its control group's directory, and of its unit.
     group: Option<(String, Option<String>)>,
 }
@@ -44,12 +54,13 @@ pub fn store() -> anyhow::Result<Store> {
 /// # Errors
 /// A name that is taken, or can't be recorded.
 pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
-    if spec.beside.name.is_none() && !plan.outline.cgroup.is_own() {
+    let asked = spec.beside.name.is_some() || spec.beside.known.is_asked();
+    if !asked && !plan.outline.cgroup.is_own() {
         return Ok(None);
     }
-    match Recorded::new(spec, &plan.outline.cgroup) {
+    match Recorded::new(spec, plan) {
         Ok(recorded) => Ok(Some(recorded)),
-        Err(error) if spec.beside.name.is_some() => Err(error),
+        Err(error) if asked => Err(error),
         Err(error) => {
             if asked_limits(spec).is_some() {
                 let why = causes(&error);
@@ -65,9 +76,11 @@ fn asked_limits(spec: &Spec) -> Option<&oci_spec::runtime::LinuxResources> {
 }
 
 impl Recorded {
-    fn new(spec: &Spec, cgroup: &Cgroup) -> anyhow::Result<Self> {
+    fn new(spec: &Spec, plan: &Plan) -> anyhow::Result<Self> {
         let (id, name) = (spec.beside.id.clone(), spec.beside.name.clone());
-        let (group, place) = match &cgroup.manager {
+        let known = &spec.beside.known;
+        let cidfile = known.cidfile.as_deref().map(CidFile::make).transpose()?;
+        let (group, place) = match &plan.outline.cgroup.manager {
             Manager::Direct { parent, name } => {
                 let place = Place { cgroup: parent.join(name), unit: None };
                 (Some((name.clone(), None)), Some(place))
@@ -78,23 +91,35 @@ impl Recorded {
             Manager::None => (None, None),
         };
         let launcher = Identity::of(getpid(), &boot()?)?;
-        let mut reserved = store()?.reserve(&id, name.clone())?;
-        let args = spec.oci.process().as_ref().and_then(|process| process.args().clone());
+        let store = store()?;
+        if let Some(name) = name.as_ref().filter(|_| known.replace) {
+            remove::replace(&store, name)?;
+        }
+        let mut reserved = store.reserve(&id, name.clone())?;
         let asked = Asked {
             root: spec.beside.root.to_string(),
-            command: args.unwrap_or_default(),
+            command: plan.command(),
+            labels: known.labels.clone(),
             limits: asked_limits(spec).cloned(),
         };
         let mut record = Record::new(id, name, asked, Some(launcher.clone()));
         record.place = place;
+        record.afterwards = if known.remove { Afterwards::Remove } else { Afterwards::Keep };
         reserved.commit(&record)?;
-        Ok(Self { reserved, launcher, group })
+        if let Some(cidfile) = &cidfile {
+            cidfile.write(&record.id)?;
+        }
+        Ok(Self { reserved, launcher, started: None, cidfile, group })
     }
 
     /// Says that `payload`, a child not yet reaped, runs. Where it can't be
     /// said others take it for one that has not started.
-    pub fn running(&self, payload: Pid, host: &Host) {
+    pub fn running(&mut self, payload: Pid, host: &Host) {
         let (launcher, started) = (self.launcher.clone(), Moment::now());
+        self.started = Some(started);
+        if let Some(cidfile) = &mut self.cidfile {
+            cidfile.keep();
+        }
         // One that has ended already has nothing to show.
         let _ = Identity::of(payload, &launcher.boot).and_then(|payload| {
             let place = self.place(payload.pid, host);
@@ -105,6 +130,23 @@ impl Recorded {
         });
     }
 
+    /// Says what became of it, after its control group was removed, or removes
+    /// the record, as it was asked for. `None`: nobody knows.
+    ///
+    /// # Errors
+    /// What the disk says. Others then take the launcher for killed.
+    pub fn finish(self, exit: Option<&monitor::Exit>) -> anyhow::Result<()> {
+        let (end, usage) = match exit {
+            None => (End::SupervisorLost, Usage::default()),
+            Some(exit) => {
+                let end = exit.signal.map_or(End::Code(exit.code), End::Signal);
+                (end, used(exit))
+            }
+        };
+        let (started, finished) = (self.started, Moment::now());
+        self.reserved.finish(Exit { started, finished, end, usage })
+    }
+
     /// The control group that the payload has got; it may be in one below
     /// already.
     fn place(&self, payload: i32, host: &Host) -> Option<Place> {
@@ -112,6 +154,25 @@ impl Recorded {
         let now = host.cgroups().ok()?.of_process(payload).ok()?;
         let cgroup = now.ancestors().find(|path| path.ends_with(name))?.to_owned();
         Some(Place { cgroup, unit: unit.clone() })
+    }
+}
+
+/// What the record holds of what was used.
+fn used(exit: &monitor::Exit) -> Usage {
+    let used = exit.usage.clone().unwrap_or_default();
+    let killed = exit.ran_out.as_ref();
+    let (memory, cpu) = (used.memory.as_ref(), used.cpu.as_ref());
+    Usage {
+        oom_killed: killed.is_some() && exit.signal == Some(nix::libc::SIGKILL),
+        oom_kills: memory
+            .and_then(|memory| memory.oom_kills.and(Some(killed.map_or(0, |it| it.kills)))),
+        oom_process: killed.and_then(|killed| killed.first.clone()),
+        memory_peak: memory.and_then(|memory| memory.peak_bytes),
+        memory_limit: memory.and_then(|memory| memory.limit_bytes),
+        cpu_usec: cpu.map(|cpu| cpu.usage_microseconds),
+        cpu_user_usec: cpu.and_then(|cpu| cpu.user_microseconds),
+        cpu_system_usec: cpu.and_then(|cpu| cpu.system_microseconds),
+        throttled_usec: cpu.and_then(|cpu| cpu.throttled_microseconds),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::record;
+use crate::error::causes;
 use crate::host::Host;
 use crate::launch::launch;
 use crate::monitor::{Exit, Input, supervise};
@@ -37,7 +38,7 @@ pub enum Clock {
 }
 
 /// Runs a container in the foreground, and tells other commands of it
-/// meanwhile: what became of the payload. Calls `warn` with what is less than
+/// meanwhile and afterwards: what became of the payload. Calls `warn` with what is less than
 /// could be had.
 ///
 /// # Errors
@@ -60,7 +61,7 @@ pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyho
         Ok(plan)
     };
     let launched = launch(&outline, complete, host)?;
-    if let Some(record) = &record {
+    if let Some(record) = &mut record {
         record.running(launched.payload.pid(), host);
     }
     launched.notes.iter().for_each(|note| warn(note));
@@ -68,5 +69,12 @@ pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyho
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    supervise(launched, input, outline.first, outline.timeout)
+    let exit = supervise(launched, input, outline.first, outline.timeout);
+    if let Some(record) = record
+        && let Err(error) = record.finish(exit.as_ref().ok())
+    {
+        let why = causes(&error);
+        warn(&format!("the container's record doesn't say how it ended: {why}"));
+    }
+    exit
 }

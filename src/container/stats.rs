@@ -96,7 +96,7 @@ pub struct Figures {
     pub id: ContainerId,
     /// What a person calls it.
     pub name: Option<Name>,
-    /// `created`, `running` or `exited`.
+    /// `created`, `running`, `exited`, `supervisor-lost` or `reboot`.
     pub status: &'static str,
     /// Time of processors, in percent of one.
     pub cpu_percent: Option<f64>,
@@ -127,11 +127,7 @@ impl Figures {
         Self {
             id: now.record.id.clone(),
             name: now.record.name.clone(),
-            status: match now.record.life {
-                Life::Created { .. } => "created",
-                Life::Running { .. } => "running",
-                Life::Exited(_) => "exited",
-            },
+            status: now.record.life.status(),
             cpu_percent: used.and_then(|(before, now, elapsed)| {
                 let used = now.usage_microseconds.saturating_sub(before.usage_microseconds);
                 percent(used, elapsed)
@@ -165,7 +161,8 @@ pub(crate) mod tests {
     use crate::state::{Asked, Identity, Moment};
 
     fn record(id: u8, name: Option<&str>) -> Record {
-        let asked = Asked { root: "host".to_owned(), command: Vec::new(), limits: None };
+        let asked =
+            Asked { root: "host".to_owned(), command: Vec::new(), labels: [].into(), limits: None };
         let name = name.map(|name| name.parse().unwrap());
         let mut record = Record::new(ContainerId::from_random([id; 32]), name, asked, None);
         let someone = Identity { boot: String::new(), pid: 1, start: 1 };

@@ -14,10 +14,12 @@ use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::cgroup::placing::Placed;
+use crate::cgroup::usage::Usage;
 use crate::launch::{Launched, Timing, patience};
 use crate::plan::First;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
+pub use memory::RanOut;
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
 use terminal::Terminal;
@@ -28,6 +30,12 @@ pub struct Exit {
     /// The exit code, as the field counts: the payload's own, or 128 and the
     /// number of the signal that killed it.
     pub code: u8,
+    /// The signal that the code stands for, where one killed the payload.
+    pub signal: Option<i32>,
+    /// What its control group has used, if it had one.
+    pub usage: Option<Usage>,
+    /// What was killed in it for want of memory.
+    pub ran_out: Option<RanOut>,
     /// Where the time went.
     pub timing: Timing,
     /// What ended it, where that is not to be seen from the code.
@@ -108,19 +116,31 @@ pub fn supervise(
             }
         }
     }
-    let ended = launched.payload.wait().context("wait for the payload")?;
     launched.timing.ended();
+    // While the watcher is there, so is the control group; and until it is
+    // reaped the payload has a name.
+    let usage = launched.placed.as_ref().map(Placed::usage);
+    let mut ran_out = usage.as_ref().and_then(|usage| RanOut::of(usage.memory?));
+    let name = ran_out.as_ref().and_then(|_| memory::name_of(launched.payload.pid()));
+    let ended = launched.payload.wait().context("wait for the payload")?;
     if let Some(terminal) = terminal {
         terminal.finish(&launched.signals);
     }
-    let code = match ended {
-        _ if overtime.is_over() => i32::from(EXIT_TIMED_OUT),
-        Ended::Exited(code) => code,
-        Ended::Killed(signal) => 128 + forwarder.cause_of(signal),
+    let (code, signal) = match ended {
+        _ if overtime.is_over() => (i32::from(EXIT_TIMED_OUT), None),
+        Ended::Exited(code) => (code, None),
+        Ended::Killed(signal) => {
+            let signal = forwarder.cause_of(signal);
+            (128 + signal, Some(signal))
+        }
     };
-    // While the watcher is there, so is the control group.
-    let usage = launched.placed.as_ref().map(Placed::usage);
-    let memory = usage.and_then(|usage| memory::ran_out(usage.memory?));
-    let told = overtime.told().into_iter().chain(memory).collect();
-    Ok(Exit { code: code as u8, timing: launched.timing, told })
+    // All that is in the group is killed at once; so the payload is one of
+    // them, if it is a SIGKILL that nobody asked for. Of a container with a
+    // reaper that would be the reaper.
+    if let Some(ran_out) = &mut ran_out {
+        let payload = signal == Some(nix::libc::SIGKILL) && first == First::Payload;
+        ran_out.first = name.filter(|_| payload);
+    }
+    let told = overtime.told().into_iter().chain(ran_out.as_ref().map(RanOut::told)).collect();
+    Ok(Exit { code: code as u8, signal, usage, ran_out, timing: launched.timing, told })
 }

@@ -28,6 +28,7 @@ mod user;
 mod weaken;
 mod workshop;
 
+use std::ffi::CString;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -56,6 +57,18 @@ pub struct Plan {
     pub slots: usize,
     /// What is less than could be had, one sentence each, for people.
     pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// The command and its arguments, as they will be executed.
+    pub fn command(&self) -> Vec<String> {
+        let argv = self.steps.iter().rev().find_map(|step| match step {
+            Step::Exec { argv, .. } => Some(argv.strings()),
+            _ => None,
+        });
+        let word = |word: &CString| word.to_string_lossy().into_owned();
+        argv.unwrap_or_default().iter().map(word).collect()
+    }
 }
 
 /// Decides all of it.

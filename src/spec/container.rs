@@ -6,6 +6,7 @@ use oci_spec::runtime::{
 
 use crate::security::caps::CapSet;
 
+use super::known::Known;
 use super::resources::control::Control;
 use super::{Beside, ContainerId, Root, Seccomp, Spec, Stdin, Userns};
 
@@ -45,6 +46,7 @@ impl Spec {
         let beside = Beside {
             id,
             name: None,
+            known: Known::default(),
             root,
             userns: Userns::Auto,
             user: None,

@@ -13,6 +13,7 @@ pub mod env;
 pub mod env_file;
 mod id;
 pub mod idmap;
+pub mod known;
 pub mod masks;
 pub mod mount;
 pub mod process;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
+use known::Known;
 use resources::control::Control;
 pub use user::{GroupName, UserName};
 
@@ -55,6 +57,8 @@ pub struct Beside {
     pub id: ContainerId,
     /// What a person calls it.
     pub name: Option<Name>,
+    /// What else is written down of it.
+    pub known: Known,
     /// Where the root filesystem comes from.
     pub root: Root,
     /// How ids are mapped.

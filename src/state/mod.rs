@@ -41,6 +41,7 @@ mod names;
 mod near;
 mod process;
 mod record;
+mod remove;
 mod repair;
 mod reserved;
 mod seal;
@@ -50,5 +51,6 @@ mod tests;
 
 pub use process::{Identity, boot};
 pub use record::{Afterwards, Asked, End, Exit, Life, Moment, Place, Record, Usage};
+pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};

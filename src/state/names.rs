@@ -18,6 +18,7 @@ use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use super::entry::{Entry, Loaded};
 use super::files::{self, Refused};
 use super::lock::{Byte, PATIENCE, patiently};
+use super::record::{Life, Record};
 use super::store::Store;
 use crate::error::Explain;
 use crate::spec::{ContainerId, Name};
@@ -44,23 +45,39 @@ pub fn claim(store: &Store, name: &Name, id: &ContainerId) -> anyhow::Result<()>
         let Some(owner) = read(&directory, name.as_str()).refused("read the name", &path)? else {
             continue;
         };
+        let mut seen = None;
         if let Ok(owner) = owner.parse()
             && owner != *id
         {
             // A container that was killed may lose its name by this. What
             // can't be found out leaves it where it is.
-            let _ = store.visit(&owner);
+            seen = store.visit(&owner).ok().flatten();
         }
         match settle(store, &directory, name, &owner, Some(id))? {
             Settled::Ours => return Ok(()),
             Settled::Free => {}
             Settled::Taken(owner) => {
-                return Err(anyhow!("the name {name} is in use by container {}", owner.short()))
-                    .hint("choose another name, or wait until that container is gone");
+                return Err(taken(name, &owner, seen.as_ref()));
             }
         }
     }
     bail!("the name {} comes and goes", path.display())
+}
+
+/// What is to be told where the name is another one's, which was `seen` so.
+fn taken(name: &Name, owner: &ContainerId, seen: Option<&Record>) -> anyhow::Error {
+    let told = anyhow!("the name {name} is in use by container {}", owner.short());
+    let hint = match seen.map(|record| &record.life) {
+        Some(Life::Exited(_)) => format!(
+            "that has ended: sublet rm {name} removes its record, and so does\n\
+             sublet run --replace; with --rm it would have left none"
+        ),
+        _ => format!(
+            "that is running: choose another name; sublet rm -f {name} ends it,\n\
+             and so does sublet run --replace"
+        ),
+    };
+    Err::<(), _>(told).hint(hint).expect_err("it is one")
 }
 
 /// Takes `name` from the container `id`, which is removed.

@@ -11,9 +11,11 @@ pub fn told(word: &str, known: &[String]) -> String {
     };
     match (near.is_empty(), known.len()) {
         (false, _) => format!("there is {}", list(&near)),
-        (true, 0) => "none is known: those that run with --name or with limits are".to_owned(),
+        (true, 0) => {
+            "none is known: those that are started with --name or with a limit are".to_owned()
+        }
         (true, 1..=FEW) => format!("there is {}", list(&known.iter().collect::<Vec<_>>())),
-        (true, count) => format!("{count} others are known: sublet stats -a lists them"),
+        (true, count) => format!("{count} others are known: sublet ps -a lists them"),
     }
 }
 
@@ -61,7 +63,7 @@ mod tests {
         let many = known(&["web", "db", "cache", "queue", "mail", "proxy"]);
         assert_eq!(told("wep", &many), "there is web");
         assert_eq!(told("Cache-1", &many), "there is cache");
-        assert_eq!(told("zzzz", &many), "6 others are known: sublet stats -a lists them");
+        assert_eq!(told("zzzz", &many), "6 others are known: sublet ps -a lists them");
         assert_eq!(told("zzzz", &many[..2]), "there is web, db");
         assert!(told("zzzz", &[]).starts_with("none is known"));
     }

@@ -1,5 +1,6 @@
 //! What is written down of a container.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,6 +58,9 @@ pub struct Asked {
     pub root: String,
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// What the user says of it.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// The limits, as they are by now.
     pub limits: Option<LinuxResources>,
 }
@@ -84,6 +88,19 @@ pub enum Life {
 }
 
 impl Life {
+    /// It in a word.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Created { .. } => "created",
+            Self::Running { .. } => "running",
+            Self::Exited(exit) => match exit.end {
+                End::Code(_) | End::Signal(_) => "exited",
+                End::SupervisorLost => "supervisor-lost",
+                End::Reboot => "reboot",
+            },
+        }
+    }
+
     /// Who holds the lock, if the record is true.
     fn launcher(&self) -> Option<&Identity> {
         match self {
@@ -122,18 +139,38 @@ pub enum End {
     Reboot,
 }
 
+impl End {
+    /// The exit code as the field counts: 128 and the number of the signal;
+    /// none where nobody knows.
+    pub fn code(self) -> Option<u8> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Signal(number) => Some(128_u8.wrapping_add(number as u8)),
+            Self::SupervisorLost | Self::Reboot => None,
+        }
+    }
+}
+
 /// What a container has used, as far as its control group has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// Whether it was killed because its memory was used up.
     pub oom_killed: bool,
-    /// How many processes of it were.
+    /// How many processes of it were killed for that.
     pub oom_kills: Option<u64>,
+    /// What its first process was called then, if that is one of them.
+    pub oom_process: Option<String>,
     /// The most memory it had, in bytes.
     pub memory_peak: Option<u64>,
+    /// What it might have had in the end, in bytes; none without a limit.
+    pub memory_limit: Option<u64>,
     /// Processor time, in microseconds.
     pub cpu_usec: Option<u64>,
+    /// The part of it in programs.
+    pub cpu_user_usec: Option<u64>,
+    /// The part of it in the kernel.
+    pub cpu_system_usec: Option<u64>,
     /// The time it was kept from running by its limit, in microseconds.
     pub throttled_usec: Option<u64>,
 }
@@ -180,6 +217,12 @@ impl Record {
             place: None,
             unknown: Map::new(),
         }
+    }
+
+    /// What stands for the container where people read: its name, else the
+    /// beginning of its id.
+    pub fn label(&self) -> &str {
+        self.name.as_ref().map_or(self.id.short(), Name::as_str)
     }
 
     /// Whether somebody must hold the lock for this record to be true.

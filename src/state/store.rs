@@ -128,17 +128,23 @@ impl Store {
     /// # Errors
     /// Where there is none, or more than one.
     pub fn find(&self, word: &str) -> anyhow::Result<Record> {
+        match self.seek(word)? {
+            Some(record) => Ok(record),
+            None => Err(anyhow!("there is no container {word}")).hint(self.known_beside(word)?),
+        }
+    }
+
+    /// The same, if there is one.
+    ///
+    /// # Errors
+    /// Where there is more than one.
+    pub fn seek(&self, word: &str) -> anyhow::Result<Option<Record>> {
         let id: ContainerId = word.parse()?;
         if let Some(record) = self.visit(&id)? {
-            return Ok(record);
+            return Ok(Some(record));
         }
-        let name: Name = word.parse()?;
-        let owner = names::look_up(self, &name).refused("look a name up in", self.path())?;
-        if let Some(owner) = owner
-            && let Some(record) = self.visit(&owner)?
-            && record.name.as_ref() == Some(&name)
-        {
-            return Ok(record);
+        if let Some(record) = self.named(&word.parse()?)? {
+            return Ok(Some(record));
         }
         let (ids, _) = self.names()?;
         let mut found = Vec::new();
@@ -146,20 +152,25 @@ impl Store {
             found.extend(self.visit(id)?);
         }
         match found.len() {
-            0 => Err(anyhow!("there is no container {word}")).hint(self.known_beside(word)?),
-            1 => Ok(found.swap_remove(0)),
+            0 | 1 => Ok(found.pop()),
             _ => Err(ambiguous(word, &found)),
         }
+    }
+
+    /// The container that has this name, if one has.
+    ///
+    /// # Errors
+    /// A record that can't be read.
+    pub fn named(&self, name: &Name) -> anyhow::Result<Option<Record>> {
+        let owner = names::look_up(self, name).refused("look a name up in", self.path())?;
+        let Some(owner) = owner else { return Ok(None) };
+        Ok(self.visit(&owner)?.filter(|record| record.name.as_ref() == Some(name)))
     }
 
     /// What may be meant by a word that nothing is called.
     fn known_beside(&self, word: &str) -> anyhow::Result<String> {
         let records = self.list()?.records;
-        let called = |record: &Record| match &record.name {
-            Some(name) => name.to_string(),
-            None => record.id.short().to_owned(),
-        };
-        let called: Vec<String> = records.iter().map(called).collect();
+        let called: Vec<String> = records.iter().map(|it| it.label().to_owned()).collect();
         Ok(near::told(word, &called))
     }
 

@@ -70,11 +70,12 @@ fn whoever_takes_more_memory_is_killed_and_told() {
     let at = At::new();
     let name = name("memory");
     for _ in 0..20 {
-        let done = at.run(&["-m", "64m", "--name", &name]).args(GREEDY).within(60.0).run();
+        let options = ["-m", "64m", "--name", &name, "--rm"];
+        let done = at.run(&options).args(GREEDY).within(60.0).run();
         done.exits(137);
         let told = "sublet: the container ran out of memory: limit 64 MiB, peak 6";
         assert!(done.stderr.contains(told), "{}", done.stderr);
-        assert!(done.stderr.ends_with("1 process killed\n"), "{}", done.stderr);
+        assert!(done.stderr.ends_with("1 process killed (dd)\n"), "{}", done.stderr);
     }
     forgotten(&["sublet-*", "--state=failed"]);
 }
@@ -184,7 +185,7 @@ fn whoever_one_is_inside_the_limit_is_there() {
     let at = At::new();
     for userns in ["auto", "keep-id", "nomap", "single"] {
         let name = name(userns);
-        let options = ["-m", "64m", "--userns", userns, "--name", &name];
+        let options = ["-m", "64m", "--userns", userns, "--name", &name, "--replace"];
         let script = "cat /proc/self/cgroup; sleep 600";
         let program = at.run(&options).args(["sh", "-c", script]).within(60.0);
         let mut running = program.spawn();
@@ -204,7 +205,7 @@ fn a_name_that_is_taken_is_said() {
     requires!(user_manager);
     let at = At::new();
     let name = name("taken");
-    let options = ["--cgroups", "systemd", "--name", &name];
+    let options = ["--cgroups", "systemd", "--rm", "--name", &name];
     let script = "echo ready; sleep 600";
     let mut first = at.run(&options).args(["sh", "-c", script]).within(60.0).spawn();
     assert_eq!(first.line(), "ready");

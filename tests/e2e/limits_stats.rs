@@ -88,7 +88,7 @@ fn a_limited_container_is_measured() {
     running.signal(libc::SIGTERM);
     running.wait().exits(143);
     assert_eq!(at.stats(&[]), json!([]));
-    assert_eq!(at.stats(&["-a"]), json!([]));
+    assert_eq!(at.stats(&["-a"])[0]["status"], "exited");
 }
 
 #[test]
@@ -161,19 +161,23 @@ fn a_name_is_one_containers_and_all_that_is_known_of_it() {
 
     running.signal(libc::SIGTERM);
     running.wait().exits(143);
-    let again = Program::run_in(&at.scratch).args(["--name", "web"]).arg(at.root.path());
-    again.arg("true").ok();
+    let again = Program::run_in(&at.scratch).args(["--name", "web", "--replace"]);
+    again.arg(at.root.path()).arg("true").ok();
 }
 
-/// One that is killed with its launcher is gone for others, too.
+/// One that is killed with its launcher.
 #[test]
 fn who_is_killed_is_not_said_to_run() {
     requires!();
     let at = At::new();
-    let running = at.start("web", &["--cgroups", "disabled"], "sleep 600");
-    running.signal(libc::SIGKILL);
-    running.wait();
-    assert_eq!(at.stats(&["-a"]), json!([]));
+    for (name, options) in [("kept", &["--cgroups", "disabled"][..]), ("gone", &["--rm"])] {
+        let running = at.start(name, options, "sleep 600");
+        running.signal(libc::SIGKILL);
+        running.wait();
+    }
+    let left = at.stats(&["-a"]);
+    assert_eq!(left.as_array().map(Vec::len), Some(1), "{left}");
+    assert_eq!((&left[0]["name"], &left[0]["status"]), (&json!("kept"), &json!("supervisor-lost")));
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn a_group_of_ours_is_seen_changed_and_taken_down() {
     let script = "sublet=$1 root=$2 XDG_RUNTIME_DIR=$3; export XDG_RUNTIME_DIR
         own=$(cut -d: -f3 /proc/self/cgroup)
         start() {
-            \"$sublet\" run --cgroup-parent \"$own\" --pids-limit 40 --name web \"$root\" sleep 600 &
+            \"$sublet\" run --rm --cgroup-parent \"$own\" --pids-limit 40 --name web \"$root\" sleep 600 &
             pid=$!
             until \"$sublet\" stats --no-stream -i 50ms | grep -q ' / 40 '; do sleep 0.1; done
         }

@@ -6,6 +6,7 @@ mod full;
 mod killed;
 mod life;
 mod races;
+mod removed;
 
 use std::cell::Cell;
 use std::fs;
@@ -111,7 +112,7 @@ fn me() -> Identity {
 
 fn record(text: &str, named: Option<&str>, afterwards: Afterwards) -> Record {
     let command = vec!["true".to_owned(), "\u{1b}[2J\n\"".to_owned()];
-    let asked = Asked { root: "/tmp/root:O".to_owned(), command, limits: None };
+    let asked = Asked { root: "/tmp/root:O".to_owned(), command, labels: [].into(), limits: None };
     let mut record = Record::new(id(text), named.map(name), asked, Some(me()));
     record.afterwards = afterwards;
     record

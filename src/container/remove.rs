@@ -1,0 +1,74 @@
+//! `sublet rm`: a container is no more, and its name is free.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use nix::libc;
+
+use crate::error::Explain;
+use crate::spec::Name;
+use crate::state::{Life, Record, Removal, Store};
+use crate::sys::process::send_signal;
+
+/// What is done to one that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Nothing.
+    Spare,
+    /// It is killed first.
+    Kill,
+}
+
+/// How long a payload that was killed is waited for: what it has written may
+/// have to reach a slow disk.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes the container of `record`.
+///
+/// # Errors
+/// One that runs and is to be spared; what the disk says.
+pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()> {
+    if force == Force::Kill {
+        end(store, record)?;
+    }
+    match store.remove(&record.id)? {
+        Removal::Removed | Removal::Gone => Ok(()),
+        Removal::Alive(record) => {
+            let (label, status) = (record.label(), record.life.status());
+            let told = anyhow!("container {label} is {status}");
+            Err(told).hint(format!("sublet rm -f {label} kills it first"))
+        }
+    }
+}
+
+/// Removes the container that has this name, if one has.
+///
+/// # Errors
+/// As [`remove`].
+pub fn replace(store: &Store, name: &Name) -> anyhow::Result<()> {
+    let Some(record) = store.named(name)? else { return Ok(()) };
+    remove(store, &record, Force::Kill).with_context(|| format!("replace container {name}"))
+}
+
+/// Kills the payload, and waits until its launcher has said so and ended.
+fn end(store: &Store, record: &Record) -> anyhow::Result<()> {
+    let (payload, launcher) = match &record.life {
+        Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
+        Life::Created { launcher } => (None, launcher.as_ref()),
+        Life::Exited(_) => return Ok(()),
+    };
+    // A launcher that is stopped doesn't notice; its watcher takes the payload
+    // along.
+    for process in payload.into_iter().chain(launcher) {
+        let Some(open) = process.open()? else { continue };
+        // One that has ended meanwhile needs none.
+        let _ = send_signal(std::os::fd::AsFd::as_fd(&open), libc::SIGKILL);
+        if store.await_end(&record.id, PATIENCE)? {
+            return Ok(());
+        }
+    }
+    if store.await_end(&record.id, Duration::ZERO)? {
+        return Ok(());
+    }
+    bail!("container {} was killed and does not end", record.label())
+}

@@ -1,0 +1,69 @@
+//! Removing a container that nobody keeps alive, and waiting for that.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::entry::{Entry, Loaded};
+use super::files::Refused;
+use super::lock::{Byte, PATIENCE, patiently};
+use super::record::Record;
+use super::store::Store;
+use crate::spec::ContainerId;
+
+/// What came of a removal.
+#[derive(Debug, PartialEq)]
+pub enum Removal {
+    /// The container is no more, and its name is free.
+    Removed,
+    /// It was gone already.
+    Gone,
+    /// Its launcher lives.
+    Alive(Box<Record>),
+}
+
+impl Store {
+    /// Removes the record of `id`, unless its launcher lives. Of several that
+    /// do so at once, one has removed it.
+    ///
+    /// # Errors
+    /// What the disk says, and what keeps a killed container's leftovers from
+    /// being taken down.
+    pub fn remove(&self, id: &ContainerId) -> anyhow::Result<Removal> {
+        let look = || format!("look at container {}", id.short());
+        let Some(record) = self.visit(id)? else { return Ok(Removal::Gone) };
+        let Some(entry) = Entry::open(self, id).with_context(look)? else {
+            return Ok(Removal::Gone);
+        };
+        // Who has written how it ended lets go at once.
+        let wait = if record.needs_launcher() { 0 } else { PATIENCE };
+        if !patiently(wait, || Ok(!entry.lock.is_held(Byte::Life)?)).with_context(look)? {
+            return Ok(Removal::Alive(Box::new(record)));
+        }
+        let path = self.path_of(id);
+        if !patiently(PATIENCE, || entry.lock.take(Byte::Edit)).refused("lock", &path)? {
+            bail!("another sublet has been changing {} for two seconds", path.display());
+        }
+        if !entry.is_at(self, id).with_context(look)? {
+            return Ok(Removal::Gone);
+        }
+        let record = match entry.load(id)? {
+            Loaded::Record(record) => *record,
+            _ => record,
+        };
+        self.bury(id, record.name.as_ref())?;
+        Ok(Removal::Removed)
+    }
+
+    /// Waits until nobody keeps the container `id` alive; false if somebody
+    /// does after `time`.
+    ///
+    /// # Errors
+    /// Where that can't be found out.
+    pub fn await_end(&self, id: &ContainerId, time: Duration) -> anyhow::Result<bool> {
+        let look = || format!("look at container {}", id.short());
+        let Some(entry) = Entry::open(self, id).with_context(look)? else { return Ok(true) };
+        let ended = || Ok(!entry.lock.is_held(Byte::Life)?);
+        patiently(time.as_millis() as u32, ended).with_context(look)
+    }
+}

@@ -1,0 +1,80 @@
+//! Containers that are removed by others.
+
+use std::time::Duration;
+
+use super::*;
+use crate::error::report;
+
+#[test]
+fn one_that_has_ended_goes_with_its_name() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    run(&store, "a", Some("web"), Afterwards::Keep).finish(exit(End::Code(7))).unwrap();
+    kill(run(&store, "b", Some("db"), Afterwards::Keep));
+    for gone in ["a", "b"] {
+        assert_eq!(store.remove(&id(gone)).unwrap(), Removal::Removed);
+        assert_eq!(store.remove(&id(gone)).unwrap(), Removal::Gone);
+    }
+    assert!(scratch.tree().is_empty(), "{:?}", scratch.tree());
+    assert_eq!(RELEASED.get(), 1, "the killed one was taken down first");
+}
+
+#[test]
+fn one_that_runs_stays() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let reserved = run(&store, "a", Some("web"), Afterwards::Keep);
+    let Removal::Alive(record) = store.remove(&id("a")).unwrap() else { panic!("it was removed") };
+    assert_eq!((record.label(), record.life.status()), ("web", "running"));
+    assert!(!store.await_end(&id("a"), Duration::from_millis(20)).unwrap());
+    reserved.finish(exit(End::Signal(9))).unwrap();
+    assert!(store.await_end(&id("a"), Duration::ZERO).unwrap());
+    assert!(store.await_end(&id("none"), Duration::ZERO).unwrap());
+    assert_eq!(store.named(&name("web")).unwrap().unwrap().id, id("a"));
+    assert_eq!(store.remove(&id("a")).unwrap(), Removal::Removed);
+    assert_eq!(store.named(&name("web")).unwrap(), None);
+}
+
+/// It has said how it ended, and is about to let go.
+#[test]
+fn one_that_is_ending_is_waited_for() {
+    let scratch = Scratch::new();
+    let reserved = run(&scratch.store(), "a", None, Afterwards::Keep);
+    reserved.edit(|record| record.life = Life::Exited(exit(End::Code(0)))).unwrap();
+    let lock = std::os::fd::AsFd::as_fd(&reserved).try_clone_to_owned().unwrap();
+    reserved.finish(exit(End::Code(0))).unwrap();
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(lock);
+    });
+    assert_eq!(scratch.store().remove(&id("a")).unwrap(), Removal::Removed);
+    ending.join().unwrap();
+}
+
+/// A name that is taken comes with the words that free it.
+#[test]
+fn a_conflict_says_what_to_type() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let reserved = run(&store, "a", Some("web"), Afterwards::Keep);
+    let taken = || report(&store.reserve(&id("b"), Some(name("web"))).unwrap_err());
+    assert!(taken().contains("that is running") && taken().contains("sublet rm -f web"));
+    reserved.finish(exit(End::Code(0))).unwrap();
+    let told = taken();
+    assert!(told.contains("that has ended: sublet rm web removes"), "{told}");
+    assert!(told.contains("--replace"), "{told}");
+    store.remove(&id("a")).unwrap();
+    store.reserve(&id("b"), Some(name("web"))).unwrap();
+}
+
+#[test]
+fn a_status_is_a_word_and_a_code_is_known_or_not() {
+    for (ended, status, code) in [
+        (End::Code(3), "exited", Some(3)),
+        (End::Signal(9), "exited", Some(137)),
+        (End::SupervisorLost, "supervisor-lost", None),
+        (End::Reboot, "reboot", None),
+    ] {
+        assert_eq!((Life::Exited(exit(ended)).status(), ended.code()), (status, code));
+    }
+}
