@@ -2,11 +2,16 @@
 #![forbid(unsafe_code)]
 
 mod changeable;
+mod columns;
 mod file;
+mod inspect;
 mod later;
+mod prune;
+mod ps;
 mod rm;
 mod run;
 mod stats;
+mod template;
 mod terminal;
 mod update;
 
@@ -18,6 +23,9 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
+use inspect::InspectArgs;
+use prune::PruneArgs;
+use ps::PsArgs;
 use rm::RmArgs;
 use run::RunArgs;
 #[cfg(test)]
@@ -40,9 +48,12 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(Box<RunArgs>),
+    Ps(PsArgs),
+    Inspect(InspectArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Rm(RmArgs),
+    Prune(PruneArgs),
 }
 
 /// Runs the command line of this process.
@@ -55,9 +66,12 @@ pub fn main() -> ExitCode {
     _ = crate::sys::process::expect_children();
     let done = match parse(std::env::args_os()) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
+        Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
+        Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
+        Ok(Cli { verb: Verb::Prune(args), .. }) => prune::run(args),
         Err(error) => usage(error),
     };
     match done {

@@ -2,10 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod cidfile;
+pub mod filter;
+pub mod inspect;
+pub mod list;
 mod program;
 pub mod record;
 pub mod remove;
 pub mod run;
 pub mod stats;
 mod streams;
+mod time;
 pub mod update;
+pub mod view;

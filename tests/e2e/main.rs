@@ -16,6 +16,7 @@ mod limits_stats;
 mod namespaces;
 mod races;
 mod real;
+mod records;
 mod run;
 mod signals;
 mod systemd;

@@ -1,6 +1,7 @@
 //! Figures as a table.
 
 use crate::cgroup::usage::Stall;
+use crate::cli::columns::aligned;
 use crate::container::stats::Figures;
 
 /// How ids are shown.
@@ -29,17 +30,9 @@ const NOTHING: &str = "--";
 
 /// A line a container below the line of titles.
 pub fn table(figures: &[Figures], ids: Ids) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
-    rows.extend(figures.iter().map(|figures| row(figures, ids)));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; COLUMNS.len()] = std::array::from_fn(width);
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
+    rows.extend(figures.iter().map(|figures| row(figures, ids).to_vec()));
+    aligned(&rows)
 }
 
 /// The same in the place of what is on the screen: from its upper left corner,

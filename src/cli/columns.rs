@@ -1,0 +1,44 @@
+//! Cells below their titles.
+
+/// Lines of cells, each column as wide as its widest cell.
+pub fn aligned<S: AsRef<str>>(rows: &[Vec<S>]) -> String {
+    let width = |text: &S| text.as_ref().chars().count();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(width).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", cell.as_ref()));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// What somebody has typed, on one line and without control characters.
+pub fn plain(text: &str) -> String {
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().collect(),
+        false => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_their_titles() {
+        let rows = [vec!["A", "LONG", "C"], vec!["größer", "b", ""], vec!["x"]];
+        assert_eq!(aligned(&rows), "A       LONG  C\ngrößer  b\nx\n");
+        assert_eq!(aligned::<&str>(&[]), "");
+    }
+
+    #[test]
+    fn nothing_typed_reaches_a_terminal_as_it_is() {
+        assert_eq!(plain("a\u{1b}[2J\nö\t"), "a\\u{1b}[2J\\nö\\t");
+    }
+}

@@ -1,0 +1,157 @@
+//! `sublet inspect`: all that is known of a container.
+
+use serde_json::{Value, json};
+
+use super::time::{NEVER, utc};
+use super::view::pid;
+use crate::spec::Name;
+use crate::state::{Afterwards, Exit, Life, Moment, Record};
+
+/// All of it, under docker's names where docker has it. What is nowhere but
+/// here is `Root`, `CgroupPath`, `Unit` and `Usage`.
+pub fn inspect(record: &Record) -> Value {
+    let command = &record.asked.command;
+    json!({
+        "Id": record.id,
+        "Name": record.name.as_ref().map_or("", Name::as_str),
+        "Created": utc(record.created),
+        "Path": command.first(),
+        "Args": command.get(1..).unwrap_or_default(),
+        "Root": record.asked.root,
+        "State": state(&record.life),
+        "Config": {"Cmd": command, "Labels": record.asked.labels},
+        "HostConfig": host_config(record),
+        "CgroupPath": record.place.as_ref().map(|place| &place.cgroup),
+        "Unit": record.place.as_ref().and_then(|place| place.unit.as_ref()),
+        "Usage": ended(record).map(usage),
+    })
+}
+
+fn ended(record: &Record) -> Option<&Exit> {
+    match &record.life {
+        Life::Exited(exit) => Some(exit),
+        _ => None,
+    }
+}
+
+/// While it runs its code is 0, as docker has it; where nobody knows it, null.
+fn state(life: &Life) -> Value {
+    let time = |moment: Option<Moment>| moment.map_or_else(|| NEVER.to_owned(), utc);
+    let (started, finished, code, killed) = match life {
+        Life::Created { .. } => (None, None, Some(0), false),
+        Life::Running { started, .. } => (Some(*started), None, Some(0), false),
+        Life::Exited(exit) => {
+            (exit.started, Some(exit.finished), exit.end.code(), exit.usage.oom_killed)
+        }
+    };
+    json!({
+        "Status": life.status(),
+        "Running": matches!(life, Life::Running { .. }),
+        "Pid": pid(life).unwrap_or(0),
+        "ExitCode": code,
+        "OOMKilled": killed,
+        "StartedAt": time(started),
+        "FinishedAt": time(finished),
+    })
+}
+
+/// What has no limit is 0, as docker has it.
+fn host_config(record: &Record) -> Value {
+    let limits = record.asked.limits.clone().unwrap_or_default();
+    let memory = limits.memory().as_ref();
+    let cpu = limits.cpu().as_ref();
+    let bytes = |value: Option<i64>| value.unwrap_or(0);
+    let list = |value: Option<&String>| value.cloned().unwrap_or_default();
+    json!({
+        "AutoRemove": record.afterwards == Afterwards::Remove,
+        "Memory": bytes(memory.and_then(|memory| memory.limit())),
+        "MemoryReservation": bytes(memory.and_then(|memory| memory.reservation())),
+        "MemorySwap": bytes(memory.and_then(|memory| memory.swap())),
+        "CpuShares": cpu.and_then(|cpu| cpu.shares()).unwrap_or(0),
+        "CpuPeriod": cpu.and_then(|cpu| cpu.period()).unwrap_or(0),
+        "CpuQuota": cpu.and_then(|cpu| cpu.quota()).unwrap_or(0),
+        "CpusetCpus": list(cpu.and_then(|cpu| cpu.cpus().as_ref())),
+        "CpusetMems": list(cpu.and_then(|cpu| cpu.mems().as_ref())),
+        "PidsLimit": limits.pids().map_or(0, |pids| pids.limit()),
+    })
+}
+
+/// What it has used until its end, with the unit in each name; null is what
+/// its control group did not tell.
+fn usage(exit: &Exit) -> Value {
+    let used = &exit.usage;
+    json!({
+        "MemoryPeakBytes": used.memory_peak,
+        "MemoryLimitBytes": used.memory_limit,
+        "OOMKills": used.oom_kills,
+        "OOMProcess": used.oom_process,
+        "CPUMicroseconds": used.cpu_usec,
+        "CPUUserMicroseconds": used.cpu_user_usec,
+        "CPUSystemMicroseconds": used.cpu_system_usec,
+        "ThrottledMicroseconds": used.throttled_usec,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::{ended, record};
+    use super::*;
+    use crate::cli::asked_words;
+    use crate::state::End;
+
+    #[test]
+    fn one_that_runs() {
+        let mut record = record(0xab, Some("web"));
+        let words = ["-m", "64m", "--cpu-quota", "10000", "--pids-limit", "9", "host"];
+        let spec = asked_words(&words).unwrap().spec;
+        record.asked.limits = spec.oci.linux().as_ref().unwrap().resources().clone();
+        let told = inspect(&record);
+        assert_eq!((&told["Name"], &told["Path"]), (&json!("web"), &json!("sleep")));
+        assert_eq!(
+            (&told["Args"], &told["Config"]["Cmd"]),
+            (&json!(["600"]), &json!(["sleep", "600"]))
+        );
+        assert_eq!(
+            told["State"],
+            json!({
+                "Status": "running", "Running": true, "Pid": 7, "ExitCode": 0, "OOMKilled": false,
+                "StartedAt": "1970-01-01T00:00:00.000000000Z", "FinishedAt": NEVER,
+            })
+        );
+        let config = &told["HostConfig"];
+        assert_eq!((&config["Memory"], &config["CpuQuota"]), (&json!(64 << 20), &json!(10000)));
+        assert_eq!((&config["PidsLimit"], &config["CpuShares"]), (&json!(9), &json!(0)));
+        assert_eq!((&config["AutoRemove"], &told["Usage"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
+    fn one_that_has_ended() {
+        let mut killed = ended(record(1, None), End::Signal(9));
+        let Life::Exited(exit) = &mut killed.life else { unreachable!() };
+        exit.usage.oom_killed = true;
+        exit.usage.oom_process = Some("python3".to_owned());
+        exit.usage.memory_peak = Some(64 << 20);
+        let told = inspect(&killed);
+        let state = &told["State"];
+        assert_eq!((&state["Status"], &state["ExitCode"]), (&json!("exited"), &json!(137)));
+        assert_eq!((&state["Running"], &state["OOMKilled"]), (&json!(false), &json!(true)));
+        assert_eq!((&state["Pid"], &told["Name"]), (&json!(0), &json!("")));
+        let usage = &told["Usage"];
+        assert_eq!(
+            (&usage["OOMProcess"], &usage["MemoryPeakBytes"]),
+            (&json!("python3"), &json!(64 << 20))
+        );
+        assert_eq!(usage["ThrottledMicroseconds"], Value::Null);
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_is_none() {
+        let state = |end| inspect(&ended(record(1, None), end))["State"].clone();
+        for (end, status) in [(End::SupervisorLost, "supervisor-lost"), (End::Reboot, "reboot")] {
+            assert_eq!(
+                (&state(end)["Status"], &state(end)["ExitCode"]),
+                (&json!(status), &Value::Null)
+            );
+        }
+    }
+}
