@@ -1,4 +1,5 @@
-//! Flags of docker and podman that sublet does not have, and what helps now.
+//! Verbs and flags of docker and podman that sublet does not have, and what
+//! helps now.
 
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -6,7 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::error::Explain;
 
 struct Missing {
-    flags: &'static [&'static str],
+    words: &'static [&'static str],
     why: &'static str,
     instead: &'static str,
 }
@@ -15,17 +16,17 @@ const YET: &str = "is not in sublet yet";
 
 const MISSING: &[Missing] = &[
     Missing {
-        flags: &["--detach", "-d"],
+        words: &["--detach", "-d"],
         why: YET,
         instead: "systemd-run --user sublet run ... runs it in the background",
     },
     Missing {
-        flags: &["--publish", "-p", "--publish-all", "-P"],
+        words: &["--publish", "-p", "--publish-all", "-P"],
         why: YET,
         instead: "--network host has the host's ports",
     },
     Missing {
-        flags: &[
+        words: &[
             "--memory-swappiness",
             "--oom-kill-disable",
             "--kernel-memory",
@@ -36,44 +37,93 @@ const MISSING: &[Missing] = &[
         instead: "",
     },
     Missing {
-        flags: &["--restart"],
+        words: &["--restart"],
         why: YET,
         instead: "systemd-run --user -p Restart=on-failure sublet run ... starts it again",
     },
     Missing {
-        flags: &["--add-host", "--dns", "--dns-search", "--dns-option"],
+        words: &["--add-host", "--dns", "--dns-search", "--dns-option"],
         why: YET,
         instead: "-v ./hosts:/etc/hosts:ro shows a file of your own there",
     },
     Missing {
-        flags: &["--pull", "--platform"],
+        words: &["--pull", "--platform"],
         why: YET,
         instead: "ROOT is a directory or the word host; images come later",
     },
-    Missing { flags: &["--health-cmd", "--no-healthcheck"], why: YET, instead: "" },
-    Missing { flags: &["--volumes-from"], why: YET, instead: "-v shows a directory" },
+    Missing { words: &["--health-cmd", "--no-healthcheck"], why: YET, instead: "" },
+    Missing { words: &["--volumes-from"], why: YET, instead: "-v shows a directory" },
     Missing {
-        flags: &["--gpus"],
+        words: &["--gpus"],
         why: YET,
         instead: "--device /dev/dri and its like show single devices",
     },
     Missing {
-        flags: &["--privileged"],
+        words: &["--privileged"],
         why: "is not in sublet: no container has more rights than its caller",
         instead: "--nested lets it make containers, --cap-add gives it a capability,\n\
                   --device a device, --security-opt unmask=ALL all of /proc and /sys",
     },
 ];
 
-/// The error for a flag that people type and sublet does not have; `None` for
+const MISSING_VERBS: &[Missing] = &[
+    Missing {
+        words: &["stop", "kill"],
+        why: YET,
+        instead: "what is sent to the sublet that runs a container goes to its command;\n\
+                  sublet rm -f kills it at once",
+    },
+    Missing {
+        words: &["exec", "attach", "cp", "top"],
+        why: YET,
+        instead: "sublet inspect -f '{{.State.Pid}}' is the container's first process;\n\
+                  its files are in /proc/PID/root",
+    },
+    Missing {
+        words: &["logs"],
+        why: YET,
+        instead: "the output of a container goes to the caller of sublet run",
+    },
+    Missing { words: &["ls", "list"], why: "is not in sublet", instead: "sublet ps lists them" },
+    Missing {
+        words: &["pull", "images", "build", "push", "rmi"],
+        why: YET,
+        instead: "ROOT is a directory or the word host",
+    },
+    Missing {
+        words: &[
+            "create",
+            "start",
+            "restart",
+            "wait",
+            "rename",
+            "pause",
+            "unpause",
+            "diff",
+            "port",
+            "events",
+            "container",
+            "pod",
+            "network",
+            "volume",
+            "system",
+        ],
+        why: YET,
+        instead: "",
+    },
+];
+
+/// The error for a verb or a flag that people type and sublet does not have; `None` for
 /// every other mistake.
 pub fn explain(error: &clap::Error) -> Option<anyhow::Error> {
-    if error.kind() != ErrorKind::UnknownArgument {
-        return None;
-    }
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
-    let missing = MISSING.iter().find(|missing| missing.flags.contains(&flag.as_str()))?;
-    let error = anyhow!("{flag} {}", missing.why);
+    let (kind, list) = match error.kind() {
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, MISSING),
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, MISSING_VERBS),
+        _ => return None,
+    };
+    let Some(ContextValue::String(word)) = error.get(kind) else { return None };
+    let missing = list.iter().find(|missing| missing.words.contains(&word.as_str()))?;
+    let error = anyhow!("{word} {}", missing.why);
     if missing.instead.is_empty() {
         return Some(error);
     }
@@ -110,9 +160,27 @@ mod tests {
     }
 
     #[test]
+    fn verbs_that_are_missing_are_explained() {
+        for (verb, instead) in [
+            ("stop web", "sublet rm -f"),
+            ("exec web sh", "State.Pid"),
+            ("ls", "sublet ps"),
+            ("wait web", "is not in sublet yet"),
+        ] {
+            let told = told(&format!("sublet {verb}")).unwrap_or_default();
+            assert!(told.contains("is not in sublet") && told.contains(instead), "{verb}: {told}");
+        }
+        let command = super::super::command();
+        for verb in MISSING_VERBS.iter().flat_map(|missing| missing.words) {
+            assert!(command.find_subcommand(verb).is_none(), "{verb}");
+        }
+    }
+
+    #[test]
     fn other_mistakes_are_not_ours_to_explain() {
         assert_eq!(told("sublet run --frob host"), None);
         assert_eq!(told("sublet run --user"), None);
+        assert_eq!(told("sublet walk"), None);
     }
 
     #[test]
@@ -123,7 +191,7 @@ mod tests {
         for arg in run.get_arguments() {
             had.extend(arg.get_long_and_visible_aliases().unwrap_or_default());
         }
-        for flag in MISSING.iter().flat_map(|missing| missing.flags) {
+        for flag in MISSING.iter().flat_map(|missing| missing.words) {
             assert!(!had.contains(&flag.trim_start_matches('-')), "{flag}");
         }
     }

@@ -155,6 +155,10 @@ mod tests {
             "sublet stats --help",
             "sublet stats -h",
             "sublet update --help",
+            "sublet ps --help",
+            "sublet inspect -h",
+            "sublet rm --help",
+            "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");
         }

@@ -291,3 +291,18 @@ fn negative_numbers_are_values_where_they_can_be() {
     assert_eq!(oci("--oom-score-adj -500 host")["process"]["oomScoreAdj"], -500);
     assert_eq!(oci("--ulimit core=-1 host")["process"]["rlimits"][0]["soft"], u64::MAX);
 }
+
+#[test]
+fn what_others_are_to_know() {
+    let words =
+        ["--name", "web", "--replace", "--rm", "-l", "a=b=c", "--label", "d", "--cidfile", "id"];
+    let spec = asked_words(&[&words[..], &["host"]].concat()).unwrap().spec;
+    let known = &spec.beside.known;
+    assert!(known.remove && known.replace && known.is_asked());
+    assert_eq!(known.cidfile.as_deref(), Some(std::path::Path::new("id")));
+    let labels: Vec<_> = known.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(labels, [("a", "b=c"), ("d", "")]);
+    assert!(!asked("host").unwrap().spec.beside.known.is_asked());
+    assert!(refused("--replace host").contains("--replace without --name"));
+    assert!(refused("--label =x host").contains("--label"));
+}
