@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
 use clap::error::{ContextKind, ErrorKind};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use inspect::InspectArgs;
@@ -84,15 +84,31 @@ pub fn main() -> ExitCode {
 }
 
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = command();
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut command = match words.get(1) {
+        Some(verb) if verb == "run" => with_switches(run_alone()),
+        _ => command(),
+    };
     let mut matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
-/// The whole command line. Every switch also takes `=true` and `=false`, as
-/// those of docker and podman do.
+/// The whole command line.
 fn command() -> clap::Command {
-    Cli::command().mut_subcommands(|verb| {
+    with_switches(Cli::command())
+}
+
+/// The part of it that `run` needs: a start doesn't wait for the flags of all
+/// other verbs to be put together.
+fn run_alone() -> clap::Command {
+    let run = RunArgs::augment_args(clap::Command::new("run"));
+    clap::Command::new("sublet").args_override_self(true).subcommand(run)
+}
+
+/// Every switch also takes `=true` and `=false`, as those of docker and podman
+/// do.
+fn with_switches(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|verb| {
         verb.mut_args(|arg| match arg.get_action() {
             ArgAction::SetTrue => arg
                 .action(ArgAction::Set)
@@ -142,6 +158,20 @@ mod tests {
     #[test]
     fn the_definition_holds_together() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn run_alone_is_what_it_is_among_all() {
+        let help = |command: clap::Command| {
+            let mut command = with_switches(command);
+            command.find_subcommand_mut("run").unwrap().render_long_help().to_string()
+        };
+        let alone = help(run_alone());
+        assert!(alone.contains("--cidfile"));
+        assert_eq!(alone, help(Cli::command()));
+        let twice = ["--name", "a", "--name", "b", "--rm", "--rm=false", "host"];
+        let beside = asked_words(&twice).unwrap().spec.beside;
+        assert_eq!((beside.label(), beside.known.remove), ("b", false));
     }
 
     #[test]
