@@ -42,6 +42,13 @@ pub struct Readings {
     pub problems: Vec<anyhow::Error>,
 }
 
+impl Readings {
+    /// Whether none of them runs: nothing will change any more.
+    pub fn are_final(&self) -> bool {
+        !self.readings.iter().any(|reading| runs(&reading.record))
+    }
+}
+
 /// One container at one moment.
 #[derive(Debug)]
 pub struct Reading {
@@ -56,7 +63,6 @@ pub struct Reading {
 /// Where the records can't be read.
 pub fn read(store: &Store, which: &Which) -> anyhow::Result<Readings> {
     let listing = store.list()?;
-    let runs = |record: &Record| matches!(record.life, Life::Running { .. });
     let mut records = listing.records;
     match which {
         Which::All => {}
@@ -72,6 +78,10 @@ pub fn read(store: &Store, which: &Which) -> anyhow::Result<Readings> {
         record,
     });
     Ok(Readings { readings: readings.collect(), problems: listing.problems })
+}
+
+fn runs(record: &Record) -> bool {
+    matches!(record.life, Life::Running { .. })
 }
 
 /// What is used in the container's control group; nothing where it has none.

@@ -307,6 +307,36 @@ fn the_id_is_in_the_file_that_is_for_it() {
     assert_eq!(at.left(), [id]);
 }
 
+/// What has ended is shown once, and follows nobody.
+#[test]
+fn statistics_end_with_what_they_are_of() {
+    requires!();
+    let at = At::new();
+    let running = at.start("web", &[], SLEEP);
+    let mut stats = at.sublet(&["stats", "-i", "50ms", "--format", "jsonl", "web"]).spawn();
+    assert!(stats.line().contains("\"status\":\"running\""));
+    running.signal(libc::SIGTERM);
+    running.wait();
+    let told = stats.wait();
+    assert!(told.ok().ends_with('}') && told.stdout().contains("\"status\":\"exited\""));
+    assert_eq!(at.sublet(&["stats", "web"]).ok().lines().count(), 2);
+}
+
+/// A shell is what runs where nothing is said, and its reaper is not it.
+#[test]
+fn the_command_is_what_was_executed() {
+    requires!();
+    let at = At::new();
+    for (options, words, command) in [
+        (&[][..], &[][..], &["/bin/sh"][..]),
+        (&["--init"], &["echo", "a b"], &["echo", "a b"]),
+        (&["--entrypoint", "echo"], &["c"], &["echo", "c"]),
+    ] {
+        at.run(&[&["--name", "web", "--replace"], options].concat()).args(words).ok();
+        assert_eq!(at.inspect("web")["Config"]["Cmd"], json!(command), "{options:?}");
+    }
+}
+
 /// The command's exit code comes through, and a warning.
 #[test]
 fn no_room_for_a_record_is_no_end_of_a_command() {

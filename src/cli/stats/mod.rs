@@ -125,7 +125,7 @@ pub fn run(args: StatsArgs) -> anyhow::Result<u8> {
             return Ok(0);
         }
         let now = stats::read(&store, &which)?;
-        let over = matches!(which, Which::These(_)) && now.readings.is_empty();
+        let over = matches!(which, Which::These(_)) && now.are_final();
         let reader = view.show(&Figures::between(&before, &now))?;
         if reader == Reader::Gone || over || !streams {
             return Ok(0);
