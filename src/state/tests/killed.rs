@@ -209,7 +209,8 @@ const BASE: &str = "SUBLET_STATE_TEST";
 
 /// Everything that is done with a store, in a process that gets killed: the
 /// ends of two containers that are there only before and of two that stay,
-/// each way once by the launcher and once by who comes after it.
+/// each way once by the launcher and once by who comes after it; in the end one
+/// of the latter is removed.
 fn all_there_is_to_do(base: &Path) {
     let store = store_in(base);
     run(&store, "a", Some("web"), Afterwards::Remove).finish(exit(End::Code(7))).unwrap();
@@ -217,6 +218,7 @@ fn all_there_is_to_do(base: &Path) {
     run(&store, "c", Some("web"), Afterwards::Keep).finish(exit(End::Code(7))).unwrap();
     kill(run(&store, "d", Some("db"), Afterwards::Keep));
     store.list().unwrap();
+    store.remove(&id("d")).unwrap();
 }
 
 /// A process is killed at each system call that could change the store; what
