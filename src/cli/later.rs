@@ -68,12 +68,6 @@ const MISSING: &[Missing] = &[
 
 const MISSING_VERBS: &[Missing] = &[
     Missing {
-        words: &["stop", "kill"],
-        why: YET,
-        instead: "what is sent to the sublet that runs a container goes to its command;\n\
-                  sublet rm -f kills it at once",
-    },
-    Missing {
         words: &["exec", "attach", "cp", "top"],
         why: YET,
         instead: "sublet inspect -f '{{.State.Pid}}' is the container's first process;\n\
@@ -97,8 +91,8 @@ const MISSING_VERBS: &[Missing] = &[
     },
     Missing {
         words: &[
-            "create", "start", "restart", "wait", "rename", "pause", "unpause", "diff", "port",
-            "events", "pod", "network", "volume", "system",
+            "create", "start", "restart", "rename", "diff", "port", "events", "pod", "network",
+            "volume", "system",
         ],
         why: YET,
         instead: "",
@@ -154,10 +148,9 @@ mod tests {
     #[test]
     fn verbs_that_are_missing_are_explained() {
         for (verb, instead) in [
-            ("stop web", "sublet rm -f"),
             ("exec web sh", "State.Pid"),
             ("ls", "sublet ps"),
-            ("wait web", "is not in sublet yet"),
+            ("rename web", "is not in sublet yet"),
         ] {
             let told = told(&format!("sublet {verb}")).unwrap_or_default();
             assert!(told.contains("is not in sublet") && told.contains(instead), "{verb}: {told}");

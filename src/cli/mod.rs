@@ -3,17 +3,22 @@
 
 mod changeable;
 mod columns;
+mod each;
 mod file;
 mod inspect;
+mod kill;
 mod later;
+mod pause;
 mod prune;
 mod ps;
 mod rm;
 mod run;
 mod stats;
+mod stop;
 mod template;
 mod terminal;
 mod update;
+mod wait;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -24,6 +29,8 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use inspect::InspectArgs;
+use kill::KillArgs;
+use pause::{PauseArgs, UnpauseArgs};
 use prune::PruneArgs;
 use ps::PsArgs;
 use rm::RmArgs;
@@ -31,7 +38,9 @@ use run::RunArgs;
 #[cfg(test)]
 pub(crate) use run::asked_words;
 use stats::StatsArgs;
+use stop::StopArgs;
 use update::UpdateArgs;
+use wait::WaitArgs;
 
 /// Runs programs in containers, without root and without a daemon
 #[derive(Debug, Parser)]
@@ -52,6 +61,11 @@ enum Verb {
     Inspect(InspectArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
+    Stop(StopArgs),
+    Kill(KillArgs),
+    Pause(PauseArgs),
+    Unpause(UnpauseArgs),
+    Wait(WaitArgs),
     Rm(RmArgs),
     Prune(PruneArgs),
 }
@@ -70,6 +84,11 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
+        Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
+        Ok(Cli { verb: Verb::Kill(args), .. }) => kill::run(args),
+        Ok(Cli { verb: Verb::Pause(args), .. }) => pause::run(args),
+        Ok(Cli { verb: Verb::Unpause(args), .. }) => pause::run_unpause(args),
+        Ok(Cli { verb: Verb::Wait(args), .. }) => wait::run(args),
         Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
         Ok(Cli { verb: Verb::Prune(args), .. }) => prune::run(args),
         Err(error) => usage(error),
@@ -188,6 +207,11 @@ mod tests {
             "sublet ps --help",
             "sublet inspect -h",
             "sublet rm --help",
+            "sublet stop --help",
+            "sublet kill -h",
+            "sublet pause --help",
+            "sublet unpause --help",
+            "sublet wait -h",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

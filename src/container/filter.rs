@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
 
+use super::pause;
 use crate::error::Explain;
 use crate::state::{Life, Record};
 
@@ -36,7 +37,7 @@ pub struct Part {
     last: bool,
 }
 
-const STATUSES: [&str; 5] = ["created", "running", "exited", "supervisor-lost", "reboot"];
+const STATUSES: [&str; 6] = ["created", "running", "paused", "exited", "supervisor-lost", "reboot"];
 
 impl FromStr for Filter {
     type Err = anyhow::Error;
@@ -116,7 +117,7 @@ impl Filter {
         match self {
             Self::Id(start) => record.id.as_str().starts_with(start.as_str()),
             Self::Name(part) => record.name.as_ref().is_some_and(|name| part.is_in(name.as_str())),
-            Self::Status(status) => record.life.status() == *status,
+            Self::Status(status) => pause::status(record) == *status,
             Self::Label(key, value) => has(key, value),
             Self::NoLabel(key, value) => !has(key, value),
             Self::Exited(code) => {

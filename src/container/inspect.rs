@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pause;
 use super::time::{NEVER, utc};
 use super::view::pid;
 use crate::spec::Name;
@@ -18,7 +19,7 @@ pub fn inspect(record: &Record) -> Value {
         "Path": command.first(),
         "Args": command.get(1..).unwrap_or_default(),
         "Root": record.asked.root,
-        "State": state(&record.life),
+        "State": state(record),
         "Config": {"Cmd": command, "Labels": record.asked.labels},
         "HostConfig": host_config(record),
         "CgroupPath": record.place.as_ref().map(|place| &place.cgroup),
@@ -35,7 +36,9 @@ fn ended(record: &Record) -> Option<&Exit> {
 }
 
 /// While it runs its code is 0, as docker has it; where nobody knows it, null.
-fn state(life: &Life) -> Value {
+fn state(record: &Record) -> Value {
+    let life = &record.life;
+    let status = pause::status(record);
     let time = |moment: Option<Moment>| moment.map_or_else(|| NEVER.to_owned(), utc);
     let (started, finished, code, killed) = match life {
         Life::Created { .. } => (None, None, Some(0), false),
@@ -45,8 +48,9 @@ fn state(life: &Life) -> Value {
         }
     };
     json!({
-        "Status": life.status(),
+        "Status": status,
         "Running": matches!(life, Life::Running { .. }),
+        "Paused": status == "paused",
         "Pid": pid(life).unwrap_or(0),
         "ExitCode": code,
         "OOMKilled": killed,
@@ -114,8 +118,9 @@ mod tests {
         assert_eq!(
             told["State"],
             json!({
-                "Status": "running", "Running": true, "Pid": 7, "ExitCode": 0, "OOMKilled": false,
-                "StartedAt": "1970-01-01T00:00:00.000000000Z", "FinishedAt": NEVER,
+                "Status": "running", "Running": true, "Paused": false, "Pid": 7, "ExitCode": 0,
+                "OOMKilled": false, "StartedAt": "1970-01-01T00:00:00.000000000Z",
+                "FinishedAt": NEVER,
             })
         );
         let config = &told["HostConfig"];

@@ -51,7 +51,7 @@ pub fn replace(store: &Store, name: &Name) -> anyhow::Result<()> {
 }
 
 /// Kills the payload, and waits until its launcher has said so and ended.
-fn end(store: &Store, record: &Record) -> anyhow::Result<()> {
+pub(super) fn end(store: &Store, record: &Record) -> anyhow::Result<()> {
     let (payload, launcher) = match &record.life {
         Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
         Life::Created { launcher } => (None, launcher.as_ref()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::pause;
 use super::time::{between, utc};
 use crate::spec::ContainerId;
 use crate::state::{End, Life, Moment, Record};
@@ -27,7 +28,7 @@ pub struct View {
     pub running_for: String,
     /// How it is, for people.
     pub status: String,
-    /// The same in a word: [`Life::status`].
+    /// The same in a word: [`pause::status`].
     pub state: &'static str,
     /// What the user says of it.
     pub labels: BTreeMap<String, String>,
@@ -44,6 +45,7 @@ impl View {
             Life::Exited(exit) => exit.end.code(),
             _ => None,
         };
+        let state = pause::status(record);
         Self {
             id: record.id.clone(),
             names: record.name.as_ref().map_or_else(String::new, ToString::to_string),
@@ -51,8 +53,8 @@ impl View {
             command: record.asked.command.join(" "),
             created_at: utc(record.created),
             running_for: format!("{} ago", between(record.created, now)),
-            status: status(&record.life, now),
-            state: record.life.status(),
+            status: status(&record.life, now) + if state == "paused" { " (Paused)" } else { "" },
+            state,
             labels: record.asked.labels.clone(),
             pid: pid(&record.life),
             exit_code: code,

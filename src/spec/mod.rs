@@ -21,6 +21,7 @@ pub mod resources;
 pub mod rlimit;
 mod root;
 pub mod security;
+pub mod signal;
 pub mod size;
 mod user;
 

@@ -22,3 +22,4 @@ mod signals;
 mod systemd;
 mod telling;
 mod tty;
+mod verbs;

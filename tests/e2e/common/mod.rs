@@ -14,6 +14,7 @@
 //! | `SUBLET_KEEP` | leaves the scratch directories |
 //! | `MUST_RUN` | comma list of needs that this host has to meet |
 
+pub mod at;
 pub mod canary;
 pub mod leaks;
 pub mod need;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+pub use at::At;
 pub use canary::Canary;
 pub use leaks::Leaks;
 pub use program::{Program, Running};

@@ -1,0 +1,50 @@
+//! A root, and where the launcher keeps its records.
+
+use serde_json::Value;
+
+use super::{Program, Root, Running, Scratch, eventually};
+
+/// What a test of containers that others know begins with.
+pub struct At {
+    pub scratch: Scratch,
+    pub root: Root,
+}
+
+impl At {
+    pub fn new() -> Self {
+        let scratch = Scratch::new();
+        let root = Root::busybox(&scratch);
+        Self { scratch, root }
+    }
+
+    /// `sublet run` with these options, without a command yet.
+    pub fn run(&self, options: &[&str]) -> Program {
+        Program::run_in(&self.scratch).args(options).arg(self.root.path()).within(60.0)
+    }
+
+    /// A container called `name` that has said that it is ready, and that
+    /// others know to run.
+    pub fn start(&self, name: &str, options: &[&str], script: &str) -> Running {
+        let program = self.run(&[&["--name", name], options].concat());
+        let mut running = program.args(["sh", "-c", script]).within(120.0).spawn();
+        assert_eq!(running.line(), "ready");
+        let known = || self.names(&[]).iter().any(|known| known == name).then_some(());
+        eventually(10.0, known).expect("it runs");
+        running
+    }
+
+    /// Another verb.
+    pub fn sublet(&self, words: &[&str]) -> Program {
+        Program::sublet(&self.scratch).args(words).within(60.0)
+    }
+
+    pub fn inspect(&self, name: &str) -> Value {
+        self.sublet(&["inspect", name]).json()[0].take()
+    }
+
+    /// The names that `ps` lists, in its order.
+    pub fn names(&self, words: &[&str]) -> Vec<String> {
+        let listed = self.sublet(&[&["ps", "--format", "{{.Names}}"], words].concat()).ok();
+        listed.lines().map(str::to_owned).collect()
+    }
+}
