@@ -93,6 +93,12 @@ pub fn root() -> Need {
     need(caller().0 == 0, "the tests do not run as root")
 }
 
+/// This is the machine under QEMU, which lasts for one job: its root may do
+/// anything to it.
+pub fn machine() -> Need {
+    need(Path::new("/usr/local/lib/machine/job").exists(), "this is not the machine under QEMU")
+}
+
 /// The caller belongs to a group beside its own.
 pub fn supplementary_group() -> Need {
     let (_, gid) = caller();
