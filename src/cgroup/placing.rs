@@ -118,10 +118,11 @@ impl<'a> Placing<'a> {
     }
 
     /// Where the child is now, and what should be said of it.
-    pub fn finish(self) -> (Option<Placed>, Vec<String>) {
-        match self.stage {
-            Stage::Over(placed) => (placed, self.notes),
-            _ => (None, self.notes),
+    pub fn finish(mut self) -> (Option<Placed>, Vec<String>) {
+        let notes = std::mem::take(&mut self.notes);
+        match &mut self.stage {
+            Stage::Over(placed) => (placed.take(), notes),
+            _ => (None, notes),
         }
     }
 
@@ -133,6 +134,17 @@ impl<'a> Placing<'a> {
                 Ok(None)
             }
             (done, _) => done.map(Some),
+        }
+    }
+}
+
+impl Drop for Placing<'_> {
+    /// The start is given up: what was asked for is called off.
+    fn drop(&mut self) {
+        if let Stage::Begun(_, _, job) = &mut self.stage
+            && let Some(job) = job.take()
+        {
+            job.call_off();
         }
     }
 }

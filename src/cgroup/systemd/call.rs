@@ -15,6 +15,8 @@ pub(super) const CALL: u32 = 1;
 const HELLO: u32 = 2;
 const ADD_MATCH: u32 = 3;
 const SUBSCRIBE: u32 = 4;
+/// The number of the call that takes the call back.
+const CALL_OFF: u32 = 5;
 
 /// The interface of systemd's manager.
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -72,6 +74,12 @@ impl Call {
     pub(super) fn stop(unit: &str) -> anyhow::Result<Self> {
         let call = Self::new("stop", "StopUnit", &(unit, "replace"))?;
         Ok(Self { over: Over::JobRemoved, ..call })
+    }
+
+    /// What takes back that a unit was to be started, whether it is by now or
+    /// not. Nobody is there for the answer.
+    pub(super) fn off(unit: &str) -> anyhow::Result<Vec<u8>> {
+        Ok(manager("StopUnit").call(CALL_OFF, &(unit, "replace"))?)
     }
 
     pub(super) fn reset_failed(unit: &str) -> anyhow::Result<Self> {

@@ -84,6 +84,15 @@ impl Connection {
         self.greet().map(drop)
     }
 
+    /// Writes more to who has had all of what was to be said, without waiting
+    /// and without an answer; to who has had none of it nothing.
+    pub(super) fn say_last(&mut self, messages: Vec<u8>) {
+        if self.greeted == Greeted::Yes {
+            self.outgoing.extend(messages);
+            let _ = self.write();
+        }
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }

@@ -24,7 +24,8 @@ pub enum Progress {
 }
 
 /// A call that the manager is to answer, or a job that it is to do. Dropped,
-/// nobody waits for it any more; the manager goes on all the same.
+/// nobody waits for it any more; the manager goes on all the same, unless it is
+/// [called off](Self::call_off).
 ///
 /// To be polled: while [`interest`](Self::interest) is met at its descriptor,
 /// or the [`deadline`](Self::deadline) has come, call
@@ -36,6 +37,8 @@ pub struct Job {
     unit: String,
     task: String,
     answer: Option<Answer>,
+    /// The manager has said no: the unit, if there is one, is not ours.
+    is_refused: bool,
     ends: Vec<End>,
 }
 
@@ -58,7 +61,8 @@ struct End {
 
 impl Job {
     pub(super) fn over(connection: Connection, call: Call, unit: &str, task: String) -> Self {
-        Self { connection, call, unit: unit.to_owned(), task, answer: None, ends: Vec::new() }
+        let (unit, is_refused) = (unit.to_owned(), false);
+        Self { connection, call, unit, task, answer: None, is_refused, ends: Vec::new() }
     }
 
     /// When it is given up.
@@ -92,6 +96,17 @@ impl Job {
         Ok(())
     }
 
+    /// Has the manager stop the unit that it was asked to start, if it comes to
+    /// that; without waiting. A job that waits for another unit's would stay for
+    /// as long as that takes.
+    pub fn call_off(mut self) {
+        if !self.is_refused
+            && let Ok(message) = Call::off(&self.unit)
+        {
+            self.connection.say_last(message);
+        }
+    }
+
     fn step(&mut self) -> Result<Progress, Failure> {
         let end = self.connection.exchange()?;
         while let Some(message) = self.connection.next()? {
@@ -115,7 +130,10 @@ impl Job {
     fn hear(&mut self, message: &Message) -> Result<(), Failure> {
         match (message.kind, message.answers) {
             (Kind::Error, Some(serial)) => match self.call.method(serial) {
-                Some(method) => Err(Failure::refused(method, message, &self.call.properties)),
+                Some(method) => {
+                    self.is_refused = true;
+                    Err(Failure::refused(method, message, &self.call.properties))
+                }
                 None => Ok(()),
             },
             (Kind::Return, Some(CALL)) if self.answer.is_none() => {

@@ -15,6 +15,7 @@ use super::*;
 use crate::error::report;
 use crate::host::bus;
 use crate::plan::cgroup::Value;
+use call::CALL;
 use peer::{JOB, LONG, SYSTEMD, UNIT, begin, error, kind, private, removed, started};
 
 fn proceeds(job: &mut Job) -> Progress {
@@ -133,6 +134,38 @@ fn a_job_that_fails_is_an_error() {
         let printed = result.replace('\x1b', "\\u{1b}");
         assert_eq!(kind(&job.proceed().unwrap_err()), Kind::NotDone(printed));
     }
+}
+
+#[test]
+fn what_is_given_up_is_called_off() {
+    let (mut job, mut peer) = private(LONG);
+    peer.welcome();
+    peer.say(&started(JOB, SYSTEMD));
+    assert_eq!(proceeds(&mut job), Progress::Waiting);
+    peer.hear_greeting();
+    job.call_off();
+    let asked = peer.hear_all();
+    let methods: Vec<_> = asked.iter().map(|message| message.member.as_deref()).collect();
+    assert_eq!(methods, [Some("StartTransientUnit"), Some("StopUnit")]);
+    let (unit, mode) = asked[1].arguments::<(String, String)>("ss");
+    assert_eq!((unit.as_str(), mode.as_str()), (UNIT, "replace"));
+}
+
+#[test]
+fn what_was_not_asked_for_or_is_not_ours_is_not_stopped() {
+    let (mut job, mut peer) = private(LONG);
+    assert_eq!(proceeds(&mut job), Progress::Waiting);
+    peer.hear_greeting();
+    job.call_off();
+    assert_eq!(peer.hear_all().len(), 0);
+
+    let (mut job, mut peer) = private(LONG);
+    peer.welcome();
+    peer.say(&error(CALL, "org.freedesktop.systemd1.UnitExists", "it exists"));
+    assert_eq!(kind(&job.proceed().unwrap_err()), Kind::UnitExists);
+    peer.hear_greeting();
+    job.call_off();
+    assert_eq!(peer.hear_all().len(), 1);
 }
 
 #[test]
