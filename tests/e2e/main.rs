@@ -6,10 +6,12 @@
 mod common;
 
 mod badinput;
+mod cgroupns;
 mod cgroups;
 mod confinement;
 mod files;
 mod hostile;
+mod hosts;
 mod identity;
 mod limits;
 mod limits_stats;
