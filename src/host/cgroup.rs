@@ -22,8 +22,12 @@ use delegation::{Systemd, may_split};
 pub enum Version {
     /// cgroup v2 with all controllers there are.
     V2,
-    /// cgroup v2 beside hierarchies of version 1, which have the controllers:
-    /// processes can be grouped, frozen and killed, but hardly limited.
+    /// cgroup v2 alone, as in a container, while hierarchies of version 1 have
+    /// the controllers: processes can be grouped, frozen and killed, but hardly
+    /// limited.
+    Bare,
+    /// cgroup v2 beside mounted hierarchies of version 1, which have the
+    /// controllers; systemd uses those.
     Hybrid,
     /// Version 1 alone.
     V1,
@@ -73,11 +77,13 @@ impl Cgroups {
         let in_root = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
         let path = unified(membership);
         let tree = pick(mounts, path, &in_root);
-        let version = match (tree, has_legacy(mounts, membership)) {
-            (Some(_), false) => Version::V2,
-            (Some(_), true) => Version::Hybrid,
-            (None, true) => Version::V1,
-            (None, false) => Version::None,
+        let (mounted, member) = (shows_legacy(mounts), is_in_legacy(membership));
+        let version = match tree {
+            Some(_) if mounted => Version::Hybrid,
+            Some(_) if member => Version::Bare,
+            Some(_) => Version::V2,
+            None if mounted || member => Version::V1,
+            None => Version::None,
         };
         let Some(tree) = tree else { return Self { version, ..Self::default() } };
         let mount = in_root(&tree.point);
@@ -152,31 +158,40 @@ fn unified(membership: &str) -> Option<&Path> {
     Some(Path::new(path)).filter(|path| path.is_absolute())
 }
 
-/// Whether a hierarchy of version 1 has controllers: it is mounted here, or
-/// only elsewhere but we are in it (`4:memory:/`).
-fn has_legacy(mounts: &Mounts, membership: &str) -> bool {
-    const LEGACY: [&str; 14] = [
-        "cpu",
-        "cpuacct",
-        "cpuset",
-        "memory",
-        "devices",
-        "freezer",
-        "blkio",
-        "pids",
-        "net_cls",
-        "net_prio",
-        "hugetlb",
-        "perf_event",
-        "rdma",
-        "misc",
-    ];
-    let any = |words: &str| words.split(',').any(|word| LEGACY.contains(&word));
-    let mounted = mounts.hierarchies().iter().any(|tree| match &tree.kind {
+/// The controllers of version 1.
+const LEGACY: [&str; 14] = [
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "net_cls",
+    "net_prio",
+    "hugetlb",
+    "perf_event",
+    "rdma",
+    "misc",
+];
+
+fn any_legacy(words: &str) -> bool {
+    words.split(',').any(|word| LEGACY.contains(&word))
+}
+
+/// Whether a hierarchy of version 1 that has controllers is mounted here.
+fn shows_legacy(mounts: &Mounts) -> bool {
+    mounts.hierarchies().iter().any(|tree| match &tree.kind {
         Kind::Unified => false,
-        Kind::Legacy(words) => any(words),
-    });
-    mounted || membership.lines().filter_map(|line| line.split(':').nth(1)).any(any)
+        Kind::Legacy(words) => any_legacy(words),
+    })
+}
+
+/// Whether we are in one that has controllers: `4:memory:/`. It need not be
+/// mounted here.
+fn is_in_legacy(membership: &str) -> bool {
+    membership.lines().filter_map(|line| line.split(':').nth(1)).any(any_legacy)
 }
 
 /// Of the mounts of cgroup v2 one that shows `path`, the usual place first;

@@ -12,8 +12,21 @@ use super::procfs;
 /// The mount points of this mount namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
-    points: Vec<String>,
+    mounts: Vec<Mount>,
     hierarchies: Vec<Hierarchy>,
+}
+
+/// A line of the table, as far as it tells what hides what; words as they
+/// stand there.
+#[derive(Clone, Debug)]
+struct Mount {
+    id: String,
+    /// The mount that it lies on.
+    parent: String,
+    /// What of its file system is shown; `/` is all.
+    root: String,
+    point: String,
+    kind: String,
 }
 
 /// A mounted tree of control groups.
@@ -70,11 +83,10 @@ impl Mounts {
         Ok(Self::of(&String::from_utf8_lossy(&text)))
     }
 
-    /// The table in `text`. Of each line the fifth word is the mount point.
+    /// The table in `text`.
     pub fn of(text: &str) -> Self {
-        let point = |line: &str| line.split(' ').nth(4).map(str::to_owned);
         Self {
-            points: text.lines().filter_map(point).collect(),
+            mounts: text.lines().filter_map(mount).collect(),
             hierarchies: text.lines().filter_map(hierarchy).collect(),
         }
     }
@@ -84,25 +96,55 @@ impl Mounts {
         &self.hierarchies
     }
 
-    /// The first mount that hides part of `whole`, a procfs or a sysfs; with
-    /// it, the kernel refuses a new instance in a user namespace
-    /// (`mount_too_revealing`), because that would show what is hidden.
+    /// The first mount that hides part of `whole`, `/proc` or `/sys`; with it,
+    /// the kernel refuses a new instance in a user namespace
+    /// (`mount_too_revealing`), because that would show what is hidden. It does
+    /// not where another procfs or sysfs shows all, wherever it is mounted.
     pub fn covers(&self, whole: &str) -> Option<&str> {
-        // The kernel's paths have no slashes to spare.
-        let below = |point: &str, place: &str| {
-            point.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let kind = if whole == "/sys" { "sysfs" } else { "proc" };
+        let shows_all = |instance: &Mount| {
+            let lies_on_it = |mount: &&Mount| mount.parent == instance.id;
+            let hides = |mount: &Mount| {
+                let within = mount.point.strip_prefix(&instance.point).unwrap_or_default();
+                !is_place(&format!("{whole}{within}"))
+            };
+            instance.kind == kind
+                && instance.root == "/"
+                && !self.mounts.iter().filter(lies_on_it).any(hides)
         };
-        let hides = |point: &&str| {
-            *point != whole
-                && below(point, whole)
-                && !PLACES.iter().any(|place| below(point, place))
-        };
-        self.points.iter().map(String::as_str).find(hides)
+        if self.mounts.iter().any(shows_all) {
+            return None;
+        }
+        let hides = |point: &&str| *point != whole && below(point, whole) && !is_place(point);
+        self.mounts.iter().map(|mount| mount.point.as_str()).find(hides)
     }
+}
+
+/// Whether it is `place` or below. The kernel's paths have no slashes to spare.
+fn below(point: &str, place: &str) -> bool {
+    point.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether what is mounted there hides nothing.
+fn is_place(point: &str) -> bool {
+    PLACES.iter().any(|place| below(point, place))
 }
 
 /// A line of the table: id, parent, device, root, point, options, any number
 /// of tags, `-`, type, source, options of the file system.
+fn mount(line: &str) -> Option<Mount> {
+    let (mount, tree) = line.split_once(" - ")?;
+    let mut words = mount.split(' ').map(str::to_owned);
+    Some(Mount {
+        id: words.next()?,
+        parent: words.next()?,
+        root: words.nth(1)?,
+        point: words.next()?,
+        kind: tree.split(' ').next()?.to_owned(),
+    })
+}
+
+/// A line of the table, if it is a tree of control groups.
 fn hierarchy(line: &str) -> Option<Hierarchy> {
     let (mount, tree) = line.split_once(" - ")?;
     let mut mount = mount.split(' ').skip(3);
@@ -156,6 +198,26 @@ mod tests {
         let mounts = Mounts::of("9 8 0:5 /null /proc/kcore rw - devtmpfs devtmpfs rw\n");
         assert_eq!(mounts.covers("/proc"), Some("/proc/kcore"));
         assert_eq!(mounts.covers("/sys"), None);
+    }
+
+    /// As the kernel's mnt_already_visible() has it.
+    #[test]
+    fn one_that_shows_all_is_enough() {
+        let masked = "22 27 0:21 / /proc rw - proc proc rw\n\
+                      40 22 0:5 /null /proc/kcore rw - devtmpfs devtmpfs rw\n";
+        let seen = |more: &str| Mounts::of(&format!("{masked}{more}")).covers("/proc").is_none();
+        assert!(!seen(""));
+        assert!(seen("41 22 0:21 / /proc rw - proc proc rw\n"), "over it");
+        assert!(seen("41 27 0:21 / /mnt/p rw - proc proc rw\n"), "elsewhere");
+        assert!(seen(
+            "41 27 0:21 / /mnt/p rw - proc proc rw\n\
+             42 41 0:30 / /mnt/p/sys/fs/binfmt_misc rw - autofs systemd-1 rw\n"
+        ));
+        assert!(!seen(
+            "41 27 0:21 / /mnt/p rw - proc proc rw\n42 41 0:9 / /mnt/p/sys ro - tmpfs none ro\n"
+        ));
+        assert!(!seen("41 27 0:21 /sys /mnt/p rw - proc proc rw\n"), "a part");
+        assert!(!seen("41 27 0:22 / /mnt/p rw - sysfs sysfs rw\n"), "another kind");
     }
 
     #[test]

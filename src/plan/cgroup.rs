@@ -19,7 +19,7 @@ mod tell;
 mod tests;
 mod weight;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
@@ -192,8 +192,7 @@ pub fn plan(spec: &Spec, host: &Host, notes: &mut Vec<String>) -> anyhow::Result
         }
     };
 
-    let mount = host.cgroups()?.mount.as_deref().unwrap_or(Path::new("/"));
-    let (had, lacked) = place.sort(limits, mount, host.files());
+    let (had, lacked) = place.sort(limits, host.cgroups()?, host.files());
     for Lacked { limits, advice } in lacked {
         if !best_effort {
             let asked = limits.first().map_or("", |limit| limit.asked);

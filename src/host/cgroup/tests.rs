@@ -135,7 +135,7 @@ fn kinds_of_machines_are_told_apart() {
     assert_eq!(version(&format!("{legacy}{unified}"), "0::/\n"), Version::V1, "it is hidden");
     let mount = machine.cgroup("sys/fs/cgroup/unified", "");
     assert_eq!(version(&format!("{legacy}{unified}"), "0::/\n"), Version::Hybrid);
-    assert_eq!(version(unified, "4:memory:/x\n0::/\n"), Version::Hybrid);
+    assert_eq!(version(unified, "4:memory:/x\n0::/\n"), Version::Bare);
     let cgroups = machine.read(&format!("{named}{unified}"), "1:name=systemd:/\n0::/\n");
     assert_eq!((cgroups.version, cgroups.mount), (Version::V2, Some(mount)));
 }

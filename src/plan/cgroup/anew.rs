@@ -1,7 +1,5 @@
 //! Other limits for a container that runs.
 
-use std::path::Path;
-
 use anyhow::Context;
 use oci_spec::runtime::LinuxResources;
 
@@ -25,8 +23,7 @@ pub fn anew(
     let limits = limit::limits(resources)?;
     let asked = limits.first().map_or("", |limit| limit.asked);
     let place = choose::again(place, host)?.or_else(Advice::refuse).context(asked)?;
-    let mount = host.cgroups()?.mount.as_deref().unwrap_or(Path::new("/"));
-    let (mut limits, lacked) = place.sort(limits, mount, host.files());
+    let (mut limits, lacked) = place.sort(limits, host.cgroups()?, host.files());
     if let Some(lacked) = lacked.into_iter().next() {
         let asked = lacked.limits.first().map_or("", |limit| limit.asked);
         return lacked.advice.refuse().context(asked);

@@ -20,6 +20,14 @@ use crate::state;
 /// # Errors
 /// What is asked for and contradicts itself.
 pub fn place(spec: &Spec, needs: &[Controller], host: &Host) -> Found {
+    let version = host.cgroups()?.version;
+    let found = find(spec, needs, host)?;
+    // A group would be of no use for them.
+    let vain = version == Version::Bare && !needs.is_empty();
+    Ok(found.map_err(|advice| if vain { lack::no_hierarchy(version) } else { advice }))
+}
+
+fn find(spec: &Spec, needs: &[Controller], host: &Host) -> Found {
     let control = &spec.beside.control;
     let name = format!("sublet-{}", spec.beside.id);
     match (control.cgroups, &control.parent) {
@@ -120,10 +128,10 @@ fn scope(name: String, slice: Option<String>, host: &Host) -> Found {
 /// The file that lists the controllers in effect.
 const LIST: &str = "cgroup.controllers";
 
-/// Where cgroup v2 is, with controllers in it.
+/// Where cgroup v2 is, if groups are made there.
 fn hierarchy(cgroups: &Facts) -> Result<&Path, Advice> {
     match (cgroups.version, &cgroups.mount) {
-        (Version::V2, Some(mount)) => Ok(mount),
+        (Version::V2 | Version::Bare, Some(mount)) => Ok(mount),
         (version, _) => Err(lack::no_hierarchy(version)),
     }
 }

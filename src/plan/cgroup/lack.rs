@@ -21,6 +21,12 @@ pub fn no_hierarchy(version: Version) -> Advice {
              none in the cgroup v2 beside it",
             v1,
         ),
+        Version::Bare => (
+            "the host of this container has its controllers in cgroup v1, and none in the cgroup v2 \
+             that is shown here",
+            "on that host, add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and \
+             boot",
+        ),
         Version::V2 | Version::None => (
             "no cgroup v2 is mounted here",
             "as root: mount -t cgroup2 none /sys/fs/cgroup; in a container, it has to be shown \
@@ -70,7 +76,16 @@ pub fn no_session() -> Advice {
 }
 
 /// A controller is not where the group would be made.
-pub fn controller(lacking: &[Controller], place: &Place, mount: &Path, files: &Files) -> Advice {
+pub fn controller(
+    lacking: &[Controller],
+    place: &Place,
+    cgroups: &Cgroups,
+    files: &Files,
+) -> Advice {
+    if cgroups.version == Version::Bare {
+        return no_hierarchy(Version::Bare);
+    }
+    let mount = cgroups.mount.as_deref().unwrap_or(Path::new("/"));
     let names = |controllers: &[Controller]| {
         let names: Vec<_> = controllers.iter().map(ToString::to_string).collect();
         names.join(" ")

@@ -1,11 +1,11 @@
 //! A place for the control group, and what can be limited there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::limit::Limit;
 use super::{Manager, lack};
 use crate::host::advice::Advice;
-use crate::host::cgroup::Controller;
+use crate::host::cgroup::{Cgroups, Controller};
 use crate::host::files::Files;
 
 /// A place.
@@ -37,7 +37,7 @@ impl Place {
     pub fn sort(
         &self,
         limits: Vec<Limit>,
-        mount: &Path,
+        cgroups: &Cgroups,
         files: &Files,
     ) -> (Vec<Limit>, Vec<Lacked>) {
         let (limits, lacked): (Vec<Limit>, Vec<Limit>) = limits
@@ -46,7 +46,7 @@ impl Place {
         let mut reasons = Vec::new();
         if !lacked.is_empty() {
             let lacking = super::controllers(&lacked);
-            let advice = lack::controller(&lacking, self, mount, files);
+            let advice = lack::controller(&lacking, self, cgroups, files);
             reasons.push(Lacked { limits: lacked, advice });
         }
         let mut had = Vec::new();

@@ -350,6 +350,28 @@ fn hosts_without_a_way_say_which() {
     assert!(refused("-m 64m", &unseen).contains("can't be seen"));
 }
 
+/// A container on a machine with version 1: groups can be made there, and
+/// nothing limited.
+#[test]
+fn without_controllers_there_are_groups_but_no_limits() {
+    let bare = host(|facts| {
+        facts.version = Version::Bare;
+        facts.session_controllers = Vec::new();
+    });
+    for words in ["--cgroups require", "--cgroups systemd", "--cgroup-delegate"] {
+        assert!(is_systemd(&decided(words, &bare)), "{words}");
+    }
+    for words in ["-m 64m", "--cgroups systemd --cpus 1", "--cgroup-delegate --pids-limit 9"] {
+        let told = refused(words, &bare);
+        assert!(told.contains("cgroup v1") && told.contains("on that host"), "{told}");
+    }
+    // Nor would a bus be of use.
+    let mut facts = made_up::facts();
+    facts.cgroups.version = Version::Bare;
+    facts.bus = Err(Advice { cause: "no bus".to_owned(), hint: String::new() });
+    assert!(refused("-m 64m", &Host::from(facts)).contains("cgroup v1"));
+}
+
 #[test]
 fn the_best_that_can_be_done_is_said() {
     let words = "--limits best-effort -m 64m --cpus 1 --cpuset-cpus 0-1 -c 512";
