@@ -96,7 +96,8 @@ pub fn root() -> Need {
 /// This is the machine under QEMU, which lasts for one job: its root may do
 /// anything to it.
 pub fn machine() -> Need {
-    need(Path::new("/usr/local/lib/machine/job").exists(), "this is not the machine under QEMU")
+    let disk = Path::new("/usr/local/lib/machine/files");
+    need(disk.is_symlink(), "this is not the machine under QEMU")
 }
 
 /// The caller belongs to a group beside its own.
