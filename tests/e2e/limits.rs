@@ -283,7 +283,7 @@ fn whoever_one_is_inside_the_limit_is_there() {
 
 #[test]
 fn a_name_that_is_taken_is_said() {
-    requires!(user_manager);
+    requires!(scopes);
     let at = At::new();
     let name = name("taken");
     let options = ["--cgroups", "systemd", "--rm", "--name", &name];
@@ -408,7 +408,7 @@ fn a_group_of_ours_is_split_without_asking_anybody() {
 
 #[test]
 fn who_makes_the_group_can_be_said() {
-    requires!(user_manager);
+    requires!(scopes);
     let at = At::new();
     let own = fs::read_to_string("/proc/self/cgroup").expect("a cgroup");
     let words = ["cat", "/proc/self/cgroup"];
@@ -439,6 +439,21 @@ fn where_only_root_can_limit_it_is_said_why() {
         .run();
     assert_eq!(best.ok().split_whitespace().last(), Some("0"));
     assert!(best.stderr.contains("not limited: --memory"), "{}", best.stderr);
+}
+
+#[test]
+fn in_a_container_on_such_a_machine_there_are_groups_but_no_limits() {
+    requires!(scopes, bare_cgroups);
+    let at = At::new();
+    for options in [&["-m", "64m"][..], &["--cgroups", "systemd", "--cpus", "1"]] {
+        at.run(options).arg("true").run().refused(&["cgroup v1", "on that host"]);
+    }
+    let script = "grep ^0: /proc/self/cgroup; cat /sys/fs/cgroup/cgroup.max.descendants";
+    let done = at.run(&["--cgroups", "require"]).args(["sh", "-c", script]).within(60.0).run();
+    assert_eq!(done.ok(), "0::/\n64");
+    let best = at.run(&["--limits", "best-effort", "-m", "64m"]).arg("true").within(60.0).run();
+    assert!(best.stderr.contains("not limited: --memory"), "{}", best.stderr);
+    best.exits(0);
 }
 
 #[test]

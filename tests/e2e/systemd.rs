@@ -115,7 +115,7 @@ fn a_scope_is_started_changed_and_stopped() {
 
 #[test]
 fn the_machines_manager_starts_nothing_for_a_user() {
-    requires!(user_manager, ordinary_user);
+    requires!(scopes, ordinary_user);
     let bus = Bus { path: "/run/dbus/system_bus_socket".into(), kind: bus::Kind::System };
     let systemd = Systemd::at(&bus).within(patience(2.0));
     let sleeper = Sleeper::start();

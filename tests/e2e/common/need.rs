@@ -168,16 +168,24 @@ pub fn debian() -> Need {
     need(roots.as_ref().is_some_and(there), "SUBLET_ROOTS has no debian.tar and debian-repo")
 }
 
-/// The machine has cgroup v2 and no hierarchy of v1 beside it.
+/// All controllers there are hang on cgroup v2.
 pub fn cgroup2() -> Need {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let met = groups.lines().count() == 1 && groups.starts_with("0::");
     need(met, "this machine has hierarchies of cgroup v1")
 }
 
-/// Controllers in hierarchies of cgroup v1.
+/// Hierarchies of cgroup v1 are mounted here.
 pub fn legacy_cgroups() -> Need {
-    need(cgroup2().is_err(), "this machine has no hierarchies of cgroup v1")
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    need(mounts.contains(" - cgroup "), "this machine has no hierarchies of cgroup v1")
+}
+
+/// Controllers hang on cgroup v1, of which nothing is mounted here: a container
+/// on a machine that has it.
+pub fn bare_cgroups() -> Need {
+    let met = cgroup2().is_err() && legacy_cgroups().is_err();
+    need(met, "this is no container on a machine with cgroup v1")
 }
 
 /// A cgroup of version 2 of the test's own.
@@ -186,10 +194,21 @@ pub fn delegated() -> Need {
 }
 
 /// systemd runs a service manager for the caller, reached from here.
-pub fn user_manager() -> Need {
+pub fn scopes() -> Need {
     let (uid, _) = caller();
     let met = uid != 0 && Path::new(&format!("/run/user/{uid}/systemd/private")).exists();
     need(met, "systemd runs no service manager for this user")
+}
+
+/// It does, and can limit what it is asked to start.
+pub fn user_manager() -> Need {
+    scopes()?;
+    let (uid, _) = caller();
+    let path =
+        format!("/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/cgroup.controllers");
+    let controllers = fs::read_to_string(path).unwrap_or_default();
+    let has = |one| controllers.split_whitespace().any(|name| name == one);
+    need(["cpu", "memory", "pids"].into_iter().all(has), "systemd has no controllers to limit with")
 }
 
 /// Any program may push input into its controlling terminal.

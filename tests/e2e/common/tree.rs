@@ -87,7 +87,8 @@ impl Tree {
                 .args([&unit, "--", "/bin/sh", "-c"])
                 // By the shell alone: a test counts the processes in here.
                 .arg(format!(
-                    "read -r line < /proc/self/cgroup; echo \"$line\" > {}; {script}",
+                    "while read -r line; do case $line in 0::*) echo \"$line\";; esac; done \
+                     < /proc/self/cgroup > {}; {script}",
                     told.display()
                 )),
         );
@@ -173,7 +174,7 @@ pub fn now() -> Deadline {
 
 /// A cgroup of version 2 can be had: as root, or from the user's systemd.
 pub fn can_be_had() -> need::Need {
-    let by_systemd = need::cgroup2().is_ok()
+    let by_systemd = need::legacy_cgroups().is_err()
         && need::find("systemd-run").is_some()
         && std::env::var_os("XDG_RUNTIME_DIR").is_some();
     if by_systemd { Ok(()) } else { need::root() }
