@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::poll::PollFlags;
 use nix::unistd::Pid;
 
@@ -17,9 +17,9 @@ use crate::host::Host;
 use crate::plan::cgroup::{Cgroup, Manager, Need};
 
 /// The child's way into its group: [`prepare`](Self::prepare) before there is
-/// a child, [`begin`](Self::begin) once it and its watcher are there, and
-/// [`proceed`](Self::proceed) until it is [`Done`](Progress::Done). Then the
-/// child may go on.
+/// a child, to be born in [`group`](Self::group), [`begin`](Self::begin) once
+/// it and its watcher are there, and [`proceed`](Self::proceed) until it is
+/// [`Done`](Progress::Done). Then the child may go on.
 pub struct Placing<'a> {
     plan: &'a Cgroup,
     stage: Stage,
@@ -28,30 +28,47 @@ pub struct Placing<'a> {
 }
 
 enum Stage {
-    /// Connected, where systemd is to be asked.
-    Prepared(Option<Line>),
-    /// Of the child and its watcher.
-    Begun(Pid, Pid, Option<Job>),
+    /// Our own group is there.
+    Made(Placed),
+    /// Connected to systemd.
+    Connected(Line),
+    /// The child is there, in our own group if the kernel has put it there.
+    Born(Placed, Pid),
+    /// Asked for a scope for the child and its watcher.
+    Asked(Job, Pid, Pid),
     Over(Option<Placed>),
 }
 
 impl<'a> Placing<'a> {
-    /// Connects to systemd, if it is to be asked: it hears who we are while
+    /// Makes the group, or connects to systemd, which hears who we are while
     /// the child is made.
     ///
     /// # Errors
-    /// Where it can't be reached.
+    /// What is refused, and where systemd can't be reached.
     pub fn prepare(plan: &'a Cgroup) -> anyhow::Result<Self> {
         let mut placing = Self { plan, stage: Stage::Over(None), notes: Vec::new() };
-        let line = match &plan.manager {
-            Manager::Systemd { bus, .. } => Systemd::at(bus).connect().map(Some),
-            Manager::Direct { .. } => Ok(None),
+        let stage = match &plan.manager {
+            Manager::Systemd { bus, .. } => Systemd::at(bus).connect().map(Stage::Connected),
+            Manager::Direct { parent, name } => {
+                split(parent, name, plan).map(|split| Stage::Made(Placed(Kind::Ours(split))))
+            }
             Manager::None => return Ok(placing),
         };
-        if let Some(line) = placing.bear(line)? {
-            placing.stage = Stage::Prepared(line);
+        if let Some(stage) = placing.bear(stage)? {
+            placing.stage = stage;
         }
         Ok(placing)
+    }
+
+    /// The group that the child is to be born in. To move it there takes
+    /// longer than all else in a start, some ticks of the kernel's clock: for
+    /// a move the kernel waits until each processor has noticed that no
+    /// process may be made meanwhile (`cgroup_threadgroup_rwsem`).
+    pub fn group(&self) -> Option<BorrowedFd<'_>> {
+        match &self.stage {
+            Stage::Made(placed) => Some(placed.payload().as_fd()),
+            _ => None,
+        }
     }
 
     /// Begins with `child`, which waits for its gate, and `watcher`, which
@@ -60,24 +77,27 @@ impl<'a> Placing<'a> {
     /// # Errors
     /// Where systemd has hung up.
     pub fn begin(&mut self, child: Pid, watcher: Pid) -> anyhow::Result<()> {
-        let Stage::Prepared(line) = &mut self.stage else { return Ok(()) };
-        let job = match (&self.plan.manager, line.take()) {
-            (Manager::Systemd { unit, slice, .. }, Some(line)) => line
-                .start_scope(&StartScope {
-                    unit,
-                    slice: slice.as_deref(),
-                    description: "A container of sublet",
-                    pids: &[child, watcher],
-                    properties: &self.plan.properties,
-                })
-                .map(Some),
-            _ => Ok(None),
+        let begun = match self.take() {
+            Stage::Made(placed) => Ok(Stage::Born(placed, child)),
+            Stage::Connected(line) => self.ask(line, child, watcher),
+            other => Ok(other),
         };
-        self.stage = match self.bear(job)? {
-            Some(job) => Stage::Begun(child, watcher, job),
-            None => Stage::Over(None),
-        };
+        self.stage = self.bear(begun)?.unwrap_or(Stage::Over(None));
         Ok(())
+    }
+
+    fn ask(&self, line: Line, child: Pid, watcher: Pid) -> anyhow::Result<Stage> {
+        let Manager::Systemd { unit, slice, .. } = &self.plan.manager else {
+            bail!("systemd is not to be asked");
+        };
+        let job = line.start_scope(&StartScope {
+            unit,
+            slice: slice.as_deref(),
+            description: "A container of sublet",
+            pids: &[child, watcher],
+            properties: &self.plan.properties,
+        })?;
+        Ok(Stage::Asked(job, child, watcher))
     }
 
     /// Whether the child has a gate to wait at.
@@ -88,14 +108,14 @@ impl<'a> Placing<'a> {
     /// Whether systemd is to move the child, which it does only for the
     /// process's own user.
     pub fn asks_systemd(&self) -> bool {
-        matches!(self.stage, Stage::Prepared(Some(_)))
+        matches!(self.stage, Stage::Connected(_))
     }
 
     /// What has to be waited for before it [`proceed`](Self::proceed)s, and
     /// until when; nothing where it needs nobody.
     pub fn awaited(&self) -> Option<(BorrowedFd<'_>, PollFlags, Instant)> {
         match &self.stage {
-            Stage::Begun(_, _, Some(job)) => Some((job.as_fd(), job.interest(), job.deadline())),
+            Stage::Asked(job, ..) => Some((job.as_fd(), job.interest(), job.deadline())),
             _ => None,
         }
     }
@@ -105,16 +125,38 @@ impl<'a> Placing<'a> {
     /// # Errors
     /// What systemd or the kernel refuses.
     pub fn proceed(&mut self, host: &Host) -> anyhow::Result<Progress> {
-        let Stage::Begun(child, watcher, job) = &mut self.stage else { return Ok(Progress::Done) };
-        let asked = job.as_mut().map_or(Ok(Progress::Done), Job::proceed);
-        let placed = match asked {
-            Ok(Progress::Waiting) => return Ok(Progress::Waiting),
-            Ok(Progress::Done) => Placed::put(self.plan, *child, *watcher, host),
-            Err(error) => Err(error),
+        let placed = match self.take() {
+            Stage::Born(placed, child) => placed.take_in(child),
+            Stage::Asked(mut job, child, watcher) => match job.proceed() {
+                Ok(Progress::Waiting) => {
+                    self.stage = Stage::Asked(job, child, watcher);
+                    return Ok(Progress::Waiting);
+                }
+                Ok(Progress::Done) => self.complete(child, watcher, host),
+                Err(error) => Err(error),
+            },
+            other => {
+                self.stage = other;
+                return Ok(Progress::Done);
+            }
         };
-        let placed = self.bear(placed)?;
-        self.stage = Stage::Over(placed);
+        self.stage = Stage::Over(self.bear(placed)?);
         Ok(Progress::Done)
+    }
+
+    /// Does in the scope what systemd has left to us.
+    fn complete(&self, child: Pid, watcher: Pid, host: &Host) -> anyhow::Result<Placed> {
+        let (child, watcher) = (child.as_raw(), watcher.as_raw());
+        let scope = host.cgroups()?.of_process(child)?;
+        if let Manager::Systemd { unit, .. } = &self.plan.manager {
+            let place = scope.display();
+            ensure!(scope.ends_with(unit), "systemd made {unit}, but the child is in {place}");
+        }
+        Ok(Placed(Kind::Scope(divide(&scope, self.plan, child, Some(watcher))?)))
+    }
+
+    fn take(&mut self) -> Stage {
+        std::mem::replace(&mut self.stage, Stage::Over(None))
     }
 
     /// Where the child is now, and what should be said of it.
@@ -141,9 +183,7 @@ impl<'a> Placing<'a> {
 impl Drop for Placing<'_> {
     /// The start is given up: what was asked for is called off.
     fn drop(&mut self) {
-        if let Stage::Begun(_, _, job) = &mut self.stage
-            && let Some(job) = job.take()
-        {
+        if let Stage::Asked(job, ..) = self.take() {
             job.call_off();
         }
     }
@@ -164,25 +204,13 @@ enum Kind {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Placed {
-    /// Does what is ours to do: all, or what systemd has left to us.
-    fn put(plan: &Cgroup, child: Pid, watcher: Pid, host: &Host) -> anyhow::Result<Self> {
-        let (child, watcher) = (child.as_raw(), watcher.as_raw());
-        let kind = match &plan.manager {
-            Manager::Direct { parent, name } => {
-                let split = split(parent, name, plan)?;
-                let moved = split.payload().add_process(child);
-                moved.context("move the container to its cgroup")?;
-                Kind::Ours(split)
-            }
-            Manager::Systemd { unit, .. } => {
-                let scope = host.cgroups()?.of_process(child)?;
-                let place = scope.display();
-                ensure!(scope.ends_with(unit), "systemd made {unit}, but the child is in {place}");
-                Kind::Scope(divide(&scope, plan, child, Some(watcher))?)
-            }
-            Manager::None => anyhow::bail!("there is no control group to be made"),
-        };
-        Ok(Self(kind))
+    /// Moves `child` here, if it was not born here.
+    fn take_in(self, child: Pid) -> anyhow::Result<Self> {
+        let child = child.as_raw();
+        if !self.payload().processes()?.contains(&child) {
+            self.payload().add_process(child).context("move the container to its cgroup")?;
+        }
+        Ok(self)
     }
 
     /// What the container uses and has used.

@@ -58,16 +58,26 @@ impl Orders {
     }
 }
 
+/// Where a child is born.
+#[derive(Clone, Copy)]
+pub struct Birth<'a> {
+    /// Its new namespaces, `CLONE_NEW*`.
+    pub namespaces: u64,
+    /// The directory of its control group, if the kernel puts it there; only
+    /// for one that has a copy of our memory.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
 impl Process {
-    /// Makes the child in new namespaces, `CLONE_NEW*`, to report through a
-    /// channel of which both ends are given. What it is to do can be
+    /// Makes the child, to report through a channel of which both ends are
+    /// given. What it is to do can be
     /// [given](Self::give) later, if it has our memory.
     ///
     /// # Errors
     /// What clone3(2) says.
     pub fn start(
         (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
-        namespaces: u64,
+        Birth { namespaces, cgroup }: Birth<'_>,
         memory: Memory,
         orders: Option<Orders>,
     ) -> Result<Self> {
@@ -77,7 +87,7 @@ impl Process {
         if memory == Memory::Copied {
             // SAFETY: the launcher has one thread. The child goes into `run`,
             // which takes no heap and ends in an exec or an _exit.
-            return match unsafe { process::clone_copying(namespaces)? } {
+            return match unsafe { process::clone_copying(namespaces, cgroup)? } {
                 None => child.run(&orders),
                 Some(made) => Ok(Self { made, reaped: false, memory: None }),
             };

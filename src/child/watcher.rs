@@ -121,7 +121,7 @@ unsafe fn make(stack: Option<&Stack>, watched: &Watched) -> Result<Made> {
     let Some(stack) = stack else {
         // SAFETY: promised by the caller; `watch` makes system calls only, and
         // does not return.
-        return match unsafe { process::clone_copying(0)? } {
+        return match unsafe { process::clone_copying(0, None)? } {
             None => watch(argument),
             Some(made) => Ok(made),
         };

@@ -57,12 +57,12 @@ pub fn launch(
     let (idmap, cgroup) = (&outline.idmap, &outline.cgroup);
     let placing = Placing::prepare(cgroup)?;
     if outline.is_enough_to_begin() {
-        let mut spawned = spawn::spawn(outline, None, host)?;
+        let mut spawned = spawn::spawn(outline, None, &placing, host)?;
         let maps = spawned.map(idmap, host)?;
         spawned.give(complete()?);
         return gates::serve(spawned, idmap, maps, placing, host);
     }
-    let spawned = spawn::spawn(outline, Some(complete()?), host)?;
+    let spawned = spawn::spawn(outline, Some(complete()?), &placing, host)?;
     let maps = spawned.map(idmap, host)?;
     gates::serve(spawned, idmap, maps, placing, host)
 }

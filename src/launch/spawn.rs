@@ -12,7 +12,7 @@ use super::channel::{self, Channel};
 use super::timing::Timing;
 use crate::cgroup::placing::Placing;
 use crate::child::network::Maker;
-use crate::child::start::{Orders, Process};
+use crate::child::start::{Birth, Orders, Process};
 use crate::child::sweep::UserNamespace;
 use crate::child::watcher::{Stay, Watcher};
 use crate::error::Explain;
@@ -52,7 +52,12 @@ pub struct Spawned {
 }
 
 /// Makes the child; without a plan it waits for one.
-pub fn spawn(outline: &Outline, plan: Option<Plan>, host: &Host) -> anyhow::Result<Spawned> {
+pub fn spawn(
+    outline: &Outline,
+    plan: Option<Plan>,
+    placing: &Placing<'_>,
+    host: &Host,
+) -> anyhow::Result<Spawned> {
     let timing = Timing::start();
     let (channel, childs_end) = channel::pair()?;
     // Blocked before the clone, so that none that comes from now on is lost:
@@ -66,7 +71,8 @@ pub fn spawn(outline: &Outline, plan: Option<Plan>, host: &Host) -> anyhow::Resu
     let steps: Rc<[Step]> = steps.into();
     let orders = (!steps.is_empty()).then(|| Orders::new(&steps, slots));
     let ends = (channel.as_fd(), childs_end);
-    let started = Process::start(ends, namespaces.flags(), outline.memory, orders);
+    let birth = Birth { namespaces: namespaces.flags(), cgroup: placing.group() };
+    let started = Process::start(ends, birth, outline.memory, orders);
     let payload = started.or_else(|errno| {
         let advice = advice::for_clone(errno, host);
         Err(anyhow::Error::msg(advice.cause))

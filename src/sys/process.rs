@@ -35,21 +35,36 @@ fn made(pid: isize, pidfd: libc::c_int) -> Made {
     Made { pid: Pid::from_raw(pid as i32), pidfd }
 }
 
+/// From Linux 5.7; linux/sched.h.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Makes a child with a copy of this memory, in new namespaces, `CLONE_NEW*`;
 /// `None` is returned in the child. clone3(2).
+///
+/// It is born in the control group at the directory `cgroup`, if the kernel
+/// puts it there, else in this process's.
 ///
 /// # Safety
 ///
 /// As fork(2): the child must neither allocate nor return into code that
 /// belongs to the parent.
-pub unsafe fn clone_copying(namespaces: u64) -> Result<Option<Made>> {
+pub unsafe fn clone_copying(
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Option<Made>> {
     let mut pidfd = -1;
-    let args = arguments(namespaces, &mut pidfd);
+    let mut args = arguments(namespaces, &mut pidfd);
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
     // SAFETY: without CLONE_VM the child has its own copy of all memory, its
     // stack included, so both processes return from here soundly; the kernel
     // writes one int behind `args.pidfd`.
     let answer = unsafe { call!(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
     let pid = match answer {
+        // SAFETY: as promised by the caller; there is no child yet.
+        Err(_) if cgroup.is_some() => return unsafe { clone_copying(namespaces, None) },
         // A filter can't look into a structure, so those of containers, our
         // own too where it is loaded already, let the older call through
         // alone. It stores a pidfd in the place of `parent_tid`.

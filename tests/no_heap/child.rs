@@ -17,7 +17,7 @@ pub fn child(memory: Memory, namespaces: i32, work: Work<'_>) -> nix::Result<End
     let made = match memory {
         // SAFETY: this process has one thread. The child does not return from
         // here; one that uses the heap is ended by the allocator.
-        Memory::Copied => match unsafe { clone_copying(namespaces)? } {
+        Memory::Copied => match unsafe { clone_copying(namespaces, None)? } {
             None => exit_now(work()),
             Some(made) => made,
         },
