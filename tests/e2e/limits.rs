@@ -406,6 +406,30 @@ fn a_group_of_ours_is_split_without_asking_anybody() {
     assert!(done.stderr.contains("ran out of memory: limit 64 MiB"), "{}", done.stderr);
 }
 
+/// To be moved there would take ten times as long.
+#[test]
+fn a_container_is_born_in_a_group_of_ours() {
+    requires!(scopes, delegated, strace);
+    let at = At::new();
+    let trace = at.scratch.join("trace");
+    let script = format!(
+        "own=$(sed -n s/^0:://p /proc/self/cgroup); sublet=$1; shift 2; \
+         strace -f -qq -e trace=clone3,open,openat -o {} \
+         \"$sublet\" run --userns single --cgroups direct --cgroup-parent \"$own\" \"$@\"; \
+         ! ls -d /sys/fs/cgroup$own/sublet-* 2>/dev/null",
+        trace.display()
+    );
+    let scoped =
+        ["systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"];
+    let (uid, _) = caller();
+    let program = at.run(&[]).args(["grep", "^0:", "/proc/self/cgroup"]).within(90.0);
+    let program = program.inside(&script).under(&scoped);
+    assert_eq!(program.env("XDG_RUNTIME_DIR", format!("/run/user/{uid}")).ok(), "0::/");
+    let trace = fs::read_to_string(trace).expect("a trace");
+    assert!(trace.contains("CLONE_INTO_CGROUP"), "{trace}");
+    assert!(!trace.contains("cgroup.procs\", O_WRONLY"), "{trace}");
+}
+
 #[test]
 fn who_makes_the_group_can_be_said() {
     requires!(scopes);

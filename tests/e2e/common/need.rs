@@ -141,6 +141,10 @@ pub fn compiler() -> Need {
     program("make", "make")
 }
 
+pub fn strace() -> Need {
+    program("strace", "strace")
+}
+
 pub fn setpriv() -> Need {
     program("setpriv", "util-linux")
 }
