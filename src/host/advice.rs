@@ -54,6 +54,31 @@ pub fn for_step(errno: Errno, host: &Host) -> Option<Advice> {
     tell(STEP, errno, host)
 }
 
+/// Why /dev/net/tun can't be opened, without which nobody makes a tap.
+pub fn for_tun(errno: Errno) -> Advice {
+    let (cause, hint) = match errno {
+        Errno::ENOENT => (
+            "/dev/net/tun is not there".to_owned(),
+            "as root, once: modprobe tun; where there is no udev: mkdir -p /dev/net && \
+             mknod -m 666 /dev/net/tun c 10 200\n\
+             in a container: start the outer one with --device /dev/net/tun",
+        ),
+        Errno::EACCES | Errno::EPERM => (
+            "/dev/net/tun may not be opened by you".to_owned(),
+            "as root, once: chmod 666 /dev/net/tun, as udev does everywhere\n\
+             in a container: start the outer one with --device /dev/net/tun",
+        ),
+        Errno::ENODEV | Errno::ENXIO => {
+            ("the kernel has no tun driver loaded".to_owned(), "as root, once: modprobe tun")
+        }
+        errno => (
+            format!("/dev/net/tun can't be opened: {}", errno.desc()),
+            "as root, see what it is: ls -l /dev/net/tun, which is c 10, 200",
+        ),
+    };
+    Advice { cause, hint: hint.to_owned() }
+}
+
 /// One cause: which errno it shows as, when it is the one, what to say.
 struct Row {
     shows_as: &'static [Errno],

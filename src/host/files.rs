@@ -3,6 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+
+use super::program;
+
 /// Where such files are looked for.
 #[derive(Clone, Debug, Default)]
 pub enum Files {
@@ -19,6 +25,26 @@ impl Files {
         match self {
             Self::Here => path.exists(),
             Self::Told(files) => files.iter().any(|(told, _)| told == path),
+        }
+    }
+
+    /// Whether what is at `path` can be opened for reading and writing.
+    pub fn opens(&self, path: &Path) -> Result<(), Errno> {
+        match self {
+            Self::Here => {
+                let flags = OFlag::O_RDWR | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+                open(path, flags, Mode::empty()).map(drop)
+            }
+            Self::Told(_) if self.has(path) => Ok(()),
+            Self::Told(_) => Err(Errno::ENOENT),
+        }
+    }
+
+    /// The program of that name, the system's own places first.
+    pub fn program(&self, name: &str) -> Option<PathBuf> {
+        match self {
+            Self::Here => program::candidates(name).into_iter().next(),
+            Self::Told(_) => Some(Path::new("/usr/bin").join(name)).filter(|path| self.has(path)),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod gates;
 pub mod helper;
 pub mod ids;
 pub mod mounts;
+pub mod network;
 pub mod passwd;
 mod procfs;
 mod program;
@@ -31,6 +32,7 @@ use files::Files;
 use gates::Gates;
 use helper::{Candidate, Helper};
 use mounts::Mounts;
+use network::{Resolv, Routes};
 use subid::{Kind, Subids};
 
 /// Facts of the machine, each probed at most once.
@@ -46,6 +48,8 @@ pub struct Host {
     mounts: OnceCell<Mounts>,
     cgroups: OnceCell<Cgroups>,
     bus: OnceCell<Result<Bus, Advice>>,
+    routes: OnceCell<Routes>,
+    resolv: OnceCell<Resolv>,
     files: Files,
 }
 
@@ -143,6 +147,16 @@ impl Host {
         self.gates.get_or_init(Gates::probe)
     }
 
+    /// Where packets go from here.
+    pub fn routes(&self) -> &Routes {
+        self.routes.get_or_init(|| Routes::probe(&self.files))
+    }
+
+    /// Whom this machine asks for names.
+    pub fn resolv(&self) -> &Resolv {
+        self.resolv.get_or_init(|| Resolv::probe(&self.files))
+    }
+
     /// The files that a container is shown.
     pub fn files(&self) -> &Files {
         &self.files
@@ -192,6 +206,8 @@ impl From<Facts> for Host {
             mounts: facts.mounts.into(),
             cgroups: facts.cgroups.into(),
             bus: facts.bus.into(),
+            routes: OnceCell::new(),
+            resolv: OnceCell::new(),
             files: facts.files,
         }
     }
