@@ -24,6 +24,8 @@ pub mod idmap;
 
 pub mod cgroup;
 
+pub mod network;
+
 pub mod launch;
 
 pub mod monitor;

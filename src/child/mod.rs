@@ -10,6 +10,7 @@
 mod confine;
 mod console;
 mod enter;
+pub mod helper;
 mod mount;
 pub mod network;
 mod reaper;

@@ -5,14 +5,16 @@
 //! meanwhile. The process that makes it joins the child's user namespace, which
 //! then owns what it makes, hands it to the child, and ends.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::libc;
 
+use crate::plan::network::closed::Requests;
 use crate::plan::step::Gate;
 use crate::sys::process::{self, Ended, Made, exit_now};
 use crate::sys::stack::Stack;
-use crate::sys::{Result, fd, link};
+use crate::sys::{Result, fd, link, path};
 
 /// The process that makes the namespace. Dropped, it is killed and reaped.
 pub struct Maker {
@@ -21,27 +23,57 @@ pub struct Maker {
     _memory: (Stack, Box<Numbers>),
 }
 
-/// Descriptors of which it has a copy.
+/// Descriptors of which it has a copy, and what it does beside.
 struct Numbers {
-    /// The child's pidfd.
-    child: RawFd,
+    /// The child's user namespace, or its pidfd.
+    user: RawFd,
     /// The launcher's end of the channel to the child.
     channel: RawFd,
+    outward: Option<Outward>,
+    /// The text for [`PING`].
+    ping: Vec<u8>,
 }
 
+/// What makes a namespace ready for packets that come from outside of it.
+pub struct Outward {
+    /// The socket through which the namespace is sent too.
+    pub to: OwnedFd,
+    /// Can be read once the ids of the user namespace are mapped.
+    pub mapped: OwnedFd,
+    /// The first and the last group that may ping, as numbered inside.
+    pub ping: (u32, u32),
+    /// What the kernel is asked for before anybody else has the namespace.
+    pub closed: Requests,
+}
+
+/// Which groups may send an ICMP echo without a capability: icmp(7). In a new
+/// namespace none may.
+const PING: &CStr = c"/proc/sys/net/ipv4/ping_group_range";
+
 impl Maker {
-    /// Starts it, for a child that has its user namespace and waits for
-    /// [`Gate::Network`] at the other end of `channel`. All signals that can
-    /// be caught must be blocked.
+    /// Starts it, for a child that is in the user namespace `user` and waits for
+    /// [`Gate::Network`] at the other end of `channel`. All signals that can be
+    /// caught must be blocked.
+    ///
+    /// `user` may also be the child's pidfd. With that the kernel looks whether
+    /// we may look into the child, which we may not once it has become another
+    /// user of ours.
     ///
     /// Where it ends without success, or is killed, the child can still make
     /// the namespace itself: it does so if no descriptor comes with the word.
     ///
     /// # Errors
     /// What clone3(2) says.
-    pub fn start(child: BorrowedFd<'_>, channel: BorrowedFd<'_>) -> Result<Self> {
-        let numbers = Numbers { child: child.as_raw_fd(), channel: channel.as_raw_fd() };
-        let numbers = Box::new(numbers);
+    pub fn start(
+        user: BorrowedFd<'_>,
+        channel: BorrowedFd<'_>,
+        outward: Option<Outward>,
+    ) -> Result<Self> {
+        let (user, channel) = (user.as_raw_fd(), channel.as_raw_fd());
+        let range =
+            outward.as_ref().map(|outward| format!("{} {}", outward.ping.0, outward.ping.1));
+        let ping = range.unwrap_or_default().into_bytes();
+        let numbers = Box::new(Numbers { user, channel, outward, ping });
         let stack = Stack::new()?;
         let argument = (&raw const *numbers).cast();
         // SAFETY: both go into what is returned, whose drop waits for the
@@ -72,14 +104,31 @@ impl Drop for Maker {
 extern "C" fn make(numbers: *const ()) -> ! {
     // SAFETY: `start` passes `Numbers` that outlive this process and that
     // nobody changes.
-    let Numbers { child, channel } = unsafe { &*numbers.cast::<Numbers>() };
+    let Numbers { user, channel, outward, ping } = unsafe { &*numbers.cast::<Numbers>() };
     // SAFETY: this process has a copy of all descriptors, and closes none.
-    let (child, channel) =
-        unsafe { (BorrowedFd::borrow_raw(*child), BorrowedFd::borrow_raw(*channel)) };
-    let made = process::join(child, libc::CLONE_NEWUSER)
-        .and_then(|()| new_namespace())
-        .and_then(|made| fd::send_with_descriptor(channel, &[Gate::Network as u8], made.as_fd()));
-    exit_now(made.is_err().into())
+    let (user, channel) =
+        unsafe { (BorrowedFd::borrow_raw(*user), BorrowedFd::borrow_raw(*channel)) };
+    let word = [Gate::Network as u8];
+    let made = process::join(user, libc::CLONE_NEWUSER).and_then(|()| new_namespace());
+    let sent = made.and_then(|made| {
+        if let Some(outward) = outward {
+            link::request(&outward.closed.bytes, outward.closed.count)?;
+            fd::send_with_descriptor(outward.to.as_fd(), &word, made.as_fd())?;
+        }
+        fd::send_with_descriptor(channel, &word, made.as_fd())
+    });
+    if let (Ok(()), Some(outward)) = (sent, outward) {
+        // Where it can't be had nothing else fails.
+        let _ = let_ping(outward.mapped.as_fd(), ping);
+    }
+    exit_now(sent.is_err().into())
+}
+
+fn let_ping(mapped: BorrowedFd<'_>, range: &[u8]) -> Result<()> {
+    // Before that no group has a number.
+    fd::read(mapped, &mut [0])?;
+    let file = path::open_typed(PING, libc::O_WRONLY)?;
+    fd::write_all(file.as_fd(), range)
 }
 
 /// Joins the namespace that has been made, or makes it where none has.

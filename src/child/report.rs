@@ -48,8 +48,15 @@ const PARTS: [Part; 12] = [
     Part::Procfs,
 ];
 
-const PHASES: [Phase; 6] =
-    [Phase::Trees, Phase::Maps, Phase::Mounts, Phase::Network, Phase::Root, Phase::Confine];
+const PHASES: [Phase; 7] = [
+    Phase::Trees,
+    Phase::Maps,
+    Phase::Mounts,
+    Phase::Network,
+    Phase::Root,
+    Phase::Confine,
+    Phase::Uplink,
+];
 
 /// One packet from the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,11 +42,6 @@ const MISSING: &[Missing] = &[
         instead: "systemd-run --user -p Restart=on-failure sublet run ... starts it again",
     },
     Missing {
-        words: &["--add-host", "--dns", "--dns-search", "--dns-option"],
-        why: YET,
-        instead: "-v ./hosts:/etc/hosts:ro shows a file of your own there",
-    },
-    Missing {
         words: &["--pull", "--platform"],
         why: YET,
         instead: "ROOT is a directory or the word host; images come later",

@@ -69,7 +69,7 @@ pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyho
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    let exit = supervise(launched, input, outline.first, outline.timeout);
+    let exit = supervise(launched, input, outline.first, outline.timeout, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {

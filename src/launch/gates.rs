@@ -15,6 +15,7 @@ use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::idmap::Pending;
+use crate::network::{self, Connecting};
 use crate::plan::idmap::Idmap;
 use crate::plan::step::Gate;
 use crate::sys::process;
@@ -24,7 +25,7 @@ pub fn serve(
     mut spawned: Spawned,
     idmap: &Idmap,
     maps: Pending<'_>,
-    mut placing: Placing<'_>,
+    (mut placing, mut connecting): (Placing<'_>, Connecting),
     host: &Host,
 ) -> anyhow::Result<Launched> {
     // Signals that are for the payload, which does not run yet.
@@ -34,7 +35,7 @@ pub fn serve(
     let asks_systemd = placing.asks_systemd();
     let is_attended = asks_systemd || maps.helpers().next().is_some();
     if is_attended {
-        spawned.attend(&mut placing)?;
+        spawned.attend(&mut placing, &mut connecting)?;
     }
     // It moves no process for us that is another user's, as the child may be
     // once it has its maps.
@@ -54,8 +55,9 @@ pub fn serve(
     spawned.timing.mapped();
     // Not before: a new process would be in the way of this one.
     if !is_attended {
-        spawned.attend(&mut placing)?;
+        spawned.attend(&mut placing, &mut connecting)?;
     }
+    connecting.mapped();
     let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };
     let mut terminal = None;
     loop {
@@ -66,8 +68,9 @@ pub fn serve(
         }
         let maker = spawned.maker.as_ref().map(|maker| Awaited::readable(maker.pidfd()));
         let channel = Awaited::readable(spawned.channel.as_fd());
-        let awaited = [maker, answer, Some(channel)];
-        let [made, answered, heard] = wait_for(awaited, &spawned.signals, &mut early)?;
+        let link = connecting.awaited().map(Awaited::until);
+        let awaited = [maker, answer, link, Some(channel)];
+        let [made, answered, linked, heard] = wait_for(awaited, &spawned.signals, &mut early)?;
         if made {
             // If it could not, the child is to try, and to tell why not.
             if spawned.maker.take().is_some_and(|maker| !maker.finish()) {
@@ -79,6 +82,9 @@ pub fn serve(
         }
         if answered {
             placed = place(&spawned, &mut placing, host)?;
+        }
+        if linked {
+            connect(&mut spawned, &mut connecting, host)?;
         }
         if !heard {
             continue;
@@ -101,10 +107,10 @@ pub fn serve(
     spawned.payload.executed();
     // All are blocked, so they come out of the descriptor once more.
     early.into_iter().for_each(|number| process::kill(Pid::this(), number));
-    let (placed, notes) = placing.finish();
+    let ((placed, notes), uplink) = (placing.finish(), connecting.finish());
     let Spawned { payload, signals, timing, watcher, .. } = spawned;
     let watcher = watcher.context("the payload runs and nobody watches")?;
-    Ok(Launched { payload, signals, terminal, timing, watcher, placed, notes })
+    Ok(Launched { payload, uplink, signals, terminal, timing, watcher, placed, notes })
 }
 
 /// Goes on with the child's control group, and opens its gate when that is done.
@@ -114,6 +120,19 @@ fn place(spawned: &Spawned, placing: &mut Placing<'_>, host: &Host) -> anyhow::R
         Ok(Progress::Done) => {
             spawned.channel.open(Gate::Placed);
             Ok(Progress::Done)
+        }
+        Err(error) => Err(first_cause(spawned, error, host)),
+    }
+}
+
+/// Goes on with what connects the network, and opens the gate when that is done.
+fn connect(spawned: &mut Spawned, connecting: &mut Connecting, host: &Host) -> anyhow::Result<()> {
+    match connecting.proceed() {
+        Ok(network::Progress::Waiting) => Ok(()),
+        Ok(network::Progress::Done) => {
+            spawned.channel.open(Gate::Connected);
+            spawned.timing.connected();
+            Ok(())
         }
         Err(error) => Err(first_cause(spawned, error, host)),
     }

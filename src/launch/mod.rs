@@ -17,6 +17,7 @@ use crate::cgroup::placing::{Placed, Placing};
 use crate::child::start::Process;
 use crate::child::watcher::Watcher;
 use crate::host::Host;
+use crate::network::{Connecting, Uplink};
 use crate::plan::{Outline, Plan};
 use nix::sys::signalfd::SignalFd;
 
@@ -27,6 +28,8 @@ pub use wait::patience;
 pub struct Launched {
     /// Its process.
     pub payload: Process,
+    /// What passes its packets on.
+    pub uplink: Option<Uplink>,
     /// The signals that come for the launcher, to be forwarded.
     pub signals: SignalFd,
     /// The launcher's end of the payload's terminal.
@@ -59,10 +62,14 @@ pub fn launch(
     if outline.is_enough_to_begin() {
         let mut spawned = spawn::spawn(outline, None, &placing, host)?;
         let maps = spawned.map(idmap, host)?;
-        spawned.give(complete()?);
-        return gates::serve(spawned, idmap, maps, placing, host);
+        let plan = complete()?;
+        let connecting = Connecting::new(&plan.network);
+        spawned.give(plan);
+        return gates::serve(spawned, idmap, maps, (placing, connecting), host);
     }
-    let spawned = spawn::spawn(outline, Some(complete()?), &placing, host)?;
+    let plan = complete()?;
+    let connecting = Connecting::new(&plan.network);
+    let mut spawned = spawn::spawn(outline, Some(plan), &placing, host)?;
     let maps = spawned.map(idmap, host)?;
-    gates::serve(spawned, idmap, maps, placing, host)
+    gates::serve(spawned, idmap, maps, (placing, connecting), host)
 }

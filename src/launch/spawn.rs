@@ -1,6 +1,7 @@
 //! The clone.
 
-use std::os::fd::AsFd;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -18,6 +19,7 @@ use crate::child::watcher::{Stay, Watcher};
 use crate::error::Explain;
 use crate::host::{Host, advice};
 use crate::idmap::{self, Pending};
+use crate::network::Connecting;
 use crate::plan::cgroup::{Cgroup, Manager};
 use crate::plan::idmap::Idmap;
 use crate::plan::namespaces::Namespaces;
@@ -46,6 +48,9 @@ pub struct Spawned {
     pub maker: Option<Maker>,
     /// The process that outlives us if we are killed, once there is one.
     pub watcher: Option<Watcher>,
+    /// The child's user namespace, looked up while the child is still the
+    /// caller's own process.
+    user_namespace: Option<OwnedFd>,
     namespaces: Namespaces,
     streams: Streams,
     stay: Stay,
@@ -94,6 +99,7 @@ pub fn spawn(
         timing,
         maker: None,
         watcher: None,
+        user_namespace: None,
         namespaces,
         streams,
         stay,
@@ -124,8 +130,11 @@ impl Spawned {
     }
 
     /// Begins to map its ids.
-    pub fn map<'a>(&self, idmap: &'a Idmap, host: &'a Host) -> anyhow::Result<Pending<'a>> {
+    pub fn map<'a>(&mut self, idmap: &'a Idmap, host: &'a Host) -> anyhow::Result<Pending<'a>> {
         let maps = idmap::begin(idmap, self.payload.pid(), host)?;
+        // With its ids it may become another user, into whom we can't look.
+        let path = format!("/proc/{}/ns/user", self.payload.pid());
+        self.user_namespace = File::open(path).ok().map(OwnedFd::from);
         // To start a program, musl's posix_spawn(3) blocks all signals, and
         // then only those again that it does not want for its threads.
         self.forwarded.thread_block().context("block signals")?;
@@ -134,10 +143,15 @@ impl Spawned {
 
     /// Starts what stands by the child: who makes its network namespace, who
     /// watches over it, and who makes its control group.
-    pub fn attend(&mut self, placing: &mut Placing<'_>) -> anyhow::Result<()> {
+    pub fn attend(
+        &mut self,
+        placing: &mut Placing<'_>,
+        connecting: &mut Connecting,
+    ) -> anyhow::Result<()> {
         let payload = &self.payload;
         if self.namespaces.own_network() {
-            let maker = Maker::start(payload.pidfd(), self.channel.as_fd());
+            let user = self.user_namespace.as_ref().map_or(payload.pidfd(), AsFd::as_fd);
+            let maker = Maker::start(user, self.channel.as_fd(), connecting.begin()?);
             self.maker = Some(maker.context("start the process that makes the network namespace")?);
         }
         let sweep = (!self.namespaces.own_pid())

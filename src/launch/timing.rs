@@ -10,6 +10,7 @@ use crate::sys::process::monotonic_nanos;
 pub struct Timing {
     start: u64,
     mapped: Option<u64>,
+    connected: Option<u64>,
     marks: Vec<(Phase, u64)>,
     executed: Option<u64>,
     ended: Option<u64>,
@@ -19,12 +20,24 @@ impl Timing {
     /// The clock starts now.
     pub fn start() -> Self {
         let start = monotonic_nanos();
-        Self { start, mapped: None, marks: Vec::new(), executed: None, ended: None }
+        Self {
+            start,
+            mapped: None,
+            connected: None,
+            marks: Vec::new(),
+            executed: None,
+            ended: None,
+        }
     }
 
     /// The maps are written.
     pub fn mapped(&mut self) {
         self.mapped = Some(monotonic_nanos());
+    }
+
+    /// The network reaches out.
+    pub fn connected(&mut self) {
+        self.connected = Some(monotonic_nanos());
     }
 
     /// The child has come to the end of a phase.
@@ -60,6 +73,9 @@ impl fmt::Display for Timing {
         if let Some(executed) = self.executed {
             line("execute", before, executed)?;
             line("start, in all", self.start, executed)?;
+            if let Some(connected) = self.connected {
+                line("of it since the network reached out", connected, executed)?;
+            }
             if let Some(ended) = self.ended {
                 line("the payload itself", executed, ended)?;
             }

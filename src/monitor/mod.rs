@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use crate::cgroup::placing::Placed;
 use crate::cgroup::usage::Usage;
 use crate::launch::{Launched, Timing, patience};
+use crate::network::Uplink;
 use crate::plan::First;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
@@ -54,12 +55,14 @@ pub enum Input {
     Detached,
 }
 
-/// Stays until the payload ends, or has run for as long as it may.
+/// Stays until the payload ends, or has run for as long as it may. Calls `warn`
+/// with what fails meanwhile and does not end it.
 pub fn supervise(
     launched: Launched,
     input: Input,
     first: First,
     timeout: Option<Duration>,
+    warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
@@ -77,6 +80,9 @@ pub fn supervise(
         if let Some(terminal) = &terminal {
             ready.extend(terminal.interests());
         }
+        if let Some(uplink) = &launched.uplink {
+            ready.extend(uplink.news().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        }
         match poll(&mut ready, patience(overtime.next())) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -93,6 +99,9 @@ pub fn supervise(
         }
         if let Some(signal) = overtime.due(Instant::now()) {
             forwarder.forward(signal, launched.payload.pidfd());
+        }
+        if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
+            warn(&said);
         }
         if unwatched {
             launched.watcher.replace().context("start another watcher")?;

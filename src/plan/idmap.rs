@@ -110,6 +110,15 @@ impl Idmap {
         inside(&self.gids, gid)
     }
 
+    /// The groups inside whose numbers outside are the first and the last of
+    /// all: every group of the container is from one to the other (icmp(7)).
+    pub fn group_range(&self) -> (u32, u32) {
+        let first = self.gids.iter().min_by_key(|map| map.outside);
+        let last = self.gids.iter().max_by_key(|map| map.outside);
+        let last = last.map(|map| map.inside.saturating_add(map.size.saturating_sub(1)));
+        (first.map_or(0, |map| map.inside), last.unwrap_or(0))
+    }
+
     /// Why it is one id where a range was wanted, and what would help: to be
     /// said once by who runs it.
     pub fn lowered(&self) -> Option<&Advice> {

@@ -14,6 +14,7 @@ mod hide;
 pub mod idmap;
 mod mounts;
 pub mod namespaces;
+pub mod network;
 mod outline;
 mod overlay;
 mod process;
@@ -42,6 +43,7 @@ use dev::Nodes;
 use draft::{Draft, cstring_text};
 use hide::Cover;
 use mounts::{Made, Setting};
+use network::Network;
 pub use outline::{First, Memory, Outline, Streams, outline};
 use step::{Gate, Phase, Slot, Step};
 use workshop::Workshop;
@@ -51,6 +53,8 @@ use workshop::Workshop;
 pub struct Plan {
     /// What it begins with.
     pub outline: Rc<Outline>,
+    /// How it reaches the world.
+    pub network: Network,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
@@ -94,6 +98,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
 
     check_descriptors(spec.beside.preserve_fds)?;
     let user = user::plan(spec, idmap)?;
+    let network = network::plan(&spec.beside, idmap, host)?;
     let mut draft = Draft::new();
     draft.notes.extend_from_slice(&outline.notes);
 
@@ -117,7 +122,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     mounts::plan(&first, setting, &mut made, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.label());
-        let files = etc::Files::of(hostname, &namespaces, host);
+        let files = etc::Files::of(hostname, &network, &spec.beside.names, host);
         etc::plan(files, mounts, workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
@@ -155,6 +160,10 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
     // Before the filter, which need not let it hear.
+    if let Network::Helped(_) = network {
+        draft.push(Step::Pass(Gate::Connected));
+        draft.push(Step::Mark(Phase::Uplink));
+    }
     draft.push(Step::Pass(Gate::Guarded));
 
     let rights = security::Rights::plan(spec, process, linux, user.ids.uid, &mut draft.notes)?;
@@ -218,7 +227,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps)?;
-    Ok(Plan { outline, steps, slots, notes: draft.notes })
+    Ok(Plan { outline, network, steps, slots, notes: draft.notes })
 }
 
 /// Whether what is to be handed down is there.

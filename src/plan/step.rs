@@ -38,6 +38,8 @@ pub enum Gate {
     /// There are steps: no step itself, but what a child waits for that was
     /// made before they were decided.
     Planned = 5,
+    /// The network reaches out.
+    Connected = 6,
 }
 
 impl fmt::Display for Gate {
@@ -47,6 +49,7 @@ impl fmt::Display for Gate {
             Self::Network => "the network namespace is made",
             Self::Guarded => "the watcher is there, and who made the network gone",
             Self::Placed => "it is in its control group",
+            Self::Connected => "the network reaches out",
             Self::Planned => "the steps are decided",
         })
     }
@@ -68,6 +71,8 @@ pub enum Phase {
     Root = 5,
     /// Identity, rights, terminal: up to the exec.
     Confine = 6,
+    /// Waiting for the network to reach out.
+    Uplink = 7,
 }
 
 impl fmt::Display for Phase {
@@ -79,6 +84,7 @@ impl fmt::Display for Phase {
             Self::Network => "wait for the network namespace",
             Self::Root => "mount what shows it, change the root",
             Self::Confine => "confine",
+            Self::Uplink => "wait until the network reaches out",
         })
     }
 }

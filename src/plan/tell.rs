@@ -11,6 +11,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.outline.idmap)?;
         writeln!(f, "new namespaces: {}", self.outline.namespaces)?;
+        writeln!(f, "network: {}", self.network)?;
         writeln!(f, "{}", self.outline.cgroup)?;
         if let Some(timeout) = self.outline.timeout {
             writeln!(f, "time limit: {timeout:?}")?;
@@ -31,6 +32,7 @@ impl fmt::Display for Plan {
 struct Told<'a> {
     id_map: Ids,
     namespaces: Vec<&'static str>,
+    network: String,
     cgroup: Group,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u64>,
@@ -64,7 +66,7 @@ struct Extent {
 
 impl Plan {
     /// The plan as JSON: `id_map` (extents with the field names of the OCI
-    /// specification in snake case), `namespaces`, `cgroup` (settings as they
+    /// specification in snake case), `namespaces`, `network`, `cgroup` (settings as they
     /// are written), `timeout_seconds`, `notes`, and `steps` in the words of the table that errors
     /// are told from.
     pub fn to_json(&self) -> serde_json::Result<String> {
@@ -82,6 +84,7 @@ impl Plan {
                 gids: extents(&self.outline.idmap.gids),
             },
             namespaces: self.outline.namespaces.names(),
+            network: self.network.to_string(),
             cgroup: Group {
                 place: self.outline.cgroup.manager.to_string(),
                 controllers: self.outline.cgroup.controllers_told(),

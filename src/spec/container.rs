@@ -7,6 +7,7 @@ use oci_spec::runtime::{
 use crate::security::caps::CapSet;
 
 use super::known::Known;
+use super::network::{Names, Network};
 use super::resources::control::Control;
 use super::{Beside, ContainerId, Root, Seccomp, Spec, Stdin, Userns};
 
@@ -62,6 +63,8 @@ impl Spec {
             etc_files: true,
             control: Control::default(),
             timeout: None,
+            network: Network::default(),
+            names: Names::default(),
         };
         Self { oci, beside }
     }

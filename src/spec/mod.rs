@@ -16,6 +16,7 @@ pub mod idmap;
 pub mod known;
 pub mod masks;
 pub mod mount;
+pub mod network;
 pub mod process;
 pub mod resources;
 pub mod rlimit;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
 use known::Known;
+use network::{Names, Network};
 use resources::control::Control;
 pub use user::{GroupName, UserName};
 
@@ -91,6 +93,10 @@ pub struct Beside {
     pub control: Control,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
+    /// How it reaches the world.
+    pub network: Network,
+    /// Whom it asks for names.
+    pub names: Names,
 }
 
 impl Beside {

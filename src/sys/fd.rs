@@ -174,6 +174,13 @@ pub fn install(fd: BorrowedFd<'_>, target: RawFd) -> Result<()> {
     Ok(())
 }
 
+/// Lets a descriptor be inherited by the next exec.
+pub fn keep_across_exec(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_fcntl, fd.as_raw_fd(), libc::F_SETFD, 0)? };
+    Ok(())
+}
+
 /// Marks every descriptor from `first` upwards to be closed by the next exec,
 /// whoever opened it and however; close_range(2).
 pub fn close_from_on_exec(first: u32) -> Result<()> {

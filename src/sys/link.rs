@@ -1,12 +1,15 @@
 //! This process's network namespace and its interfaces: netdevice(7).
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::{Result, call};
+use super::{Errno, Result, call, fd};
 
 /// The namespace that a socket belongs to, as a descriptor; `linux/sockios.h`,
 /// from Linux 4.10.
 const SIOCGSKNS: libc::c_ulong = 0x894c;
+
+/// The user namespace that owns a namespace, as a descriptor; ioctl_ns(2).
+const NS_GET_USERNS: libc::c_ulong = 0xb701;
 
 /// Brings the loopback interface up; the kernel then gives it its addresses.
 /// The descriptor is the namespace's, as setns(2) takes it.
@@ -29,5 +32,50 @@ pub fn loopback_up() -> Result<OwnedFd> {
     unsafe {
         let namespace = call!(libc::SYS_ioctl, socket.as_raw_fd(), SIOCGSKNS, 0)?;
         Ok(OwnedFd::from_raw_fd(namespace as i32))
+    }
+}
+
+/// Has the kernel answer requests about routes and rules of this process's
+/// network namespace, one after another: the first error. rtnetlink(7).
+pub fn request(requests: &[u8], mut count: usize) -> Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
+    let socket = unsafe {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        let made = call!(libc::SYS_socket, libc::AF_NETLINK, kind, libc::NETLINK_ROUTE)?;
+        OwnedFd::from_raw_fd(made as i32)
+    };
+    fd::write(socket.as_fd(), requests)?;
+    let mut answers = [0; 4096];
+    while count > 0 {
+        let length = fd::read(socket.as_fd(), &mut answers)?;
+        let mut rest = answers.get(..length).unwrap_or_default();
+        // A header of sixteen bytes that begins with the length of all, and the
+        // errno, negative, or zero (netlink(7), NLMSG_ERROR).
+        while let (Some(length), Some(errno)) = (number(rest, 0), number(rest, 16)) {
+            if errno != 0 {
+                return Err(Errno::from_raw(errno.wrapping_neg()));
+            }
+            count = count.saturating_sub(1);
+            let next = (length as usize).next_multiple_of(4).max(20);
+            rest = rest.get(next..).unwrap_or_default();
+        }
+    }
+    Ok(())
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<i32> {
+    Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// The user namespace that owns the namespace behind a descriptor. It must be
+/// ours or one below, else `EPERM`.
+pub fn owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: takes no memory; the answer is a new descriptor.
+    unsafe {
+        let owner = call!(libc::SYS_ioctl, namespace.as_raw_fd(), NS_GET_USERNS, 0)?;
+        Ok(OwnedFd::from_raw_fd(owner as i32))
     }
 }

@@ -1,40 +1,72 @@
-//! What network the container has.
+//! What network the container has, and whom it asks for names.
 
-use anyhow::anyhow;
 use clap::Args;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::typed;
-use crate::error::Explain;
 use crate::spec::Spec;
+use crate::spec::network::{Entry, Names, Network, name, server};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Its network: none but loopback, or the host's
-    #[arg(long, visible_alias = "net", value_name = "none|host")]
+    /// Its network: none but loopback, the host's, its own behind slirp4netns
+    /// (mtu=N, cidr=NET, ipv6=BOOL, outbound_addr=ADDR) or pasta, or auto for the
+    /// faster of the two
+    #[arg(long, visible_alias = "net", value_name = "none|host|auto|slirp4netns[:..]|pasta[:..]")]
     network: Option<String>,
+
+    /// A server to ask for names, in place of the host's
+    #[arg(long, value_name = "IP")]
+    dns: Vec<String>,
+
+    /// Where to look for short names, in place of the host's; . for nowhere
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+
+    /// An option for the resolver, in place of the host's
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    dns_option: Vec<String>,
+
+    /// A line for /etc/hosts
+    #[arg(long, value_name = "NAME:IP")]
+    add_host: Vec<String>,
+
+    /// Leave /etc/hosts as the root has it
+    #[arg(long, conflicts_with = "add_host")]
+    no_hosts: bool,
 }
 
 impl NetworkArgs {
     pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
-        let Some(word) = &self.network else { return Ok(()) };
-        if typed("--network", word, is_host)? {
+        if let Some(word) = &self.network {
+            spec.beside.network = typed("--network", word, Network::parse)?;
+        }
+        if spec.beside.network == Network::Host {
             spec.share(LinuxNamespaceType::Network);
         }
+        let search = all("--dns-search", &self.dns_search, |text| match text {
+            "." => Ok(String::new()),
+            _ => name(text),
+        })?;
+        let options = all("--dns-option", &self.dns_option, name)?;
+        spec.beside.names = Names {
+            servers: all("--dns", &self.dns, server)?,
+            search: (!search.is_empty())
+                .then(|| search.into_iter().filter(|domain| !domain.is_empty()).collect()),
+            options: (!options.is_empty()).then_some(options),
+            hosts: all("--add-host", &self.add_host, Entry::parse)?,
+            no_hosts: self.no_hosts,
+        };
         Ok(())
     }
 }
 
-fn is_host(word: &str) -> anyhow::Result<bool> {
-    let driver = word.split(':').next().unwrap_or(word);
-    match driver {
-        "host" if word == driver => Ok(true),
-        "none" if word == driver => Ok(false),
-        "bridge" | "slirp4netns" | "pasta" | "private" | "container" | "ns" | "default" => {
-            Err(anyhow!("it is not in sublet yet: none and host are"))
-                .hint("--network host shares this machine's network; without it there is loopback")
-        }
-        _ => Err(anyhow!("there is no such network")).hint("--network none, or --network host"),
-    }
+/// What was typed for a flag that can be given several times.
+fn all<T>(
+    flag: &str,
+    texts: &[String],
+    read: impl Fn(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<Vec<T>> {
+    texts.iter().map(|text| typed(flag, text, &read)).collect()
 }

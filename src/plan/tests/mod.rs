@@ -9,6 +9,7 @@ mod order;
 use super::Plan;
 use crate::cli::asked_words;
 use crate::host::cgroup::Controller;
+use crate::host::files::Files;
 use crate::host::mounts::Mounts;
 use crate::host::subid::{self, Subids};
 use crate::host::{Facts, Host, made_up};
@@ -68,6 +69,13 @@ fn owns_group(facts: &mut Facts) {
     facts.cgroups.own = Some(unit.into());
     facts.cgroups.ours = Some(unit.into());
     facts.cgroups.controllers = Controller::list("cpuset cpu io memory pids");
+}
+
+fn has_helpers(facts: &mut Facts) {
+    let files = ["/dev/net/tun", "/usr/bin/slirp4netns", "/usr/bin/pasta"];
+    if let Files::Told(told) = &mut facts.files {
+        told.extend(files.map(|path| (path.into(), String::new())));
+    }
 }
 
 fn called_by_root(facts: &mut Facts) {
@@ -182,6 +190,21 @@ const CASES: &[Case] = &[
         name: "network-host",
         machine: has_all,
         words: &["--network", "host", "/nonexistent/root", "true"],
+    },
+    Case {
+        name: "slirp4netns",
+        machine: has_helpers,
+        words: &[
+            "--network",
+            "slirp4netns:mtu=1400,outbound_addr=192.0.2.7",
+            "/nonexistent/root",
+            "true",
+        ],
+    },
+    Case {
+        name: "pasta",
+        machine: has_helpers,
+        words: &["--network", "pasta:-4", "/nonexistent/root", "true"],
     },
     Case {
         name: "pid-host",

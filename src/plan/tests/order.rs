@@ -6,6 +6,7 @@ use std::ffi::CString;
 use nix::libc;
 
 use super::CASES;
+use crate::plan::network::Network;
 use crate::plan::step::{Expect, Gate, Missing, Slot, Step, Target};
 use crate::plan::{First, Memory, Plan};
 use crate::sys::mount::Reach;
@@ -270,6 +271,22 @@ fn the_payload_waits_until_it_is_guarded() {
         let filter = places(plan, |step| matches!(step, Step::Seccomp { .. }));
         assert!(filter.iter().all(|filter| gate < *filter), "{name}");
         none(name, plan, 0..gate, |step| matches!(step, Step::Exec { .. }));
+    });
+}
+
+/// A payload that is connected too early finds no network, and one whose gate
+/// is not the last it waits for is kept waiting after it.
+#[test]
+fn the_payload_waits_until_its_network_reaches_out() {
+    always(|name, plan| {
+        let gates = places(plan, |step| matches!(step, Step::Pass(Gate::Connected)));
+        let helped = matches!(plan.network, Network::Helped(_));
+        assert_eq!(gates.len(), usize::from(helped), "{name}");
+        let identity = place(name, plan, is_identity);
+        for gate in gates {
+            assert!(gate < identity, "{name}");
+            none(name, plan, gate..identity, |step| mounts(step) || makes_files(step));
+        }
     });
 }
 
