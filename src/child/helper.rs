@@ -24,11 +24,13 @@ pub struct Before {
     pub keep: Vec<OwnedFd>,
 }
 
-/// Has `command` leave the caller's session, die with this process, and
-/// inherit nothing but what `before` says.
+/// Has `command` leave the caller's session, hear signals as usual, die with
+/// this process, and inherit nothing but what `before` says.
 pub fn prepare(command: &mut Command, before: Before) {
     let launcher = getpid();
     let perform = move || {
+        // The launcher has blocked them, for it reads them from a descriptor.
+        process::reset_signals()?;
         process::new_session()?;
         if let Some(namespace) = &before.enter {
             process::join(namespace.as_fd(), libc::CLONE_NEWUSER)?;

@@ -40,6 +40,8 @@ pub struct Outward {
     pub to: OwnedFd,
     /// Can be read once the ids of the user namespace are mapped.
     pub mapped: OwnedFd,
+    /// The other end of that, which the launcher keeps: it tells of its death.
+    pub tell: RawFd,
     /// The first and the last group that may ping, as numbered inside.
     pub ping: (u32, u32),
     /// What the kernel is asked for before anybody else has the namespace.
@@ -119,6 +121,8 @@ extern "C" fn make(numbers: *const ()) -> ! {
     });
     if let (Ok(()), Some(outward)) = (sent, outward) {
         // Where it can't be had nothing else fails.
+        // SAFETY: in this table of descriptors no `OwnedFd` stands for it.
+        unsafe { fd::close(outward.tell) };
         let _ = let_ping(outward.mapped.as_fd(), ping);
     }
     exit_now(sent.is_err().into())
@@ -126,7 +130,9 @@ extern "C" fn make(numbers: *const ()) -> ! {
 
 fn let_ping(mapped: BorrowedFd<'_>, range: &[u8]) -> Result<()> {
     // Before that no group has a number.
-    fd::read(mapped, &mut [0])?;
+    if fd::read(mapped, &mut [0])? == 0 {
+        return Ok(());
+    }
     let file = path::open_typed(PING, libc::O_WRONLY)?;
     fd::write_all(file.as_fd(), range)
 }

@@ -8,6 +8,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
 use super::program;
+use crate::sys::link;
 
 /// Where such files are looked for.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,18 @@ impl Files {
         match self {
             Self::Here => program::candidates(name).into_iter().next(),
             Self::Told(_) => Some(Path::new("/usr/bin").join(name)).filter(|path| self.has(path)),
+        }
+    }
+
+    /// The longest packet that an interface takes, in bytes.
+    pub fn mtu(&self, interface: &str) -> Option<u32> {
+        match self {
+            // Not from /sys, which shows the network that it was mounted in.
+            Self::Here => link::mtu(interface).ok(),
+            Self::Told(_) => {
+                let text = self.text(&Path::new("/sys/class/net").join(interface).join("mtu"));
+                text.trim().parse().ok()
+            }
         }
     }
 

@@ -56,15 +56,11 @@ impl Routes {
 
     /// The longest packet that the way out takes, in bytes.
     pub fn mtu(&self, files: &Files) -> u32 {
-        let of_interface = |name: &str| {
-            let text = files.text(&Path::new("/sys/class/net").join(name).join("mtu"));
-            text.trim().parse().ok()
-        };
         let default = self.default_ipv4();
         let interface = default.map(|route| route.interface.as_str()).or(self.ipv6.as_deref());
         default
             .and_then(|route| route.mtu)
-            .or_else(|| interface.and_then(of_interface))
+            .or_else(|| interface.and_then(|name| files.mtu(name)))
             .unwrap_or(USUAL_MTU)
     }
 }

@@ -12,7 +12,7 @@ mod slirp4netns;
 mod uplink;
 mod words;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -83,7 +83,8 @@ impl Connecting {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .context("make a socket for the network namespace")?;
         let (mapped, tell) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
-        let outward = Outward { to, mapped, ping: helper.ping, closed: helper.closed() };
+        let (ping, closed) = (helper.ping, helper.closed());
+        let outward = Outward { to, mapped, tell: tell.as_raw_fd(), ping, closed };
         self.mapped = Some(tell);
         let (helper, until) = (helper.clone(), Instant::now() + NAMESPACE);
         self.stage = Stage::Expecting { helper, ours, until };

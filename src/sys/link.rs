@@ -14,18 +14,10 @@ const NS_GET_USERNS: libc::c_ulong = 0xb701;
 /// Brings the loopback interface up; the kernel then gives it its addresses.
 /// The descriptor is the namespace's, as setns(2) takes it.
 pub fn loopback_up() -> Result<OwnedFd> {
-    // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
-    let socket = unsafe {
-        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
-        OwnedFd::from_raw_fd(call!(libc::SYS_socket, libc::AF_INET, kind, 0)? as i32)
-    };
-    // SAFETY: `ifreq` is plain bytes and numbers for which zero is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
+    let (socket, mut request) = (socket()?, named(b"lo"));
     request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads one ifreq: the name, terminated by the zeroes
-    // above, and the flags.
+    // SAFETY: SIOCSIFFLAGS reads one ifreq: the name, terminated, and the
+    // flags.
     unsafe { call!(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request)? };
     // Asked of the socket, so that no procfs is needed.
     // SAFETY: takes a number; the answer is a new descriptor.
@@ -33,6 +25,38 @@ pub fn loopback_up() -> Result<OwnedFd> {
         let namespace = call!(libc::SYS_ioctl, socket.as_raw_fd(), SIOCGSKNS, 0)?;
         Ok(OwnedFd::from_raw_fd(namespace as i32))
     }
+}
+
+/// The longest packet that an interface takes, in bytes.
+pub fn mtu(interface: &str) -> Result<u32> {
+    let (socket, mut request) = (socket()?, named(interface.as_bytes()));
+    // SAFETY: SIOCGIFMTU reads one ifreq, its name terminated, and writes the
+    // number into it.
+    let mtu = unsafe {
+        call!(libc::SYS_ioctl, socket.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request)?;
+        request.ifr_ifru.ifru_mtu
+    };
+    u32::try_from(mtu).map_err(|_| Errno::ERANGE)
+}
+
+fn socket() -> Result<OwnedFd> {
+    // SAFETY: socket(2) takes numbers; the answer is a new descriptor.
+    unsafe {
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+        Ok(OwnedFd::from_raw_fd(call!(libc::SYS_socket, libc::AF_INET, kind, 0)? as i32))
+    }
+}
+
+/// A request about the interface of that name, as much of it as a name may
+/// have: terminated by a zero in any case.
+fn named(name: &[u8]) -> libc::ifreq {
+    // SAFETY: `ifreq` is plain bytes and numbers for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (place, byte) in request.ifr_name[..room].iter_mut().zip(name) {
+        *place = *byte as libc::c_char;
+    }
+    request
 }
 
 /// Has the kernel answer requests about routes and rules of this process's

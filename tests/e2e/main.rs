@@ -16,6 +16,7 @@ mod identity;
 mod limits;
 mod limits_stats;
 mod namespaces;
+mod network;
 mod races;
 mod real;
 mod records;

@@ -85,7 +85,7 @@ fn errors_say_what_would_help() {
         (&["-u", "nobody-here", root.text(), "true"], &["/etc/passwd"]),
         (&["--userns", "single", "-u", "5", root.text(), "true"], &["--userns"]),
         (&["--cap-add", "SYS_NO", root.text(), "true"], &["SYS_NO"]),
-        (&["--network", "bridge", root.text(), "true"], &["none", "host"]),
+        (&["--network", "bridge", root.text(), "true"], &["none", "slirp4netns"]),
         (&["--ulimit", "files=5", root.text(), "true"], &["nofile"]),
     ];
     for (words, said) in cases {

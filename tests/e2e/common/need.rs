@@ -157,6 +157,35 @@ pub fn bwrap() -> Need {
     need(*MET.get_or_init(|| succeeds(&words)), "bwrap does not work for this user")
 }
 
+/// slirp4netns, and a tap for it.
+pub fn slirp4netns() -> Need {
+    program("slirp4netns", "slirp4netns")?;
+    tun()
+}
+
+/// pasta, and a tap for it.
+pub fn pasta() -> Need {
+    program("pasta", "passt")?;
+    tun()
+}
+
+fn tun() -> Need {
+    let opened = fs::File::options().read(true).write(true).open("/dev/net/tun");
+    need(opened.is_ok(), "/dev/net/tun can't be opened by this user")
+}
+
+/// An Ethernet in a network namespace, made by the caller as its root.
+pub fn lan() -> Need {
+    static MET: OnceLock<bool> = OnceLock::new();
+    program("ip", "iproute2")?;
+    let met = *MET.get_or_init(|| {
+        let script = "ip link add lan type veth peer name far";
+        let outer = ["unshare", "--user", "--map-root-user", "--mount", "--net"];
+        succeeds(&[&outer[..], &["sh", "-c", script]].concat())
+    });
+    need(met, "no veth can be made in a user namespace")
+}
+
 /// A launcher that can be told to leave protections out.
 pub fn weak() -> Need {
     let given = std::env::var_os("SUBLET_WEAK").is_some();
