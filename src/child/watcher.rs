@@ -149,7 +149,11 @@ extern "C" fn watch(watched: *const ()) -> ! {
     let _ = process::new_session();
     let lent = terminal.as_ref().map_or(payload.as_raw_fd(), Lent::number);
     let held = held.as_ref().unwrap_or(payload);
-    close_all_but([launcher.as_raw_fd(), payload.as_raw_fd(), lent, held.as_raw_fd()]);
+    let mut kept = [launcher.as_raw_fd(), payload.as_raw_fd(), lent, held.as_raw_fd()];
+    // A pipe among the rest would never see its end.
+    // SAFETY: the table of descriptors is the watcher's own (no CLONE_FILES);
+    // it uses those in `kept` only, and drops nothing.
+    unsafe { fd::close_all_but(&mut kept) };
     let ended = wait_for([launcher.as_fd(), payload.as_fd()]);
     // A launcher that lives gives the terminal back itself.
     if let (Ok([true, _]), Some(terminal)) = (ended, terminal) {
@@ -175,21 +179,4 @@ fn wait_for<const N: usize>(processes: [BorrowedFd<'_>; N]) -> Result<[bool; N]>
             other => return other,
         }
     }
-}
-
-/// Closes the watcher's copies of all other descriptors: a pipe among them
-/// would never see its end.
-fn close_all_but(mut kept: [i32; 4]) {
-    kept.sort_unstable();
-    let mut first = 0;
-    for number in kept.map(|number| number as u32) {
-        if number > first {
-            // SAFETY: the table of descriptors is the watcher's own (no
-            // CLONE_FILES); it uses those in `kept` only, and drops nothing.
-            let _ = unsafe { fd::close_all(first, number - 1) };
-        }
-        first = number + 1;
-    }
-    // SAFETY: as above.
-    let _ = unsafe { fd::close_all(first, u32::MAX) };
 }

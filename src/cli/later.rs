@@ -21,9 +21,9 @@ const MISSING: &[Missing] = &[
         instead: "systemd-run --user sublet run ... runs it in the background",
     },
     Missing {
-        words: &["--publish", "-p", "--publish-all", "-P"],
+        words: &["--publish-all", "-P"],
         why: YET,
-        instead: "--network host has the host's ports",
+        instead: "-p PORT publishes one, on any free port of the host",
     },
     Missing {
         words: &[
@@ -126,8 +126,8 @@ mod tests {
         for (words, flag) in [
             ("-d", "-d"),
             ("-itd", "-d"),
-            ("-p 80:80", "-p"),
-            ("-p80:80", "-p"),
+            ("-P", "-P"),
+            ("--publish-all", "--publish-all"),
             ("--restart=always", "--restart"),
             ("--memory-swappiness 5", "--memory-swappiness"),
             ("--privileged", "--privileged"),

@@ -7,6 +7,7 @@ use crate::error::causes;
 use crate::host::Host;
 use crate::launch::launch;
 use crate::monitor::{Exit, Input, supervise};
+use crate::network::forward::{self, Forwarder, Inside, Listeners, Seen};
 use crate::plan::step::Step;
 use crate::plan::{self, Plan, Streams};
 use crate::spec::{Spec, Stdin};
@@ -38,21 +39,30 @@ pub enum Clock {
 }
 
 /// Runs a container in the foreground, and tells other commands of it
-/// meanwhile and afterwards: what became of the payload. Calls `warn` with what is less than
-/// could be had.
+/// meanwhile and afterwards: what became of the payload. Calls `tell` with what
+/// is good to know, and `warn` with what is less than could be had.
 ///
 /// # Errors
 /// Whatever kept the payload from running, with what would help.
-pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyhow::Result<Exit> {
+pub fn run(
+    spec: &Spec,
+    clock: Clock,
+    host: &Host,
+    tell: impl Fn(&str),
+    warn: impl Fn(&str),
+) -> anyhow::Result<Exit> {
     let outline = Rc::new(plan::outline(spec, host)?);
     let stdin = spec.beside.stdin;
     if outline.streams == Streams::Inherited {
         super::streams::check(stdin)?;
     }
-    let mut record = None;
+    let (mut record, mut ports, mut inside) = (None, Listeners::default(), Inside::LOOPBACK);
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
         record = record::begin(spec, &mut plan)?;
+        ports = Listeners::bind(&plan.ports)?;
+        ports.iter().for_each(|port| tell(&format!("published {port}")));
+        inside = Inside::of(&plan.network);
         plan.notes.iter().for_each(|note| warn(note));
         if clock == Clock::Off {
             // Nobody asks when, so the child need not stop to say.
@@ -69,7 +79,14 @@ pub fn run(spec: &Spec, clock: Clock, host: &Host, warn: impl Fn(&str)) -> anyho
         Stdin::Inherit => Input::Attached,
         Stdin::Null => Input::Detached,
     };
-    let exit = supervise(launched, input, outline.first, outline.timeout, &warn);
+    let forwarder = match ports.is_empty() {
+        true => None,
+        false => forward::start(ports, launched.payload.pidfd(), inside)?,
+    };
+    if let Some(Seen::Masked(why)) = forwarder.as_ref().map(Forwarder::seen) {
+        warn(&format!("services see no clients' addresses at published ports, because {why}"));
+    }
+    let exit = supervise(launched, forwarder, input, outline.first, outline.timeout, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {

@@ -15,8 +15,9 @@ use nix::poll::{PollFd, PollFlags, poll};
 
 use crate::cgroup::placing::Placed;
 use crate::cgroup::usage::Usage;
+use crate::error::causes;
 use crate::launch::{Launched, Timing, patience};
-use crate::network::Uplink;
+use crate::network::{Uplink, forward};
 use crate::plan::First;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
@@ -55,10 +56,12 @@ pub enum Input {
     Detached,
 }
 
-/// Stays until the payload ends, or has run for as long as it may. Calls `warn`
-/// with what fails meanwhile and does not end it.
+/// Stays until the payload ends, or has run for as long as it may; so long its
+/// ports are published. Calls `warn` with what fails meanwhile and does not end
+/// it.
 pub fn supervise(
     launched: Launched,
+    mut ports: Option<forward::Forwarder>,
     input: Input,
     first: First,
     timeout: Option<Duration>,
@@ -71,12 +74,16 @@ pub fn supervise(
         launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
+    let mut told = Vec::new();
     loop {
         let mut ready = vec![
             PollFd::new(launched.payload.pidfd(), PollFlags::POLLIN),
             PollFd::new(launched.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(launched.watcher.pidfd(), PollFlags::POLLIN),
         ];
+        if let Some(ports) = &ports {
+            ready.push(PollFd::new(ports.pidfd(), PollFlags::POLLIN));
+        }
         if let Some(terminal) = &terminal {
             ready.extend(terminal.interests());
         }
@@ -90,6 +97,7 @@ pub fn supervise(
         }
         let ended = ready[0].any().unwrap_or(true);
         let unwatched = ready[2].any().unwrap_or(true);
+        let unpublished = ports.is_some() && ready[3].any().unwrap_or(true);
         drop(ready);
         if let Some(terminal) = &mut terminal {
             terminal.relay()?;
@@ -105,6 +113,10 @@ pub fn supervise(
         }
         if unwatched {
             launched.watcher.replace().context("start another watcher")?;
+        }
+        if unpublished && let Some(Err(error)) = ports.as_mut().map(forward::Forwarder::replace) {
+            told.push(format!("published ports were closed: {}", causes(&error)));
+            ports = None;
         }
         while let Some(info) = launched.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
@@ -150,6 +162,6 @@ pub fn supervise(
         let payload = signal == Some(nix::libc::SIGKILL) && first == First::Payload;
         ran_out.first = name.filter(|_| payload);
     }
-    let told = overtime.told().into_iter().chain(ran_out.as_ref().map(RanOut::told)).collect();
+    told.extend(overtime.told().into_iter().chain(ran_out.as_ref().map(RanOut::told)));
     Ok(Exit { code: code as u8, signal, usage, ran_out, timing: launched.timing, told })
 }

@@ -5,6 +5,7 @@
 //! what they have in common is in `running`.
 #![forbid(unsafe_code)]
 
+pub mod forward;
 mod pasta;
 mod recipe;
 mod running;

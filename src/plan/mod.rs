@@ -38,6 +38,7 @@ use nix::libc;
 
 use crate::error::Explain;
 use crate::host::Host;
+use crate::spec::port::Port;
 use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub outline: Rc<Outline>,
     /// How it reaches the world.
     pub network: Network,
+    /// Which ports of the host lead to the container's.
+    pub ports: Vec<Port>,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
@@ -227,7 +230,8 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps)?;
-    Ok(Plan { outline, network, steps, slots, notes: draft.notes })
+    let ports = spec.beside.ports.clone();
+    Ok(Plan { outline, network, ports, steps, slots, notes: draft.notes })
 }
 
 /// Whether what is to be handed down is there.

@@ -16,6 +16,9 @@ impl fmt::Display for Plan {
         if let Some(timeout) = self.outline.timeout {
             writeln!(f, "time limit: {timeout:?}")?;
         }
+        for port in &self.ports {
+            writeln!(f, "published port: {port}")?;
+        }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
@@ -36,6 +39,8 @@ struct Told<'a> {
     cgroup: Group,
     #[serde(skip_serializing_if = "Option::is_none")]
     timeout_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
     notes: &'a [String],
     steps: Vec<String>,
 }
@@ -67,8 +72,8 @@ struct Extent {
 impl Plan {
     /// The plan as JSON: `id_map` (extents with the field names of the OCI
     /// specification in snake case), `namespaces`, `network`, `cgroup` (settings as they
-    /// are written), `timeout_seconds`, `notes`, and `steps` in the words of the table that errors
-    /// are told from.
+    /// are written), `timeout_seconds`, `ports`, `notes`, and `steps` in the words of the table
+    /// that errors are told from.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let extents = |map: &[Mapping]| {
             let extent =
@@ -92,6 +97,7 @@ impl Plan {
                 payload: self.outline.cgroup.payload_told(),
             },
             timeout_seconds: self.outline.timeout.map(|timeout| timeout.as_secs()),
+            ports: self.ports.iter().map(ToString::to_string).collect(),
             notes: &self.notes,
             steps: self.steps.iter().map(ToString::to_string).collect(),
         };

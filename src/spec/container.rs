@@ -65,6 +65,7 @@ impl Spec {
             timeout: None,
             network: Network::default(),
             names: Names::default(),
+            ports: Vec::new(),
         };
         Self { oci, beside }
     }

@@ -17,6 +17,7 @@ pub mod known;
 pub mod masks;
 pub mod mount;
 pub mod network;
+pub mod port;
 pub mod process;
 pub mod resources;
 pub mod rlimit;
@@ -33,6 +34,7 @@ use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
 use known::Known;
 use network::{Names, Network};
+use port::Port;
 use resources::control::Control;
 pub use user::{GroupName, UserName};
 
@@ -97,6 +99,8 @@ pub struct Beside {
     pub network: Network,
     /// Whom it asks for names.
     pub names: Names,
+    /// The ports of the container that the host has.
+    pub ports: Vec<Port>,
 }
 
 impl Beside {

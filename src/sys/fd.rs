@@ -206,6 +206,34 @@ pub unsafe fn close_all(first: u32, last: u32) -> Result<()> {
     close_range(first, last, 0)
 }
 
+/// Closes every descriptor but those in `kept`, which it sorts.
+///
+/// # Safety
+///
+/// As [`close_all`].
+pub unsafe fn close_all_but(kept: &mut [RawFd]) {
+    kept.sort_unstable();
+    let mut first = 0;
+    for number in kept.iter().map(|number| *number as u32) {
+        if number > first {
+            // SAFETY: promised by the caller.
+            let _ = unsafe { close_all(first, number - 1) };
+        }
+        first = number + 1;
+    }
+    // SAFETY: promised by the caller.
+    let _ = unsafe { close_all(first, u32::MAX) };
+}
+
+/// Another descriptor for what the number `number` refers to, if it is open.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd> {
+    // SAFETY: numbers only; the answer is a new descriptor.
+    unsafe {
+        let fd = call!(libc::SYS_fcntl, number, libc::F_DUPFD_CLOEXEC, 3)?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
+}
+
 fn close_range(first: u32, last: u32, flags: libc::c_uint) -> Result<()> {
     // SAFETY: touches no memory. With CLOEXEC nothing is closed yet; without
     // it the caller of `close_all` has promised that nobody is left to care.

@@ -14,6 +14,7 @@ pub mod path;
 pub mod process;
 pub mod raw;
 pub mod schedule;
+pub mod socket;
 pub mod stack;
 pub mod tty;
 pub mod xattr;

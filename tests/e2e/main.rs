@@ -17,6 +17,7 @@ mod limits;
 mod limits_stats;
 mod namespaces;
 mod network;
+mod ports;
 mod races;
 mod real;
 mod records;

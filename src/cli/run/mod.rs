@@ -6,6 +6,7 @@ mod identity;
 mod limits;
 mod namespaces;
 mod network;
+mod ports;
 mod process;
 mod security;
 mod storage;
@@ -57,6 +58,8 @@ pub struct RunArgs {
     namespaces: namespaces::NamespaceArgs,
     #[command(flatten)]
     network: network::NetworkArgs,
+    #[command(flatten)]
+    ports: ports::PortArgs,
     #[command(flatten)]
     security: security::SecurityArgs,
     #[command(flatten)]
@@ -128,10 +131,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
 
 fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
     let clock = if timing { Clock::On } else { Clock::Off };
-    let exit = verb::run(spec, clock, host, terminal::tell_warning)?;
-    for line in &exit.told {
-        terminal::tell(format_args!("sublet: {line}"));
-    }
+    let tell = |line: &str| terminal::tell(format_args!("sublet: {line}"));
+    let exit = verb::run(spec, clock, host, tell, terminal::tell_warning)?;
+    exit.told.iter().for_each(|line| tell(line));
     if clock == Clock::On {
         terminal::tell(format_args!("{}", exit.timing));
     }
@@ -154,6 +156,7 @@ impl RunArgs {
         self.container.enter(&mut spec)?;
         self.identity.enter(&mut spec)?;
         self.namespaces.enter(&mut spec)?;
+        self.ports.enter(&mut spec, self.network.word())?;
         self.network.enter(&mut spec)?;
         self.storage.enter(&mut spec)?;
         self.process.enter(&mut spec, command, caller, &mut warnings)?;

@@ -38,6 +38,11 @@ pub struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// What was asked for.
+    pub fn word(&self) -> Option<&str> {
+        self.network.as_deref()
+    }
+
     pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
         if let Some(word) = &self.network {
             spec.beside.network = typed("--network", word, Network::parse)?;

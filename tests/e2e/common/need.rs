@@ -135,6 +135,25 @@ pub fn python3() -> Need {
     need(Path::new("/usr/bin/python3").exists(), "python3 is not installed (package python3)")
 }
 
+pub fn curl() -> Need {
+    program("curl", "curl")
+}
+
+pub fn iproute() -> Need {
+    program("ip", "iproute2")
+}
+
+pub fn prlimit() -> Need {
+    program("prlimit", "util-linux")
+}
+
+/// Ports below 1024 are for root.
+pub fn low_ports() -> Need {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first: u32 = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    need(first >= 1024 && caller().0 != 0, "this user may have ports below 1024")
+}
+
 /// A C compiler and make.
 pub fn compiler() -> Need {
     program("cc", "gcc")?;

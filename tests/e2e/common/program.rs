@@ -229,6 +229,23 @@ impl Stream {
         }
     }
 
+    /// The next line that has not been handed out, or why there is none.
+    fn line(&mut self, deadline: Instant) -> Result<String, &'static str> {
+        loop {
+            let rest = &self.bytes[self.told..];
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+                self.told += end + 1;
+                return Ok(line);
+            }
+            match self.more(deadline) {
+                Ok(true) => {}
+                Ok(false) => return Err("no more lines"),
+                Err(_) => return Err("no line in time"),
+            }
+        }
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
@@ -259,19 +276,13 @@ impl Running {
     /// The next line of its standard output.
     pub fn line(&mut self) -> String {
         let deadline = Instant::now() + self.limit;
-        loop {
-            let rest = &self.output.bytes[self.output.told..];
-            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line = String::from_utf8_lossy(&rest[..end]).into_owned();
-                self.output.told += end + 1;
-                return line;
-            }
-            match self.output.more(deadline) {
-                Ok(true) => {}
-                Ok(false) => panic!("no more lines from {}", self.told_so_far()),
-                Err(_) => panic!("no line in time from {}", self.told_so_far()),
-            }
-        }
+        self.output.line(deadline).unwrap_or_else(|why| panic!("{why} from {}", self.told_so_far()))
+    }
+
+    /// The next line of its standard error.
+    pub fn note(&mut self) -> String {
+        let deadline = Instant::now() + self.limit;
+        self.errors.line(deadline).unwrap_or_else(|why| panic!("{why} from {}", self.told_so_far()))
     }
 
     fn told_so_far(&mut self) -> String {

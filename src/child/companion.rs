@@ -1,0 +1,72 @@
+//! A process of ours that works beside the launcher for as long as that lives.
+//!
+//! It has a copy of the launcher's memory, and so may take the heap; nothing of
+//! the caller's environment in that copy may be seen by others.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::libc;
+
+use crate::sys::process::{self, Made, exit_now};
+use crate::sys::{Errno, Result, confine, fd};
+
+/// The process. Dropped, it is killed and reaped.
+pub struct Companion(Made);
+
+impl Companion {
+    /// Starts it; it does `work`, and ends. Of the launcher's descriptors it
+    /// has those in `kept`; `work` may use no other, and holds the null device
+    /// as its standard streams.
+    ///
+    /// # Errors
+    /// What clone3(2) says; `EDEADLK` where the launcher has other threads,
+    /// which might hold locks that the copy would wait for.
+    pub fn start<'a>(
+        kept: impl Iterator<Item = BorrowedFd<'a>>,
+        work: impl FnOnce(),
+    ) -> Result<Self> {
+        use std::os::fd::AsRawFd;
+        let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+        if threads.is_ok_and(|threads| threads != 1) {
+            return Err(Errno::EDEADLK);
+        }
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = OwnedFd::from(null.map_err(|error| errno_of(&error))?);
+        let mut kept: Vec<_> = kept.map(|fd| fd.as_raw_fd()).collect();
+        kept.extend([0, 1, 2]);
+        // SAFETY: there is no other thread, so the copy of the heap is whole;
+        // the child never returns.
+        match unsafe { process::clone_copying(0, None)? } {
+            Some(made) => Ok(Self(made)),
+            None => {
+                let streams = [0, 1, 2].map(|stream| fd::install(null.as_fd(), stream));
+                if confine::hide_memory().is_err() || streams.iter().any(Result::is_err) {
+                    exit_now(125);
+                }
+                // SAFETY: the table of descriptors is the child's own (no
+                // CLONE_FILES). `work` uses those in `kept`, and by exiting
+                // nothing is dropped that was made before the clone.
+                unsafe { fd::close_all_but(&mut kept) };
+                work();
+                exit_now(0)
+            }
+        }
+    }
+
+    /// Ready to be read once it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.0.pidfd.as_fd()
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        let _ = process::send_signal(self.pidfd(), libc::SIGKILL);
+        let _ = process::wait(self.pidfd());
+    }
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}

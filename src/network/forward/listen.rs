@@ -1,0 +1,200 @@
+//! The host's side: sockets that are bound before there is a container, so that
+//! a port that can't be had fails the start.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context, anyhow, ensure};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt,
+    listen, setsockopt, socket, sockopt,
+};
+
+use super::address;
+use super::handed::Handed;
+use super::holder;
+use crate::error::Explain;
+use crate::spec::port::{Port, Protocol, Source};
+use crate::sys::{Errno, socket as options};
+
+/// How many clients may wait to be let in; the kernel takes less where
+/// net.core.somaxconn is less.
+const BACKLOG: i32 = 4096;
+
+/// The sockets of all published ports. Dropped, the ports are free.
+#[derive(Debug, Default)]
+pub struct Listeners(Vec<Listener>);
+
+/// The socket of one published port.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    /// What it is bound to.
+    pub bound: SocketAddr,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The port of the container that it leads to.
+    pub container: u16,
+}
+
+/// What was bound, as people read it: `127.0.0.1:8080 -> 80/tcp`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}/{}", self.bound, self.container, self.protocol)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Listeners {
+    /// Binds every port, and takes those sockets that sublet was started with.
+    ///
+    /// # Errors
+    /// The first port that can't be had: why, and what would help.
+    pub fn bind(ports: &[Port]) -> anyhow::Result<Self> {
+        let handed = Handed::from_environment();
+        let mut listeners = Vec::with_capacity(ports.len());
+        for port in ports {
+            let listener = match &port.source {
+                Source::Host(ip, number) => open(*ip, *number, port),
+                Source::Handed(name) => take(name, &handed, port),
+            };
+            listeners.push(listener.with_context(|| format!("publish {port}"))?);
+        }
+        Ok(Self(listeners))
+    }
+
+    /// Each of them, in the order in which they were asked for.
+    pub fn iter(&self) -> std::slice::Iter<'_, Listener> {
+        self.0.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::ops::Index<usize> for Listeners {
+    type Output = Listener;
+
+    fn index(&self, at: usize) -> &Listener {
+        &self.0[at]
+    }
+}
+
+fn open(ip: IpAddr, number: Option<u16>, port: &Port) -> anyhow::Result<Listener> {
+    let wanted = SocketAddr::new(ip, number.unwrap_or(0));
+    let socket = bound(wanted, port.protocol).or_else(|errno| refused(errno, wanted, port))?;
+    let bound = local(socket.as_fd())?;
+    Ok(Listener { socket, bound, protocol: port.protocol, container: port.container })
+}
+
+/// A socket that is bound and, for TCP, listens.
+fn bound(address: SocketAddr, protocol: Protocol) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let kind = match protocol {
+        Protocol::Tcp => SockType::Stream,
+        Protocol::Udp => SockType::Datagram,
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK, None)?;
+    if address.is_ipv6() {
+        options::only6(socket.as_fd())?;
+    }
+    if protocol == Protocol::Tcp {
+        // What is left of former connections (TIME_WAIT) keeps no port from us.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    if protocol == Protocol::Tcp {
+        listen(&socket, Backlog::new(BACKLOG)?)?;
+    }
+    prepare(socket.as_fd(), address, protocol)?;
+    Ok(socket)
+}
+
+/// Sets what every connection inherits, or what tells which of our addresses a
+/// packet came to.
+fn prepare(socket: BorrowedFd<'_>, address: SocketAddr, protocol: Protocol) -> Result<(), Errno> {
+    match protocol {
+        Protocol::Tcp => {
+            // What is passed on is passed on at once.
+            setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+            // A client that has vanished is noticed some time.
+            setsockopt(&socket, sockopt::KeepAlive, &true)
+        }
+        Protocol::Udp if address.is_ipv4() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true),
+        Protocol::Udp => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true),
+    }
+}
+
+fn local(socket: BorrowedFd<'_>) -> anyhow::Result<SocketAddr> {
+    let name: SockaddrStorage = getsockname(socket.as_raw_fd()).context("ask for its address")?;
+    address::of(&name).context("it has no IP address")
+}
+
+/// Why a port can't be had.
+fn refused(errno: Errno, wanted: SocketAddr, port: &Port) -> anyhow::Result<OwnedFd> {
+    let (number, inside) = (wanted.port(), port.container);
+    let error = anyhow::Error::from(errno);
+    match errno {
+        Errno::EADDRINUSE => {
+            let error = match holder::of(wanted, port.protocol) {
+                Some(holder) => anyhow!("the port is taken by {holder}"),
+                None => anyhow!("the port is taken"),
+            };
+            Err(error).hint(format!("leave {number} away to have any free port: -p {inside}"))
+        }
+        Errno::EACCES => {
+            let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+            let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024_u16);
+            Err(anyhow!("ports below {first} are for root")).hint(format!(
+                "as root, once: sysctl -w net.ipv4.ip_unprivileged_port_start={number}\n\
+                 or let systemd open it and start sublet with the socket: -p fd:NAME:{inside} \
+                 (systemd.socket(5))\n\
+                 or take another: -p {}:{inside}",
+                u32::from(number) + 8000
+            ))
+        }
+        Errno::EADDRNOTAVAIL => Err(anyhow!("this machine has no address {}", wanted.ip()))
+            .hint("those that it has: ip address"),
+        Errno::EAFNOSUPPORT => {
+            Err(anyhow!("this machine has no IPv6")).hint("publish on an IPv4 address")
+        }
+        Errno::EMFILE => Err(anyhow!("no descriptor is left for it"))
+            .hint("each published port takes one; raise the limit: ulimit -n 65536"),
+        _ => Err(error),
+    }
+}
+
+/// A socket that somebody else has opened.
+fn take(name: &str, handed: &anyhow::Result<Handed>, port: &Port) -> anyhow::Result<Listener> {
+    let handed = handed.as_ref().map_err(|error| anyhow!("{error:#}"));
+    let socket = handed.and_then(|handed| handed.take(name)).hint(
+        "sockets come from a socket unit of systemd, whose FileDescriptorName= is NAME, or \
+               from systemd-socket-activate --fdname=NAME",
+    )?;
+    let kind = getsockopt(&socket, sockopt::SockType).context("the descriptor is no socket")?;
+    let listens = getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false);
+    match port.protocol {
+        Protocol::Tcp => ensure!(
+            kind == SockType::Stream && listens,
+            "the socket does not listen for TCP connections"
+        ),
+        Protocol::Udp => {
+            ensure!(kind == SockType::Datagram, "the socket is not one for UDP");
+        }
+    }
+    let bound = local(socket.as_fd())?;
+    ensure!(bound.port() != 0, "the socket is not bound");
+    // The flag is the opening's, and so also of who has handed it to us.
+    nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))
+        .context("set the socket to non-blocking")?;
+    prepare(socket.as_fd(), bound, port.protocol).context("set the socket's options")?;
+    Ok(Listener { socket, bound, protocol: port.protocol, container: port.container })
+}

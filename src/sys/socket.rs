@@ -1,0 +1,45 @@
+//! What `nix` has no safe name for: accept4(2), ipv6(7).
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::sys::socket::{SockaddrLike, SockaddrStorage};
+
+use super::{Errno, Result, call};
+
+/// Lets the next client in: a socket that does not block, and its address.
+///
+/// # Errors
+/// What accept4(2) says.
+pub fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, SockaddrStorage)> {
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut name: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&name) as libc::socklen_t;
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let (at, number) = (&raw mut name, listener.as_raw_fd());
+    // SAFETY: the kernel writes as much of an address as there is room for, and
+    // its length. The answer is a new descriptor.
+    unsafe {
+        let socket = call!(libc::SYS_accept4, number, at, &raw mut length, flags)?;
+        let socket = OwnedFd::from_raw_fd(socket as i32);
+        let name = SockaddrStorage::from_raw(at.cast(), Some(length)).ok_or(Errno::EAFNOSUPPORT)?;
+        Ok((socket, name))
+    }
+}
+
+/// Sets an option whose value is a number; setsockopt(2).
+fn set(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> Result<()> {
+    let (value, size) = (&raw const value, size_of::<i32>());
+    // SAFETY: the kernel reads one int.
+    unsafe { call!(libc::SYS_setsockopt, socket.as_raw_fd(), level, name, value, size)? };
+    Ok(())
+}
+
+/// Lets an IPv6 socket have an address of others; it takes CAP_NET_RAW.
+pub fn transparent6(socket: BorrowedFd<'_>) -> Result<()> {
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT, 1)
+}
+
+/// Leaves IPv4 to other sockets.
+pub fn only6(socket: BorrowedFd<'_>) -> Result<()> {
+    set(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)
+}
