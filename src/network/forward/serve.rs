@@ -7,7 +7,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::address;
-use super::inside::Dialer;
+use super::inside::{Dialer, keep_near};
 use super::listen::Listeners;
 use super::pipe::Pool;
 use super::slab::Slab;
@@ -186,6 +186,9 @@ impl Server<'_> {
         let listener = &self.listeners[at];
         let (client, name) = socket::accept(listener.as_fd())?;
         let from = address::of(&name).ok_or(Errno::EAFNOSUPPORT)?;
+        if from.ip().is_loopback() {
+            keep_near(client.as_fd())?;
+        }
         let ways = self.dialer.ways(from, listener.container);
         let connection = Box::new(Connection::new(client, ways)?);
         let at = self.connections.insert(connection);

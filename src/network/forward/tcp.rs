@@ -1,8 +1,8 @@
 //! One TCP connection: a client's socket and one to the service, and what goes
 //! from each to the other.
 //!
-//! An end of file goes on as an end of file, when all before it has; a reset as
-//! a reset. What one side does not take is left in the other's buffers, but for
+//! An end of file goes on as an end of file, and a reset as a reset, when all
+//! that came before has. What one side does not take is left in the other's buffers, but for
 //! one pipe full.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,6 +25,15 @@ pub enum Side {
     Client,
     /// That to the service, in the container.
     Service,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Service,
+            Self::Service => Self::Client,
+        }
+    }
 }
 
 /// What is to become of a connection.
@@ -50,8 +59,23 @@ pub struct Connection {
     down: Stream,
     /// The ways that are left if this one fails, until it has not.
     ways: Option<Vec<Way>>,
+    /// The side that has broken off; the other is to hear what it said before.
+    broken: Option<Side>,
     /// Whether it waits for its next turn.
     pub waits: bool,
+}
+
+/// Who may still hear something when one side has broken off.
+#[derive(PartialEq, Eq)]
+enum Left {
+    Other,
+    Nobody,
+}
+
+/// Which socket of a stream has failed.
+enum Broken {
+    Source,
+    Target,
 }
 
 struct End {
@@ -67,7 +91,7 @@ struct Stream {
     pipe: Option<Pipe>,
     /// Nothing more comes.
     ended: bool,
-    /// And the other side knows.
+    /// And the other side has been told so.
     told: bool,
 }
 
@@ -87,6 +111,7 @@ impl Connection {
                 up: Stream::default(),
                 down: Stream::default(),
                 ways: Some(ways),
+                broken: None,
                 waits: false,
             }),
             Err(errno) => {
@@ -122,7 +147,7 @@ impl Connection {
             if news.contains(EpollFlags::EPOLLOUT) {
                 self.ways = None;
             }
-        } else if failed {
+        } else if failed && self.break_off(side) == Left::Nobody {
             return self.abort();
         }
         self.turn(pool)
@@ -133,13 +158,56 @@ impl Connection {
         if self.ways.is_some() {
             return Next::Wait;
         }
-        let up = self.up.pump(&mut self.client, &mut self.service, pool);
-        let down = self.down.pump(&mut self.service, &mut self.client, pool);
-        match (up, down) {
-            (Err(_), _) | (_, Err(_)) => self.abort(),
+        let mut more = false;
+        for from in [Side::Client, Side::Service] {
+            if self.broken.is_some_and(|broken| broken != from) {
+                // Nobody is there to take it.
+                continue;
+            }
+            let (stream, source, target) = match from {
+                Side::Client => (&mut self.up, &mut self.client, &mut self.service),
+                Side::Service => (&mut self.down, &mut self.service, &mut self.client),
+            };
+            match stream.pump(source, target, pool) {
+                Ok(again) => more |= again,
+                Err(Broken::Source) => return self.abort(),
+                Err(Broken::Target) => match self.break_off(from.other()) {
+                    Left::Nobody => return self.abort(),
+                    Left::Other => {
+                        more = true;
+                        continue;
+                    }
+                },
+            }
+            if !stream.ended || stream.pipe.is_some() || stream.told {
+                continue;
+            }
+            if self.broken.is_some() {
+                return self.abort();
+            }
+            stream.told = true;
+            // One that is gone says so by itself.
+            let _ = shutdown(target.socket.as_raw_fd(), Shutdown::Write);
+        }
+        match more {
             _ if self.up.told && self.down.told => Next::Over,
-            (Ok(true), _) | (_, Ok(true)) => Next::Again,
-            _ => Next::Wait,
+            true => Next::Again,
+            false => Next::Wait,
+        }
+    }
+
+    /// Notes that a side takes nothing any more: who is left to hear what it
+    /// has said before.
+    fn break_off(&mut self, side: Side) -> Left {
+        let (to, from) = match side {
+            Side::Client => (&mut self.down, &self.up),
+            Side::Service => (&mut self.up, &self.down),
+        };
+        *to = Stream::default();
+        match self.broken.replace(side) {
+            Some(other) if other != side => Left::Nobody,
+            _ if from.told => Left::Nobody,
+            _ => Left::Other,
         }
     }
 
@@ -176,7 +244,12 @@ impl End {
 
 impl Stream {
     /// Moves what can be moved: whether there may be more at once.
-    fn pump(&mut self, from: &mut End, to: &mut End, pool: &mut Pool) -> Result<bool> {
+    fn pump(
+        &mut self,
+        from: &mut End,
+        to: &mut End,
+        pool: &mut Pool,
+    ) -> std::result::Result<bool, Broken> {
         for _ in 0..TURN {
             let held = self.pipe.as_ref().map_or(0, |pipe| pipe.held);
             if held == 0 {
@@ -185,13 +258,13 @@ impl Stream {
                 }
                 let pipe = match &mut self.pipe {
                     Some(pipe) => pipe,
-                    none => none.insert(pool.take()?),
+                    none => none.insert(pool.take().map_err(|_| Broken::Source)?),
                 };
                 match pipe.fill(&from.socket) {
                     Ok(0) => self.ended = true,
                     Ok(_) => {}
                     Err(Errno::EAGAIN) => from.readable = false,
-                    Err(errno) => return Err(errno),
+                    Err(_) => return Err(Broken::Source),
                 }
             }
             if let Some(pipe) = &mut self.pipe
@@ -203,7 +276,7 @@ impl Stream {
                 match pipe.drain(&to.socket) {
                     Ok(()) => {}
                     Err(Errno::EAGAIN) => to.writable = false,
-                    Err(errno) => return Err(errno),
+                    Err(_) => return Err(Broken::Target),
                 }
             }
         }
@@ -211,14 +284,6 @@ impl Stream {
         empty.into_iter().for_each(|pipe| pool.put(pipe));
         if self.pipe.is_some() {
             return Ok(to.writable);
-        }
-        if self.ended && !self.told {
-            self.told = true;
-            match shutdown(to.socket.as_raw_fd(), Shutdown::Write) {
-                // It has gone already, and its error comes as news.
-                Ok(()) | Err(Errno::ENOTCONN) => {}
-                Err(errno) => return Err(errno),
-            }
         }
         Ok(!self.ended && from.readable)
     }

@@ -26,6 +26,7 @@ async def flood(reader, writer):
 
 async def reset(reader, writer):
     await reader.read(1)
+    writer.write(b"last words")
     writer.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
