@@ -1,6 +1,7 @@
 # Shared by the benchmarks; sourced, never run. From outside come $work, $root,
-# $rounds and $runs, the array as_user, the table command, `run NAME WORD...`,
-# which runs a command where it belongs, and `die`.
+# $rounds and $runs, the arrays as_user and settings (more options of hyperfine),
+# the table command, `run NAME WORD...`, which runs a command where it belongs,
+# and `die`.
 # shellcheck shell=bash
 
 # crun and runc get a bundle of their own making; seven namespaces like the rest.
@@ -32,7 +33,7 @@ measure() {
     for ((round = 1; round <= rounds; round++)); do
         [[ -t 2 ]] && printf '\rround %d of %d' "$round" "$rounds" >&2
         for name in $(shuf -e "$@"); do
-            run "$name" hyperfine -N --style none --warmup 2 --runs "$runs" \
+            run "$name" hyperfine -N --style none --warmup 2 --runs "$runs" "${settings[@]}" \
                 --export-json "$work/results/$round.$name.json" "${command[$name]}" >/dev/null 2>&1 ||
                 die "$name failed in round $round, having worked before: ${command[$name]}"
         done
