@@ -1,6 +1,7 @@
 //! Signals for the launcher are signals for the payload.
 
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{Signal, raise};
@@ -25,6 +26,24 @@ enum Default {
     Stop,
     Nothing,
 }
+
+/// What a process does with a signal, as /proc tells.
+enum Disposition {
+    /// The default action, which pid 1 is spared.
+    Default,
+    /// The same once it is not blocked any more.
+    Blocked,
+    /// It handles or ignores it.
+    Own,
+    /// It can't be told.
+    Unknown,
+}
+
+/// How often it is looked whether a signal is still blocked, and how long it is
+/// waited in between: 20 ms in all for a payload that takes signals from a
+/// descriptor.
+const LOOKS: u32 = 11;
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Forwards signals, and does for pid 1 what the kernel does not.
 ///
@@ -74,25 +93,42 @@ impl Forwarder {
     /// Whether the payload neither handles nor ignores nor blocks the signal,
     /// nor waits for it.
     fn would_be_dropped(&self, number: i32) -> bool {
-        self.first == First::Payload && self.is_unhandled(number) && !self.waits_for_signals()
+        self.first == First::Payload
+            && default_action(number) != Default::Nothing
+            && self.is_unhandled(number)
+            && !self.waits_for_signals()
     }
 
+    /// Blocked counts only where it stays so: fork(3) and posix_spawn(3) block
+    /// all signals for a moment, and what comes then is dropped after it.
     fn is_unhandled(&self, number: i32) -> bool {
+        for look in 0..LOOKS {
+            if look > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            match self.disposition(number) {
+                Disposition::Default => return true,
+                Disposition::Blocked => {}
+                Disposition::Own | Disposition::Unknown => return false,
+            }
+        }
+        false
+    }
+
+    fn disposition(&self, number: i32) -> Disposition {
         let path = format!("/proc/{}/status", self.pid);
-        let Ok(status) = std::fs::read_to_string(path) else { return false };
-        let set = |name: &str| {
+        let Ok(status) = std::fs::read_to_string(path) else { return Disposition::Unknown };
+        let has = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            u64::from_str_radix(line.trim(), 16).ok()
+            let set = u64::from_str_radix(line.trim(), 16).ok()?;
+            Some(set & (1 << (number - 1)) != 0)
         };
-        let Some(sets) = ["SigBlk:", "SigIgn:", "SigCgt:"]
-            .iter()
-            .map(|name| set(name))
-            .collect::<Option<Vec<u64>>>()
-        else {
-            return false;
-        };
-        let bit = 1_u64 << (number - 1);
-        sets.iter().all(|set| set & bit == 0)
+        match (has("SigIgn:"), has("SigCgt:"), has("SigBlk:")) {
+            (Some(false), Some(false), Some(false)) => Disposition::Default,
+            (Some(false), Some(false), Some(true)) => Disposition::Blocked,
+            (Some(_), Some(_), Some(_)) => Disposition::Own,
+            _ => Disposition::Unknown,
+        }
     }
 
     /// Whether a thread is in sigwait(3): as long as it is, what it waits for

@@ -197,7 +197,8 @@ fn a_fork_bomb_harms_nobody() {
     requires!(user_manager, python3);
     let at = At::new();
     let name = name("bomb");
-    let program = Program::run_in(&at.scratch).args(["--pids-limit", "64", "--name", &name]);
+    let options = ["--init", "--pids-limit", "64", "--name", &name];
+    let program = Program::run_in(&at.scratch).args(options);
     let running = program.args(["host", "python3", "-c", BOMB]).within(60.0).spawn();
     let link = at.scratch.join("run/sublet/.names").join(&name);
     eventually(20.0, || link.is_symlink().then_some(())).expect("a record");

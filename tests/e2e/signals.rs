@@ -37,6 +37,23 @@ fn signals() -> impl Iterator<Item = i32> {
     plain.into_iter().chain([libc::SIGRTMIN(), libc::SIGRTMIN() + 3, libc::SIGRTMAX()])
 }
 
+/// As fork(3) and posix_spawn(3) do, over and over.
+#[test]
+fn who_blocks_signals_for_moments_ends_as_well() {
+    requires!(python3);
+    let scratch = Scratch::new();
+    let script = "import signal, time\nprint('ready', flush=True)\n\
+                  while True:\n for how in signal.SIG_BLOCK, signal.SIG_UNBLOCK:\n  \
+                  signal.pthread_sigmask(how, [signal.SIGTERM])\n  time.sleep(0.004)";
+    for _ in 0..10 {
+        let program = Program::run_in(&scratch).args(["host", "python3", "-c", script]);
+        let mut running = program.spawn();
+        assert_eq!(running.line(), "ready");
+        running.signal(libc::SIGTERM);
+        running.wait().exits(143);
+    }
+}
+
 fn are_forwarded(options: &[&str], way: &str) {
     let scratch = Scratch::new();
     let root = Root::probed(&scratch);
