@@ -83,8 +83,16 @@ fn whoever_takes_more_memory_is_killed_and_told() {
     let name = name("memory");
     let slice = format!("e2e_memory_{}.slice", std::process::id());
     let options = ["-m", "64m", "--cgroup-parent", &slice, "--name", &name, "--rm"];
-    for _ in 0..100 {
+    let (mut killed, mut late) = (0, 0);
+    while killed < 100 {
         let done = at.run(&options).args(GREEDY).within(60.0).run();
+        // A machine that is emulated beside others may take longer than systemd
+        // is waited for; then nothing was started.
+        if done.stderr.contains("no answer within 2s") && late < 5 {
+            late += 1;
+            continue;
+        }
+        killed += 1;
         done.exits(137);
         let told = "sublet: the container ran out of memory: limit 64 MiB, peak 6";
         assert!(done.stderr.starts_with(told), "{}", done.stderr);
