@@ -48,8 +48,8 @@ pub fn recipe(
         "--netns-type=path".to_owned(),
     ];
     if helper.resolver.is_none() {
-        // Its address for names would lead to every port of the host's own
-        // resolver, on the host's loopback too.
+        // Before libslirp 4.7 its address for names leads to every port of the
+        // host's own resolver, on the host's loopback too.
         arguments.push("--disable-dns".to_owned());
     }
     if helper.ipv6 {

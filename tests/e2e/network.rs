@@ -115,11 +115,14 @@ fn names_are_asked_of_the_hosts_own_resolver() {
     for (helper, address) in [("slirp4netns", "10.0.2.3"), ("pasta", "169.254.1.1")] {
         let scratch = Scratch::new();
         let outside = script(&scratch, "outside.py", include_str!("network/outside.py"));
-        let words = ["sh", "-c", "cat /etc/resolv.conf; getent ahostsv4 a.example"];
+        let words = ["sh", "-c", "cat /etc/resolv.conf; getent ahostsv4 a.example; ip rule"];
         let container = run(&scratch, &["--network", helper]).arg("host").args(words);
         let serving = container.under(&["/usr/bin/python3", &outside, "--"]);
         let told = on_lan(&resolved_by(&scratch, "nameserver 127.0.0.1\n"), serving).ok();
         assert!(told.starts_with(&format!("nameserver {address}\n192.0.2.77 ")), "{told}");
+        // slirp4netns might lead elsewhere from there.
+        let closed = told.contains("from all to 10.0.2.3 prohibit");
+        assert_eq!(closed, helper == "slirp4netns", "{told}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! What closes the address at which slirp4netns passes questions for names on.
 //!
-//! It passes on whatever is sent to that address, to any port, and where the
-//! host's resolver listens on the host's loopback, to all else that listens
-//! there (slirp4netns(1), BUGS). So rules of the container's network namespace
-//! let packets go there for names only. They are made before there is a tap.
+//! With libslirp 4.7 only questions for names pass. Earlier ones pass on what
+//! is sent to any port, and where the host's resolver listens on the host's
+//! loopback, to all else that listens there (slirp4netns(1)). So rules of the
+//! container's network namespace let packets go there for names only,
+//! whatever passes them on. They are made before there is a tap.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
