@@ -44,7 +44,7 @@ impl Files {
     /// The program of that name, the system's own places first.
     pub fn program(&self, name: &str) -> Option<PathBuf> {
         match self {
-            Self::Here => program::candidates(name).into_iter().next(),
+            Self::Here => program::candidates(name).next(),
             Self::Told(_) => Some(Path::new("/usr/bin").join(name)).filter(|path| self.has(path)),
         }
     }
