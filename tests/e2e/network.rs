@@ -11,14 +11,15 @@ use crate::common::*;
 
 const HELPERS: [&str; 2] = ["slirp4netns", "pasta"];
 
-/// A machine's network: an Ethernet of addresses for documentation, of which
-/// two are its own, and a default route.
+/// A machine's network: an Ethernet of addresses for documentation with a
+/// default route, and an address that is on no Ethernet. Of the former pasta
+/// takes all; only the latter is outside of a container then.
 const LAN: &str = "
     ip link set lo up
     ip link add lan mtu 1400 type veth peer name far
     ip link set far up
     ip address add 192.0.2.2/24 dev lan
-    ip address add 192.0.2.3/24 dev lan
+    ip address add 198.51.100.3/32 dev lo
     ip address add fd00:5::2/64 dev lan nodad
     ip link set lan up
     ip route add default via 192.0.2.1
@@ -102,11 +103,11 @@ const WAYS_IN: [&str; 15] = [
 fn the_world_is_reached_and_the_hosts_loopback_is_not() {
     requires!(lan, slirp4netns, pasta, python3);
     let on_loopback = ["127.0.0.1@7001", "127.0.0.53@7001", "::1@7001"];
-    let served = [&on_loopback[..], &["192.0.2.3@7002"]].concat();
-    let targets = [&["192.0.2.3@7002"][..], &WAYS_IN].concat();
+    let served = [&on_loopback[..], &["198.51.100.3@7002"]].concat();
+    let targets = [&["198.51.100.3@7002"][..], &WAYS_IN].concat();
     for helper in HELPERS {
         // The second has the helper pass on questions for names.
-        for resolv in ["nameserver 192.0.2.3\n", "nameserver 127.0.0.1\n"] {
+        for resolv in ["nameserver 198.51.100.3\n", "nameserver 127.0.0.1\n"] {
             let scratch = Scratch::new();
             let heard = heard(&scratch, &["--network", helper], resolv, &served, &targets);
             assert_eq!(heard[0], "open", "{helper}: the world is not reached");
