@@ -19,7 +19,6 @@
 pub mod change;
 mod deadline;
 pub mod delegated;
-mod kill;
 mod made;
 pub mod placing;
 mod refused;

@@ -1,17 +1,17 @@
 //! Puts the child into the control group that the plan says.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use nix::poll::PollFlags;
 use nix::unistd::Pid;
 
+use super::Directory;
 use super::delegated::{Delegated, divide};
 use super::split::{Split, split};
 use super::systemd::{Job, Line, Progress, StartScope, Systemd};
 use super::usage::Usage;
-use super::{Deadline, Directory};
 use crate::error::causes;
 use crate::host::Host;
 use crate::plan::cgroup::{Cgroup, Manager, Need};
@@ -200,9 +200,6 @@ enum Kind {
     Scope(Delegated),
 }
 
-/// How long what is left is killed.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 impl Placed {
     /// Moves `child` here, if it was not born here.
     fn take_in(self, child: Pid) -> anyhow::Result<Self> {
@@ -232,7 +229,7 @@ impl Placed {
 impl Drop for Placed {
     fn drop(&mut self) {
         // A scope is gone with the last process that was in it.
-        let _ = self.payload().kill(Deadline::after(PATIENCE));
+        let _ = self.payload().kill();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Whether anything is in a cgroup or below it, and whether it stands still.
+//! Whether anything is in a cgroup or below it, whether it stands still, and its
+//! end.
 
 use std::os::fd::AsFd;
 
@@ -28,6 +29,16 @@ impl Directory {
     /// As [`populated`](Self::populated).
     pub fn await_empty(&self, deadline: Deadline) -> Result<bool, Refused> {
         self.await_event("populated", false, deadline)
+    }
+
+    /// Kills every process here and below, those that are being forked too:
+    /// cgroup.kill, of Linux 5.14. It doesn't wait for their ends; frozen ones
+    /// end, too.
+    ///
+    /// # Errors
+    /// ENODEV once it is removed.
+    pub fn kill(&self) -> Result<(), Refused> {
+        self.write("cgroup.kill", "1")
     }
 
     /// Stops all processes here and below where they are, until

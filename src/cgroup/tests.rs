@@ -2,9 +2,7 @@
 //! of cgroup v2.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -161,23 +159,4 @@ fn what_does_not_stand_still_is_told() {
     assert_eq!(fake.text("cgroup.freeze"), "0");
     assert!(directory.populated().unwrap());
     assert!(!directory.await_empty(now()).unwrap());
-}
-
-/// Ends by itself, should nobody kill it.
-fn sleeper() -> Child {
-    Command::new("/bin/sleep").arg("20").stdout(Stdio::null()).spawn().unwrap()
-}
-
-#[test]
-fn without_cgroup_kill_all_are_killed_one_by_one() {
-    let (mut here, mut below) = (sleeper(), sleeper());
-    let fake = Fake::new("kill", &[("cgroup.procs", &format!("0\n{}\n", here.id()))]);
-    let leaf = fake.0.join("leaf");
-    fs::create_dir(&leaf).unwrap();
-    fs::write(leaf.join("cgroup.procs"), format!("{}\n", below.id())).unwrap();
-    // The list stays as it is: there is no end to the killing.
-    let refused = fake.open().kill(now()).unwrap_err();
-    assert_eq!(refused.errno, Errno::ETIMEDOUT);
-    assert_eq!(here.wait().unwrap().signal(), Some(9));
-    assert_eq!(below.wait().unwrap().signal(), Some(9));
 }

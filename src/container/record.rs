@@ -195,7 +195,7 @@ fn release(record: &Record) -> anyhow::Result<()> {
         opened => opened?,
     };
     let deadline = Deadline::after(PATIENCE);
-    match left.kill(deadline) {
+    match left.kill() {
         Err(refused) if refused.errno == Errno::ENODEV => return Ok(()),
         killed => killed.context("kill what is left in its control group")?,
     }

@@ -51,7 +51,7 @@ fn values(directory: &Directory, settings: &[Setting]) {
 
 /// Ends what is in a container's cgroup, and removes it.
 fn end(split: Split) {
-    split.limited().kill(soon()).unwrap();
+    split.limited().kill().unwrap();
     drop(split);
 }
 
@@ -180,7 +180,7 @@ fn a_frozen_cgroup_thaws_or_dies() {
         assert!(!frozen());
         split.limited().freeze(soon()).unwrap();
         assert!(!payload.await_empty(now()).unwrap());
-        payload.kill(soon()).unwrap();
+        payload.kill().unwrap();
         assert!(payload.await_empty(soon()).unwrap());
         drop(split);
         assert!(!tree.path().join("sublet-one").exists());
@@ -199,7 +199,7 @@ fn who_is_ending_is_waited_for() {
                 // It may have ended.
                 let _ = leaf.add_process(pid);
             }
-            leaf.kill(soon()).unwrap();
+            leaf.kill().unwrap();
             directory.remove("leaf", soon()).unwrap();
             assert!(directory.child("leaf").is_err(), "round {round}");
         }

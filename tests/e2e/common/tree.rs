@@ -141,7 +141,7 @@ impl Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         if let Ok(directory) = Directory::open(&self.path) {
-            let _ = directory.kill(soon());
+            let _ = directory.kill();
         }
         let _ = self.shell.wait();
         if self.mount.is_some() {
