@@ -112,6 +112,24 @@ fn a_web_server_is_reached() {
     assert!(TcpStream::connect(address).is_err(), "the port outlives the container");
 }
 
+/// There the container has an address of its own, by which it is reached.
+#[test]
+fn ports_are_published_beside_a_way_out() {
+    requires!(python3, slirp4netns);
+    let scratch = Scratch::new();
+    let options = ["--network", "slirp4netns"];
+    let container = Published::start(&scratch, ECHO, &options);
+    echoes(&mut container.connect(), b"there and back");
+    let container = Published::start(&scratch, DATAGRAMS, &options);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(patience(60.0))).unwrap();
+    client.send_to(b"datagram", container.address).unwrap();
+    let mut back = [0; 100];
+    let (length, from) = client.recv_from(&mut back).expect("an answer");
+    assert_eq!(from, container.address);
+    assert!(back[..length].ends_with(b"datagram"), "{:?}", &back[..length]);
+}
+
 #[test]
 fn an_end_of_file_goes_on_when_all_before_it_has() {
     requires!(python3);
