@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::*;
-use crate::limits::{At, forgotten, name, scope};
+use crate::limits::{forgotten, name, scope};
 
 /// The steps of a path.
 fn steps(path: &str) -> Vec<&str> {

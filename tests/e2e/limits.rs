@@ -8,29 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::common::*;
 
-/// A root, and where the launcher keeps its state.
-pub struct At {
-    pub scratch: Scratch,
-    pub root: Root,
-}
-
-impl At {
-    pub fn new() -> Self {
-        let scratch = Scratch::new();
-        let root = Root::busybox(&scratch);
-        Self { scratch, root }
-    }
-
-    pub fn run(&self, options: &[&str]) -> Program {
-        Program::run_in(&self.scratch).args(options).arg(self.root.path())
-    }
-
-    /// The scope of a container that runs.
-    pub fn unit(&self, name: &str) -> String {
-        format!("sublet-{}.scope", self.scratch.container(name))
-    }
-}
-
 /// A name for a container that no other test has.
 pub fn name(test: &str) -> String {
     format!("e2e-{test}-{}", std::process::id())

@@ -1,58 +1,9 @@
 //! Limits from outside: what `stats` tells of a container, and what `update`
 //! changes of it.
 
-use std::fs;
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::common::*;
-
-/// A root, and where the launcher keeps its state.
-struct At {
-    scratch: Scratch,
-    root: Root,
-}
-
-impl At {
-    fn new() -> Self {
-        let scratch = Scratch::new();
-        let root = Root::busybox(&scratch);
-        Self { scratch, root }
-    }
-
-    /// A container that runs until it is dropped, called `name`.
-    fn start(&self, name: &str, options: &[&str], script: &str) -> Running {
-        let program = Program::run_in(&self.scratch).args(options).args(["--name", name]);
-        let script = format!("echo ready; {script}");
-        let program = program.arg(self.root.path()).args(["sh", "-c", &script]).within(120.0);
-        let mut running = program.spawn();
-        assert_eq!(running.line(), "ready");
-        // Others hear of it once it runs.
-        let known =
-            eventually(10.0, || (self.stats(&[name])[0]["status"] == "running").then_some(()));
-        assert!(known.is_some());
-        running
-    }
-
-    fn sublet(&self, words: &[&str]) -> Program {
-        Program::sublet(&self.scratch).args(words).within(60.0)
-    }
-
-    fn stats(&self, words: &[&str]) -> Value {
-        self.sublet(&[&["stats", "--format", "json"], words].concat()).json()
-    }
-
-    /// A file of the container's group.
-    fn file(&self, name: &str, file: &str) -> String {
-        let record = self.scratch.join("run/sublet").join(self.scratch.container(name));
-        let record = fs::read(record.join("record.json")).expect("a record");
-        let text = String::from_utf8_lossy(&record).into_owned();
-        let place = text.split("\"cgroup\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        let path = PathBuf::from(place.expect("a place")).join(file);
-        fs::read_to_string(&path).expect("a file").trim().to_owned()
-    }
-}
 
 const M: u64 = 1 << 20;
 
@@ -61,7 +12,7 @@ fn a_limited_container_is_measured() {
     requires!(user_manager);
     let at = At::new();
     let options = ["-m", "64m", "--pids-limit", "40", "--cpus", "0.2"];
-    let running = at.start("busy", &options, "while :; do :; done");
+    let running = at.start("busy", &options, "echo ready; while :; do :; done");
     let all = at.stats(&["-i", "2s"]);
     assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
     let one = &all[0];
@@ -96,7 +47,7 @@ fn limits_change_while_it_runs() {
     requires!(user_manager);
     let at = At::new();
     let options = ["-m", "64m", "--cpu-period", "50000", "--cpu-quota", "10000"];
-    let running = at.start("web", &options, "sleep 600");
+    let running = at.start("web", &options, "echo ready; sleep 600");
     assert_eq!(at.file("web", "cpu.max"), "10000 50000");
     let update = |words: &[&str]| at.sublet(&[&["update"], words, &["web"]].concat());
     assert_eq!(update(&["-m", "96m", "--cpus", "0.5", "--pids-limit", "30"]).ok(), "web");
@@ -129,8 +80,8 @@ fn limits_change_while_it_runs() {
 fn nothing_changes_unless_all_can() {
     requires!(user_manager);
     let at = At::new();
-    let one = at.start("one", &["-m", "64m"], "sleep 600");
-    let two = at.start("two", &["--cgroups", "disabled"], "sleep 600");
+    let one = at.start("one", &["-m", "64m"], "echo ready; sleep 600");
+    let two = at.start("two", &["--cgroups", "disabled"], "echo ready; sleep 600");
     let update = |words: &[&str]| at.sublet(&[&["update"], words].concat()).run();
     update(&["-m", "96m", "one", "two"]).refused(&["two", "no control group", "--cgroups require"]);
     update(&["-m", "96m", "one", "onne"]).refused(&["onne", "there is one"]);
@@ -148,7 +99,7 @@ fn nothing_changes_unless_all_can() {
 fn a_name_is_one_containers_and_all_that_is_known_of_it() {
     requires!();
     let at = At::new();
-    let running = at.start("web", &["--cgroups", "disabled"], "sleep 600");
+    let running = at.start("web", &["--cgroups", "disabled"], "echo ready; sleep 600");
     let one = &at.stats(&[])[0];
     assert_eq!((&one["name"], &one["memory"]), (&json!("web"), &Value::Null));
     let table = at.sublet(&["stats", "--no-stream"]).ok();
@@ -171,7 +122,7 @@ fn who_is_killed_is_not_said_to_run() {
     requires!();
     let at = At::new();
     for (name, options) in [("kept", &["--cgroups", "disabled"][..]), ("gone", &["--rm"])] {
-        let running = at.start(name, options, "sleep 600");
+        let running = at.start(name, options, "echo ready; sleep 600");
         running.signal(libc::SIGKILL);
         running.wait();
     }

@@ -7,58 +7,6 @@ use serde_json::{Value, json};
 
 use crate::common::*;
 
-/// A root, and where the launcher keeps its records.
-struct At {
-    scratch: Scratch,
-    root: Root,
-}
-
-impl At {
-    fn new() -> Self {
-        let scratch = Scratch::new();
-        let root = Root::busybox(&scratch);
-        Self { scratch, root }
-    }
-
-    fn run(&self, options: &[&str]) -> Program {
-        Program::run_in(&self.scratch).args(options).arg(self.root.path()).within(60.0)
-    }
-
-    /// A container called `name` that has said that it is ready, and that
-    /// others know to run.
-    fn start(&self, name: &str, options: &[&str], script: &str) -> Running {
-        let program = self.run(&[&["--name", name], options].concat());
-        let mut running = program.args(["sh", "-c", script]).within(120.0).spawn();
-        assert_eq!(running.line(), "ready");
-        let known = || self.names(&[]).iter().any(|known| known == name).then_some(());
-        eventually(10.0, known).expect("it runs");
-        running
-    }
-
-    fn sublet(&self, words: &[&str]) -> Program {
-        Program::sublet(&self.scratch).args(words).within(60.0)
-    }
-
-    fn inspect(&self, name: &str) -> Value {
-        self.sublet(&["inspect", name]).json()[0].take()
-    }
-
-    /// The names that `ps` lists, in its order.
-    fn names(&self, words: &[&str]) -> Vec<String> {
-        let listed = self.sublet(&[&["ps", "--format", "{{.Names}}"], words].concat()).ok();
-        listed.lines().map(str::to_owned).collect()
-    }
-
-    /// What is in the directory of the records.
-    fn left(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.scratch.join("run/sublet")).expect("the records");
-        let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("a plain name");
-        let mut names: Vec<_> = entries.flatten().map(name).collect();
-        names.retain(|name| name != ".names");
-        names
-    }
-}
-
 const SLEEP: &str = "echo ready; exec sleep 600";
 
 #[test]

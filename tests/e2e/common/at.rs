@@ -1,5 +1,8 @@
 //! A root, and where the launcher keeps its records.
 
+use std::fs;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use super::{Program, Root, Running, Scratch, eventually};
@@ -42,9 +45,35 @@ impl At {
         self.sublet(&["inspect", name]).json()[0].take()
     }
 
+    /// What `stats` tells.
+    pub fn stats(&self, words: &[&str]) -> Value {
+        self.sublet(&[&["stats", "--format", "json"], words].concat()).json()
+    }
+
     /// The names that `ps` lists, in its order.
     pub fn names(&self, words: &[&str]) -> Vec<String> {
         let listed = self.sublet(&[&["ps", "--format", "{{.Names}}"], words].concat()).ok();
         listed.lines().map(str::to_owned).collect()
+    }
+
+    /// What is in the directory of the records.
+    pub fn left(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.scratch.join("run/sublet")).expect("the records");
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("a plain name");
+        let mut names: Vec<_> = entries.flatten().map(name).collect();
+        names.retain(|name| name != ".names");
+        names
+    }
+
+    /// The scope of a container that runs.
+    pub fn unit(&self, name: &str) -> String {
+        format!("sublet-{}.scope", self.scratch.container(name))
+    }
+
+    /// A file of the control group of a container that runs.
+    pub fn file(&self, name: &str, file: &str) -> String {
+        let place = self.inspect(name)["CgroupPath"].as_str().map(PathBuf::from);
+        let path = place.expect("a place").join(file);
+        fs::read_to_string(&path).expect("a file").trim().to_owned()
     }
 }
