@@ -56,11 +56,12 @@ pub fn run(
     if outline.streams == Streams::Inherited {
         super::streams::check(stdin)?;
     }
-    let (mut record, mut ports, mut inside) = (None, Listeners::default(), Inside::LOOPBACK);
+    // Before anything of ours is open, for it may take what it was handed.
+    let ports = Listeners::bind(&spec.beside.ports)?;
+    let (mut record, mut inside) = (None, Inside::LOOPBACK);
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
         record = record::begin(spec, &mut plan)?;
-        ports = Listeners::bind(&plan.ports)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
         inside = Inside::of(&plan.network);
         plan.notes.iter().for_each(|note| warn(note));

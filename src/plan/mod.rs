@@ -36,7 +36,6 @@ use std::rc::Rc;
 use anyhow::Context;
 use nix::libc;
 
-use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::port::Port;
 use crate::spec::{Root, Spec, Stdin};
@@ -99,7 +98,6 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let terminal = *streams == Streams::Terminal;
     let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
 
-    check_descriptors(spec.beside.preserve_fds)?;
     let user = user::plan(spec, idmap)?;
     let network = network::plan(&spec.beside, idmap, host)?;
     let mut draft = Draft::new();
@@ -232,18 +230,6 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     weaken::weaken(&mut steps)?;
     let ports = spec.beside.ports.clone();
     Ok(Plan { outline, network, ports, steps, slots, notes: draft.notes })
-}
-
-/// Whether what is to be handed down is there.
-fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
-    for number in 3..preserve.saturating_add(3) {
-        if !crate::sys::fd::is_open(number) {
-            return Err(anyhow::anyhow!("descriptor {number} is not open"))
-                .with_context(|| format!("--preserve-fds {preserve}"))
-                .hint("descriptors are handed down from 3 upwards, without a gap");
-        }
-    }
-    Ok(())
 }
 
 /// The caller's home directory where the root is the machine's own. Only one

@@ -11,6 +11,7 @@ use anyhow::Context;
 use super::cgroup::{self, Cgroup};
 use super::idmap::{self, Idmap, Rung, Why, Writer};
 use super::namespaces::Namespaces;
+use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::Spec;
 
@@ -70,6 +71,7 @@ pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
     let linux = spec.oci.linux().as_ref().context("the specification has no linux part")?;
     let process = spec.oci.process().as_ref().context("the specification has no process part")?;
 
+    check_descriptors(spec.beside.preserve_fds)?;
     let idmap = idmap::compile(spec, host)?;
     let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
     let mut notes = Vec::new();
@@ -92,6 +94,18 @@ pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     let timeout = spec.beside.timeout;
     Ok(Outline { idmap, namespaces, cgroup, streams, memory, first, timeout, notes })
+}
+
+/// Whether what is to be handed down is there. Nothing of ours is open yet.
+fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
+    for number in 3..preserve.saturating_add(3) {
+        if !crate::sys::fd::is_open(number) {
+            return Err(anyhow::anyhow!("descriptor {number} is not open"))
+                .with_context(|| format!("--preserve-fds {preserve}"))
+                .hint("descriptors are handed down from 3 upwards, without a gap");
+        }
+    }
+    Ok(())
 }
 
 impl Outline {

@@ -1,10 +1,19 @@
-//! What `nix` has no safe name for: accept4(2), ipv6(7).
+//! What `nix` has no safe name for: accept4(2), ipv6(7); and listen(2), where it
+//! takes no more than the C library's SOMAXCONN, which is 128 with musl.
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 
 use super::{Errno, Result, call};
+
+/// Lets clients wait: as many as `backlog`, if the kernel's
+/// net.core.somaxconn is not less. listen(2).
+pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_listen, socket.as_raw_fd(), backlog)? };
+    Ok(())
+}
 
 /// Lets the next client in: a socket that does not block, and its address.
 ///

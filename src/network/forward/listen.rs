@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, anyhow, ensure};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt,
-    listen, setsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, getsockname, getsockopt, setsockopt,
+    socket, sockopt,
 };
 
 use super::address;
@@ -112,7 +112,7 @@ fn bound(address: SocketAddr, protocol: Protocol) -> Result<OwnedFd, Errno> {
     }
     bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
     if protocol == Protocol::Tcp {
-        listen(&socket, Backlog::new(BACKLOG)?)?;
+        options::listen(socket.as_fd(), BACKLOG)?;
     }
     prepare(socket.as_fd(), address, protocol)?;
     Ok(socket)
