@@ -2,8 +2,10 @@
 //!
 //! Reads `Beside::root` and `root.readonly`; `child::mount` performs it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use nix::libc;
 
 use super::attr::{NODEV, NOSUID, RDONLY};
@@ -11,6 +13,7 @@ use super::draft::{Draft, cstring};
 use super::overlay;
 use super::step::{Expect, Missing, Slot, Step, Target};
 use super::workshop::Workshop;
+use crate::error::Explain;
 use crate::spec::Root;
 use crate::sys::mount::{MountAttr, Reach};
 
@@ -33,6 +36,16 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
         Root::Directory(path) | Root::Overlay(path) => path.clone(),
         Root::Host => PathBuf::from("/"),
     };
+    // The child may have its ids by the time it opens the tree, and as their
+    // root go where the caller can't.
+    if let Err(error) = source.metadata()
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(error).with_context(|| format!("open {source:?}")).hint(
+            "it is opened with your own rights on the host: give yourself x on every directory \
+             above it, which namei -l shows",
+        );
+    }
     // With all mounts below: without them the kernel would refuse, because a
     // user namespace may not look under a mount that it was given
     // (mount_namespaces(7), locked mounts).
