@@ -133,7 +133,10 @@ impl<'a> Placing<'a> {
                     return Ok(Progress::Waiting);
                 }
                 Ok(Progress::Done) => self.complete(child, watcher, host),
-                Err(error) => Err(error),
+                Err(error) => {
+                    job.call_off();
+                    Err(error)
+                }
             },
             other => {
                 self.stage = other;
