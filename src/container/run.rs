@@ -57,7 +57,7 @@ pub fn run(
         super::streams::check(stdin)?;
     }
     // Before anything of ours is open, for it may take what it was handed.
-    let ports = Listeners::bind(&spec.beside.ports)?;
+    let ports = Listeners::bind(&outline.ports)?;
     let (mut record, mut inside) = (None, Inside::LOOPBACK);
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;

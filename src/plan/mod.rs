@@ -37,7 +37,6 @@ use anyhow::Context;
 use nix::libc;
 
 use crate::host::Host;
-use crate::spec::port::Port;
 use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
@@ -55,8 +54,6 @@ pub struct Plan {
     pub outline: Rc<Outline>,
     /// How it reaches the world.
     pub network: Network,
-    /// Which ports of the host lead to the container's.
-    pub ports: Vec<Port>,
     /// What the child does, in order; the last step does not return.
     pub steps: Vec<Step>,
     /// How many descriptors the child keeps from step to step.
@@ -228,8 +225,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
 
     #[cfg(feature = "weaken")]
     weaken::weaken(&mut steps)?;
-    let ports = spec.beside.ports.clone();
-    Ok(Plan { outline, network, ports, steps, slots, notes: draft.notes })
+    Ok(Plan { outline, network, steps, slots, notes: draft.notes })
 }
 
 /// The caller's home directory where the root is the machine's own. Only one

@@ -14,6 +14,7 @@ use super::namespaces::Namespaces;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::Spec;
+use crate::spec::port::Port;
 
 /// What one launch begins with.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Outline {
     pub first: First,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
+    /// Which ports of the host lead to the container's.
+    pub ports: Vec<Port>,
     /// What is less than could be had, one sentence each, for people.
     pub notes: Vec<String>,
 }
@@ -92,8 +95,8 @@ pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
     };
     let terminal = process.terminal().unwrap_or(false);
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
-    let timeout = spec.beside.timeout;
-    Ok(Outline { idmap, namespaces, cgroup, streams, memory, first, timeout, notes })
+    let (timeout, ports) = (spec.beside.timeout, spec.beside.ports.clone());
+    Ok(Outline { idmap, namespaces, cgroup, streams, memory, first, timeout, ports, notes })
 }
 
 /// Whether what is to be handed down is there. Nothing of ours is open yet.

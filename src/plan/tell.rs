@@ -16,7 +16,7 @@ impl fmt::Display for Plan {
         if let Some(timeout) = self.outline.timeout {
             writeln!(f, "time limit: {timeout:?}")?;
         }
-        for port in &self.ports {
+        for port in &self.outline.ports {
             writeln!(f, "published port: {port}")?;
         }
         for note in &self.notes {
@@ -97,7 +97,7 @@ impl Plan {
                 payload: self.outline.cgroup.payload_told(),
             },
             timeout_seconds: self.outline.timeout.map(|timeout| timeout.as_secs()),
-            ports: self.ports.iter().map(ToString::to_string).collect(),
+            ports: self.outline.ports.iter().map(ToString::to_string).collect(),
             notes: &self.notes,
             steps: self.steps.iter().map(ToString::to_string).collect(),
         };
