@@ -7,12 +7,11 @@ As table.py, whose parts it uses; but what a control group costs is a sum and no
 factor, so it is taken as a difference within each round.
 """
 
-import json
 import pathlib
 import statistics
 import sys
 
-from table import medians, middle, read
+from table import finish, medians, middle, read
 
 # What is measured, called what, and what it is compared with.
 ROWS = {
@@ -71,15 +70,7 @@ def main(results, unmeasured, json_file=None):
             judged.append(
                 {"goal": goal, "figure": figure, "quartiles": [low, high], "limit": limit, "met": met}
             )
-    if judged:
-        print(f"\n{'goal':58}{'figure':>8}  {'limit':>5}")
-    for goal in judged:
-        mark = "ok" if goal["met"] else "missed"
-        print(f"{mark:7} {goal['goal']:50}{goal['figure']:8.2f}  {goal['limit']:5.2f}")
-
-    if json_file:
-        whole = {"unit": "ms", "commands": rows, "not_measured": reasons, "goals": judged}
-        pathlib.Path(json_file).write_text(json.dumps(whole, indent=1) + "\n")
+    finish(rows, reasons, judged, json_file)
 
 
 if __name__ == "__main__":

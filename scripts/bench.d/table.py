@@ -94,6 +94,19 @@ def goals(data):
             yield "ranges of ids: <= single id + helpers", ratio(ranges, bound), 1.0
 
 
+def finish(rows, reasons, judged, json_file):
+    """Prints the goals, and writes all of it where it is wanted as JSON."""
+    if judged:
+        print(f"\n{'goal':58}{'figure':>8}  {'limit':>5}")
+    for goal in judged:
+        mark = "ok" if goal["met"] else "missed"
+        print(f"{mark:7} {goal['goal']:50}{goal['figure']:8.2f}  {goal['limit']:5.2f}")
+
+    if json_file:
+        whole = {"unit": "ms", "commands": rows, "not_measured": reasons, "goals": judged}
+        pathlib.Path(json_file).write_text(json.dumps(whole, indent=1) + "\n")
+
+
 def main(results, unmeasured, json_file=None):
     data = read(pathlib.Path(results))
     if "frame" in data:
@@ -128,15 +141,7 @@ def main(results, unmeasured, json_file=None):
         }
         for goal, (figure, low, high), limit in goals(data)
     ]
-    if judged:
-        print(f"\n{'goal':58}{'figure':>8}  {'limit':>5}")
-    for goal in judged:
-        mark = "ok" if goal["met"] else "missed"
-        print(f"{mark:7} {goal['goal']:50}{goal['figure']:8.2f}  {goal['limit']:5.2f}")
-
-    if json_file:
-        whole = {"unit": "ms", "commands": rows, "not_measured": reasons, "goals": judged}
-        pathlib.Path(json_file).write_text(json.dumps(whole, indent=1) + "\n")
+    finish(rows, reasons, judged, json_file)
 
 
 if __name__ == "__main__":
