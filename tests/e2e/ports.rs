@@ -181,8 +181,16 @@ fn where_nobody_listens_the_client_is_reset() {
     let mut container = Published::start(&scratch, ECHO, &options);
     let nobody = container.address;
     container.address = published(&container.running.note());
-    let closed = connect(nobody).read(&mut [0]);
-    assert!(matches!(closed, Ok(0) | Err(_)), "somebody listens: {closed:?}");
+    // On a slow machine the reset is there before connect(2) returns.
+    let closed = TcpStream::connect(nobody).and_then(|mut stream| {
+        stream.set_read_timeout(Some(patience(60.0)))?;
+        stream.read(&mut [0])
+    });
+    match closed {
+        Ok(0) => {}
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        other => panic!("somebody listens: {other:?}"),
+    }
     echoes(&mut container.connect(), b"but here");
 }
 
