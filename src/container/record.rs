@@ -105,6 +105,7 @@ impl Recorded {
         let mut record = Record::new(id, name, asked, Some(launcher.clone()));
         record.place = place;
         record.afterwards = if known.remove { Afterwards::Remove } else { Afterwards::Keep };
+        reserved.ask(spec)?;
         reserved.commit(&record)?;
         if let Some(cidfile) = &cidfile {
             cidfile.write(&record.id)?;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Error, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 /// Names by number, without the prefix (capabilities(7), linux/capability.h).
 const NAMES: [&str; 41] = [
@@ -90,7 +91,8 @@ impl fmt::Display for Cap {
 }
 
 /// A set of capabilities, bit N being the capability with number N.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct CapSet(u64);
 
 impl CapSet {
@@ -180,6 +182,20 @@ impl CapSet {
 impl FromIterator<Cap> for CapSet {
     fn from_iter<I: IntoIterator<Item = Cap>>(caps: I) -> Self {
         Self(caps.into_iter().fold(0, |bits, cap| bits | 1 << cap.0))
+    }
+}
+
+impl TryFrom<Vec<String>> for CapSet {
+    type Error = Error;
+
+    fn try_from(names: Vec<String>) -> Result<Self> {
+        names.iter().map(|name| name.parse::<Cap>()).collect()
+    }
+}
+
+impl From<CapSet> for Vec<String> {
+    fn from(set: CapSet) -> Self {
+        set.iter().map(|cap| cap.to_string()).collect()
     }
 }
 

@@ -30,6 +30,8 @@ mod user;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
 use known::Known;
@@ -39,7 +41,8 @@ use resources::control::Control;
 pub use user::{GroupName, UserName};
 
 /// What one container is asked to be.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Spec {
     /// The runtime specification, fields and units as there.
     ///
@@ -56,7 +59,11 @@ pub struct Spec {
 }
 
 /// The part of a [`Spec`] that OCI has no field for.
-#[derive(Debug)]
+///
+/// It is kept on disk (`state`): a field that comes later is `serde(default)`,
+/// and a program that doesn't know one may not pass over it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Beside {
     /// The container's id.
     pub id: ContainerId,
@@ -111,7 +118,8 @@ impl Beside {
 }
 
 /// Where the root filesystem comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Root {
     /// A directory, bound as it is.
     Directory(PathBuf),
@@ -122,7 +130,8 @@ pub enum Root {
 }
 
 /// How ids inside relate to ids outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Userns {
     /// A range with the caller as container root, or one id where there is
     /// no range to be had.
@@ -143,7 +152,8 @@ pub enum Userns {
 }
 
 /// Who the payload is, before it is looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UserRequest {
     /// The user.
     pub user: UserName,
@@ -152,7 +162,8 @@ pub struct UserRequest {
 }
 
 /// Which system calls the payload may make.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Seccomp {
     /// The profile that was compiled in.
     #[default]
@@ -167,7 +178,8 @@ pub enum Seccomp {
 }
 
 /// What the payload's standard input is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stdin {
     /// The null device.
     Null,

@@ -4,6 +4,7 @@ mod names;
 mod slirp4netns;
 
 use anyhow::anyhow;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
 pub use crate::host::network::Cidr;
@@ -11,7 +12,8 @@ pub use names::{Entry, Names, name, server};
 pub use slirp4netns::Slirp4netns;
 
 /// Which network a container has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Network {
     /// Its own, with nothing in it but loopback.
     #[default]

@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use anyhow::{bail, ensure};
+use serde::{Deserialize, Serialize};
 
 /// A user as typed: all digits are a number, anything else is a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum UserName {
     /// A uid, 0 to 4294967294.
     Id(u32),
@@ -14,7 +16,8 @@ pub enum UserName {
 }
 
 /// A group as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GroupName {
     /// A gid, 0 to 4294967294.
     Id(u32),

@@ -7,11 +7,12 @@ use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::files::{self, Content, Durability, OTHER, RECORD, Refused, Turn};
+use super::files::{self, Content, Durability, OTHER, RECORD, Refused, SPEC, Turn};
 use super::lock::{Byte, Lock, PATIENCE, patiently};
 use super::record::{Afterwards, Record, Unreadable};
+use super::spec;
 use super::store::Store;
-use crate::spec::ContainerId;
+use crate::spec::{ContainerId, Spec};
 use crate::sys::{Errno, Result};
 
 /// A container's directory and its lock.
@@ -132,12 +133,25 @@ impl Entry {
 
     /// Writes the record, whole or not at all.
     pub fn write(&self, store: &Store, record: &Record, turn: Turn) -> anyhow::Result<()> {
-        let durability = match record.afterwards {
-            Afterwards::Keep => Durability::Disk,
-            Afterwards::Remove => Durability::None,
-        };
+        let durability = durability(record.afterwards);
         files::write(self.directory.as_fd(), &record.to_bytes()?, turn, durability)
             .refused("write the record of the container to", &store.path_of(&record.id))
+    }
+
+    /// Writes what was asked for, before there is a record.
+    pub fn write_spec(&self, store: &Store, spec: &Spec, kept: Afterwards) -> anyhow::Result<()> {
+        let bytes = spec::to_bytes(spec)?;
+        files::write_ahead(self.directory.as_fd(), SPEC, &bytes, durability(kept))
+            .refused("write what was asked for to", &store.path_of(&spec.beside.id))
+    }
+
+    /// Reads what was asked for, with what commands have changed of it.
+    pub fn read_spec(&self, record: &Record) -> anyhow::Result<Spec> {
+        match files::read(self.directory.as_fd(), SPEC)? {
+            Content::Missing => bail!("it was not written down"),
+            Content::Strange(why) => bail!(why),
+            Content::Bytes(bytes) => spec::from_bytes(&bytes, record),
+        }
     }
 
     /// Changes the record, while nobody else does.
@@ -174,5 +188,12 @@ impl Entry {
         change(&mut record);
         self.write(store, &record, Turn::Later)?;
         Ok(record)
+    }
+}
+
+fn durability(afterwards: Afterwards) -> Durability {
+    match afterwards {
+        Afterwards::Keep => Durability::Disk,
+        Afterwards::Remove => Durability::None,
     }
 }

@@ -22,6 +22,8 @@ pub const RECORD: &str = "record.json";
 /// in place, it takes no room: a full disk doesn't keep us from saying how a
 /// container has ended.
 pub const OTHER: &str = "record.other";
+/// What was asked for.
+pub const SPEC: &str = "spec.json";
 
 /// The longest record that is read: more than any command line that the kernel
 /// takes.
@@ -96,6 +98,29 @@ pub enum Turn {
     Later,
 }
 
+/// Writes a file that means nothing before there is a record.
+pub fn write_ahead(
+    container: BorrowedFd<'_>,
+    name: &str,
+    bytes: &[u8],
+    durability: Durability,
+) -> Result<()> {
+    let on_disk = durability == Durability::Disk && !in_memory(container)?;
+    let file = fill(container, name, OFlag::O_EXCL, bytes)?;
+    if on_disk { fdatasync(&file) } else { Ok(()) }
+}
+
+/// Opens a file, made if need be, and writes to its beginning.
+fn fill(container: BorrowedFd<'_>, name: &str, flags: OFlag, bytes: &[u8]) -> Result<OwnedFd> {
+    // Beyond the limit a write ends the process, setrlimit(2).
+    if getrlimit(Resource::RLIMIT_FSIZE)?.0 < bytes.len() as u64 {
+        return Err(Errno::EFBIG);
+    }
+    let file = open_file(container, name, OFlag::O_WRONLY | OFlag::O_CREAT | flags)?;
+    fd::write_all(file.as_fd(), bytes)?;
+    Ok(file)
+}
+
 /// Puts a record into a container's directory, whole or not at all.
 pub fn write(
     container: BorrowedFd<'_>,
@@ -103,12 +128,7 @@ pub fn write(
     turn: Turn,
     durability: Durability,
 ) -> Result<()> {
-    // Beyond the limit a write ends the process, setrlimit(2).
-    if getrlimit(Resource::RLIMIT_FSIZE)?.0 < bytes.len() as u64 {
-        return Err(Errno::EFBIG);
-    }
-    let file = open_file(container, OTHER, OFlag::O_WRONLY | OFlag::O_CREAT)?;
-    fd::write_all(file.as_fd(), bytes)?;
+    let file = fill(container, OTHER, OFlag::empty(), bytes)?;
     if turn == Turn::Later {
         // What was longer and lay there before.
         ftruncate(&file, bytes.len() as i64)?;

@@ -7,6 +7,7 @@
 //! $XDG_RUNTIME_DIR/sublet/
 //!     ID/record.json      what other commands need to know
 //!     ID/record.other     the record before that, or the next, half written
+//!     ID/spec.json         what was asked for
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
 //!     .names/NAME         a symbolic link, whose text is the id
 //!     .dead-ID/           removed, but for its files
@@ -45,6 +46,7 @@ mod remove;
 mod repair;
 mod reserved;
 mod seal;
+mod spec;
 mod store;
 #[cfg(test)]
 mod tests;

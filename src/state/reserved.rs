@@ -7,7 +7,7 @@ use super::files::Turn;
 use super::names;
 use super::record::{Afterwards, Exit, Life, Record};
 use super::store::Store;
-use crate::spec::{ContainerId, Name};
+use crate::spec::{ContainerId, Name, Spec};
 
 /// An id that is this process's as long as this lives. Dropped without
 /// [`finish`](Self::finish), the container leaves no trace.
@@ -44,6 +44,19 @@ impl Reserved {
             reserved.name = Some(name);
         }
         Ok(reserved)
+    }
+
+    /// Writes down what was asked for, ahead of the record that is
+    /// [committed](Self::commit).
+    ///
+    /// # Errors
+    /// What the disk says; a path of the host that is not UTF-8.
+    pub fn ask(&self, spec: &Spec) -> anyhow::Result<()> {
+        let kept = match spec.beside.known.remove {
+            true => Afterwards::Remove,
+            false => Afterwards::Keep,
+        };
+        self.entry.write_spec(&self.store, spec, kept)
     }
 
     /// Writes the record for the first time: from now on other commands know

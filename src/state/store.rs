@@ -17,7 +17,7 @@ use super::record::Record;
 use super::repair::DEAD;
 use super::reserved::Reserved;
 use crate::error::Explain;
-use crate::spec::{ContainerId, Name};
+use crate::spec::{ContainerId, Name, Spec};
 use crate::sys::{Errno, path};
 
 /// Takes down what a container has left that was killed with its launcher:
@@ -155,6 +155,22 @@ impl Store {
             0 | 1 => Ok(found.pop()),
             _ => Err(ambiguous(word, &found)),
         }
+    }
+
+    /// What was asked for of a container, with the name and the limits that it
+    /// has by now.
+    ///
+    /// # Errors
+    /// Where it is gone, was not written down, or is not what was written.
+    pub fn spec(&self, record: &Record) -> anyhow::Result<Spec> {
+        let label = record.label();
+        let entry = Entry::open(self, &record.id)
+            .and_then(|entry| entry.ok_or(Errno::ENOENT))
+            .with_context(|| format!("look at container {label}"))?;
+        entry
+            .read_spec(record)
+            .with_context(|| format!("read what was asked for of container {label}"))
+            .hint(format!("sublet inspect {label} shows what else is known of it"))
     }
 
     /// The container that has this name, if one has.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::Args;
 
 use super::typed;
@@ -51,7 +51,7 @@ impl ContainerArgs {
         spec.beside.known = Known {
             remove: self.rm,
             replace: self.replace,
-            cidfile: self.cidfile,
+            cidfile: self.cidfile.map(std::path::absolute).transpose().context("--cidfile")?,
             labels: labels.collect::<anyhow::Result<_>>()?,
         };
         Ok(())

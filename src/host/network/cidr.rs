@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
 
 /// A network of IPv4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     network: u32,
     prefix: u8,
@@ -67,6 +69,20 @@ impl FromStr for Cidr {
             "bits are set beyond the first {prefix}: the network is {network}"
         );
         Ok(network)
+    }
+}
+
+impl TryFrom<String> for Cidr {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> anyhow::Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Cidr> for String {
+    fn from(cidr: Cidr) -> Self {
+        cidr.to_string()
     }
 }
 

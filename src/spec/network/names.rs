@@ -4,11 +4,13 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, anyhow, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
 
 /// What was asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Names {
     /// Who is asked for names; the host's own where it is empty.
     pub servers: Vec<IpAddr>,
@@ -30,7 +32,8 @@ impl Names {
 }
 
 /// A line of hosts(5).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Entry {
     /// The name.
     pub name: String,

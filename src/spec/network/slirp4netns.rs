@@ -1,12 +1,14 @@
 //! `--network slirp4netns:OPTION=VALUE,...`
 
 use anyhow::{Context, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::Cidr;
 use crate::error::Explain;
 
 /// What slirp4netns(1) is asked for; what is `None` is chosen by the plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Slirp4netns {
     /// The longest packet, in bytes.
     pub mtu: Option<u32>,

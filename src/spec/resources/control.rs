@@ -5,11 +5,13 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Explain;
 
 /// What is asked about the control group beside its limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Control {
     /// Who makes it.
     pub cgroups: Cgroups,
@@ -22,7 +24,8 @@ pub struct Control {
 }
 
 /// Who makes the control group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cgroups {
     /// Whoever can, where there is something to gain by it.
     #[default]
@@ -54,7 +57,8 @@ impl FromStr for Cgroups {
 }
 
 /// What happens to a limit that can't be had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Limits {
     /// It is an error.
     #[default]
@@ -76,7 +80,8 @@ impl FromStr for Limits {
 }
 
 /// Below what the control group is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Parent {
     /// A group, as a path from the root of the hierarchy.
     Path(PathBuf),

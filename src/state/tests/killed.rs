@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use super::spec::run_asked;
 use super::*;
 
 #[test]
@@ -213,10 +214,10 @@ const BASE: &str = "SUBLET_STATE_TEST";
 /// of the latter is removed.
 fn all_there_is_to_do(base: &Path) {
     let store = store_in(base);
-    run(&store, "a", Some("web"), Afterwards::Remove).finish(exit(End::Code(7))).unwrap();
-    kill(run(&store, "b", Some("web"), Afterwards::Remove));
-    run(&store, "c", Some("web"), Afterwards::Keep).finish(exit(End::Code(7))).unwrap();
-    kill(run(&store, "d", Some("db"), Afterwards::Keep));
+    run_asked(&store, "a", Some("web"), Afterwards::Remove).finish(exit(End::Code(7))).unwrap();
+    kill(run_asked(&store, "b", Some("web"), Afterwards::Remove));
+    run_asked(&store, "c", Some("web"), Afterwards::Keep).finish(exit(End::Code(7))).unwrap();
+    kill(run_asked(&store, "d", Some("db"), Afterwards::Keep));
     store.list().unwrap();
     store.remove(&id("d")).unwrap();
 }
@@ -273,7 +274,8 @@ fn check_after_kill(scratch: &Scratch, at: &str) {
             _ => panic!("{at}: {id} was to go"),
         };
         assert_eq!(store.find(name).unwrap().id, record.id, "{at}");
-        expected.extend(["", "/lock", "/record.json"].map(|file| format!("{id}{file}")));
+        expected
+            .extend(["", "/lock", "/record.json", "/spec.json"].map(|file| format!("{id}{file}")));
         expected.push(format!(".names/{name}"));
     }
     let mut tree = scratch.tree();

@@ -7,6 +7,7 @@ mod killed;
 mod life;
 mod races;
 mod removed;
+mod spec;
 
 use std::cell::Cell;
 use std::fs;
