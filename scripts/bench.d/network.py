@@ -61,8 +61,8 @@ class Sublet:
 
     def __init__(self):
         self.iperf, self.echo = free_port(), free_port()
-        line = [sublet, "run", "-p", f"{self.iperf}:5201", "-p", f"{self.echo}:5202",
-                "-v", f"{directory}:{directory}", "host", "sh", "-c",
+        line = [sublet, "run", "--network", "loopback", "-p", f"{self.iperf}:5201",
+                "-p", f"{self.echo}:5202", "-v", f"{directory}:{directory}", "host", "sh", "-c",
                 servers("0.0.0.0", 5201, 5202)]
         self.started = [subprocess.Popen(line, process_group=0, **quiet)]
 

@@ -36,7 +36,7 @@ use ps::PsArgs;
 use rm::RmArgs;
 use run::RunArgs;
 #[cfg(test)]
-pub(crate) use run::asked_words;
+pub(crate) use run::{asked_alone, asked_words};
 use stats::StatsArgs;
 use stop::StopArgs;
 use update::UpdateArgs;

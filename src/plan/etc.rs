@@ -194,7 +194,8 @@ mod tests {
         let words: Vec<&str> = options.iter().copied().chain(["/nonexistent"]).collect();
         let spec = crate::cli::asked_words(&words).unwrap().spec;
         let idmap = super::super::idmap::compile(&spec, &host).unwrap();
-        let network = super::super::network::plan(&spec.beside, &idmap, &host).unwrap();
+        let network =
+            super::super::network::plan(&spec.beside, &idmap, &host, &mut Vec::new()).unwrap();
         let Files { hosts, resolv, .. } = Files::of("box", &network, &spec.beside.names, &host);
         (hosts.unwrap_or_default(), resolv.text, resolv.note)
     }

@@ -96,9 +96,9 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
 
     let user = user::plan(spec, idmap)?;
-    let network = network::plan(&spec.beside, idmap, host)?;
     let mut draft = Draft::new();
     draft.notes.extend_from_slice(&outline.notes);
+    let network = network::plan(&spec.beside, idmap, host, &mut draft.notes)?;
 
     rootfs::open(&spec.beside.root, &mut draft)?;
     let workshop = Workshop::open(&mut draft);

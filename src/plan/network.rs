@@ -13,6 +13,7 @@ use anyhow::{Context, anyhow};
 
 use super::idmap::Idmap;
 use crate::error::Explain;
+use crate::host::advice::Advice;
 use crate::host::network::Cidr;
 use crate::host::{Host, advice};
 use crate::spec::Beside;
@@ -83,6 +84,9 @@ impl Driver {
 const SLIRP4NETNS: &str = "slirp4netns";
 const PASTA: &str = "pasta";
 
+/// What a tap is made by.
+const TUN: &str = "/dev/net/tun";
+
 /// IPv6 takes packets of so many bytes everywhere (RFC 8200).
 const SHORTEST_IPV6: u32 = 1280;
 
@@ -102,10 +106,22 @@ const CIDRS: [Cidr; 4] = [
 const PASTA_RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// Decides.
-pub fn plan(beside: &Beside, idmap: &Idmap, host: &Host) -> anyhow::Result<Network> {
+pub fn plan(
+    beside: &Beside,
+    idmap: &Idmap,
+    host: &Host,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<Network> {
     let mut helper = match &beside.network {
         Asked::Host => return Ok(Network::Host),
-        Asked::None => return Ok(Network::None),
+        Asked::None | Asked::Loopback => return Ok(Network::None),
+        Asked::Usual => match usual(idmap, host)? {
+            Ok(helper) => helper,
+            Err(Advice { cause, hint }) => {
+                notes.push(format!("no network but loopback, because {cause}: {hint}"));
+                return Ok(Network::None);
+            }
+        },
         Asked::Slirp4netns(options) => {
             look_for_tun(SLIRP4NETNS, host)?;
             slirp4netns(options, idmap, host)?
@@ -127,6 +143,24 @@ pub fn plan(beside: &Beside, idmap: &Idmap, host: &Host) -> anyhow::Result<Netwo
     Ok(Network::Helped(helper))
 }
 
+/// What is there where nobody asked for anything: slirp4netns, which the host's
+/// address is not shared with, else pasta. Neither works without a tap; for that
+/// a start is not given up that has asked for no network.
+fn usual(idmap: &Idmap, host: &Host) -> anyhow::Result<Result<Helper, Advice>> {
+    let has = |name| host.files().program(name).is_some();
+    let plan = match (has(SLIRP4NETNS), has(PASTA)) {
+        (true, _) => slirp4netns(&Slirp4netns::default(), idmap, host)?,
+        (false, true) => pasta(&[], idmap, host)?,
+        (false, false) => {
+            return Err(anyhow!("neither slirp4netns nor pasta is installed"))
+                .context("connect the container")
+                .hint(install(SLIRP4NETNS));
+        }
+    };
+    let opened = host.files().opens(Path::new(TUN));
+    Ok(opened.map(|()| plan).map_err(advice::for_tun))
+}
+
 /// pasta is faster. It takes its addresses from the host's default route, and
 /// before 2024 it ends where there is none.
 fn automatic(idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {
@@ -144,7 +178,7 @@ fn automatic(idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {
 }
 
 fn look_for_tun(whose: &str, host: &Host) -> anyhow::Result<()> {
-    let opened = host.files().opens(Path::new("/dev/net/tun"));
+    let opened = host.files().opens(Path::new(TUN));
     opened.or_else(|errno| {
         let advice = advice::for_tun(errno);
         let hint = format!("{}\nor go on without a network: --network none", advice.hint);
@@ -275,10 +309,17 @@ mod tests {
     }
 
     fn planned(asked: &str, files: &[(&str, &str)]) -> anyhow::Result<String> {
+        planned_for(&["--network", asked, "/nonexistent"], files)
+    }
+
+    /// The plan of a command line, after what is told beside it.
+    fn planned_for(words: &[&str], files: &[(&str, &str)]) -> anyhow::Result<String> {
         let host = machine(files);
-        let spec = crate::cli::asked_words(&["--network", asked, "/nonexistent"])?.spec;
+        let spec = crate::cli::asked_alone(words)?.spec;
         let idmap = super::super::idmap::compile(&spec, &host)?;
-        plan(&spec.beside, &idmap, &host).map(|network| network.to_string())
+        let mut notes = Vec::new();
+        let network = plan(&spec.beside, &idmap, &host, &mut notes)?;
+        Ok(notes.into_iter().chain([network.to_string()]).collect::<Vec<_>>().join("\n"))
     }
 
     fn refused(asked: &str, files: &[(&str, &str)]) -> String {
@@ -334,6 +375,28 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_asked_for_there_is_a_way_out_if_it_can_be_had() {
+        let told = |files: &[_]| planned_for(&["/nonexistent"], files);
+        let starts = |files: &[_], program: &str| {
+            let told = told(files).unwrap();
+            assert!(told.starts_with(&format!("behind /usr/bin/{program}:")), "{told}");
+        };
+        starts(&[TUN, SLIRP, PASST, ROUTED], "slirp4netns");
+        starts(&[TUN, PASST], "pasta");
+        let error = report(&told(&[TUN]).unwrap_err());
+        assert!(error.contains("neither slirp4netns nor pasta is installed"), "{error}");
+        assert!(error.contains("apt-get install slirp4netns"), "{error}");
+        assert!(error.contains("--network none"), "{error}");
+        for helper in [SLIRP, PASST] {
+            let told = told(&[helper]).unwrap();
+            let why = "no network but loopback, because /dev/net/tun is not there: as root, once";
+            assert!(told.starts_with(why) && told.ends_with("\nnone, but for loopback"), "{told}");
+        }
+        let asked = planned_for(&["--network", "none", "/nonexistent"], &[]).unwrap();
+        assert_eq!(asked, "none, but for loopback");
+    }
+
+    #[test]
     fn a_resolver_on_the_host_is_reached_through_the_helper() {
         let resolv = |text| ("/etc/resolv.conf", text);
         let told = |asked, text| {
@@ -349,7 +412,7 @@ mod tests {
             let host = Host::from(facts);
             let spec = crate::cli::asked_words(asked).unwrap().spec;
             let idmap = super::super::idmap::compile(&spec, &host).unwrap();
-            plan(&spec.beside, &idmap, &host).unwrap().to_string()
+            plan(&spec.beside, &idmap, &host, &mut Vec::new()).unwrap().to_string()
         };
         let local = || "nameserver 127.0.0.1\n".to_owned();
         let slirp = ["--network", "slirp4netns", "/nonexistent"];

@@ -15,9 +15,13 @@ pub use slirp4netns::Slirp4netns;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Network {
-    /// Its own, with nothing in it but loopback.
+    /// Its own, with a way out, if that can be had; nothing was asked for.
     #[default]
+    Usual,
+    /// Its own, with nothing in it but loopback.
     None,
+    /// The same, and ports of it may be published.
+    Loopback,
     /// The host's.
     Host,
     /// Its own, behind whatever is the fastest that works here.
@@ -28,11 +32,12 @@ pub enum Network {
     Pasta(Vec<String>),
 }
 
-const KINDS: &str = "--network none, host, auto, slirp4netns[:OPTION=VALUE,...] or pasta[:ARG,...]";
+const KINDS: &str = "--network none, loopback, host, auto, slirp4netns[:OPTION=VALUE,...] or \
+                     pasta[:ARG,...]";
 
 impl Network {
-    /// Reads `none`, `host`, `auto`, `slirp4netns[:OPTION=VALUE,...]` or
-    /// `pasta[:ARG,...]`.
+    /// Reads `none`, `loopback`, `host`, `auto`, `slirp4netns[:OPTION=VALUE,...]`
+    /// or `pasta[:ARG,...]`.
     ///
     /// # Errors
     /// What is none of these, with what there is.
@@ -43,9 +48,10 @@ impl Network {
         };
         match (kind, rest) {
             ("none", None) => Ok(Self::None),
+            ("loopback", None) => Ok(Self::Loopback),
             ("host", None) => Ok(Self::Host),
             ("auto", None) => Ok(Self::Auto),
-            ("none" | "host" | "auto", Some(_)) => {
+            ("none" | "loopback" | "host" | "auto", Some(_)) => {
                 Err(anyhow!("{kind} takes no options")).hint(format!("--network {kind}"))
             }
             ("slirp4netns", rest) => Slirp4netns::parse(rest.unwrap_or("")).map(Self::Slirp4netns),
@@ -77,7 +83,9 @@ mod tests {
 
     #[test]
     fn each_kind_is_read() {
+        assert_eq!(Network::default(), Network::Usual);
         assert_eq!(Network::parse("none").unwrap(), Network::None);
+        assert_eq!(Network::parse("loopback").unwrap(), Network::Loopback);
         assert_eq!(Network::parse("host").unwrap(), Network::Host);
         assert_eq!(Network::parse("auto").unwrap(), Network::Auto);
         let plain = Network::Slirp4netns(Slirp4netns::default());
@@ -93,7 +101,7 @@ mod tests {
     #[test]
     fn what_is_no_network_is_told_what_there_is() {
         for text in ["", "nothing", "Host", "bridge", "container:x", "ns:/x"] {
-            assert!(refused(text).contains("hint: --network none, host, auto"), "{text}");
+            assert!(refused(text).contains("hint: --network none, loopback, host"), "{text}");
         }
         assert!(refused("host:mtu=5").contains("host takes no options"));
     }

@@ -73,7 +73,7 @@ impl User {
     /// `sublet run`, started in one of the ways.
     fn run(&self, way: Way, options: &[&str]) -> Program {
         let words = self.words(way);
-        let program = Program::new(&words[0]).args(&words[1..]).arg(launcher()).arg("run");
+        let program = Program::new(&words[0]).args(&words[1..]).arg(launcher()).args(RUN);
         program.args(options).within(60.0)
     }
 

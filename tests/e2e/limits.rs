@@ -380,7 +380,7 @@ fn a_group_of_ours_is_split_without_asking_anybody() {
     let (uid, _) = caller();
     // The group that this shell is in, as a parent of the container's.
     let script = "own=$(cut -d: -f3 /proc/self/cgroup); sublet=$1; shift 2; \
-                  \"$sublet\" run --cgroup-parent \"$own\" \"$@\" && code=0 || code=$?; \
+                  \"$sublet\" run --network none --cgroup-parent \"$own\" \"$@\" && code=0 || code=$?; \
                   ls -d /sys/fs/cgroup$own/sublet-* 2>/dev/null && echo left; \
                   cut -d: -f3 /proc/self/cgroup | sed 's|.*/||'; exit $code";
     let scoped =
@@ -406,7 +406,7 @@ fn a_container_is_born_in_a_group_of_ours() {
     let script = format!(
         "own=$(sed -n s/^0:://p /proc/self/cgroup); sublet=$1; shift 2; \
          strace -f -qq -y -e trace=clone3,open,openat -o {} \
-         \"$sublet\" run --userns single --cgroups direct --cgroup-parent \"$own\" \"$@\"; \
+         \"$sublet\" run --network none --userns single --cgroups direct --cgroup-parent \"$own\" \"$@\"; \
          ! ls -d /sys/fs/cgroup$own/sublet-* 2>/dev/null",
         trace.display()
     );

@@ -161,7 +161,7 @@ fn a_group_of_ours_is_seen_changed_and_taken_down() {
     let script = "sublet=$1 root=$2 XDG_RUNTIME_DIR=$3; export XDG_RUNTIME_DIR
         own=$(cut -d: -f3 /proc/self/cgroup)
         start() {
-            \"$sublet\" run --rm --cgroup-parent \"$own\" --pids-limit 40 --name web \"$root\" sleep 600 &
+            \"$sublet\" run --network none --rm --cgroup-parent \"$own\" --pids-limit 40 --name web \"$root\" sleep 600 &
             pid=$!
             until \"$sublet\" stats --no-stream -i 50ms | grep -q ' / 40 '; do sleep 0.1; done
         }

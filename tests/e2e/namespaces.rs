@@ -194,7 +194,7 @@ fn the_network_is_its_own_where_none_can_be_handed_over() {
         format!("--security-opt=seccomp={}", profile.display()),
         format!("--volume={0}:{0}:ro", inner.display()),
     ];
-    let words = ["host", "--", inner.to_str().unwrap(), "run", "host", "--"];
+    let words = [&["host", "--", inner.to_str().unwrap()][..], &RUN, &["host", "--"]].concat();
     let script =
         "cat /sys/class/net/lo/operstate; readlink /proc/self/ns/net; ls -d /sys/class/net/lo";
     let container = Program::run_in(&scratch).arg("--nested").args(outer).args(words);

@@ -227,6 +227,64 @@ fn names_and_hosts_are_as_asked() {
     assert_eq!(own, "the root's own");
 }
 
+// ---- where nothing is asked for
+
+#[test]
+fn there_is_a_way_out_where_nothing_is_asked_for() {
+    requires!(lan, slirp4netns);
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let usual = |options: &[&str], words: &[&str]| {
+        let program = Program::run_usual(&scratch).args(["--userns", "single"]);
+        program.args(options).arg(root.path()).args(words)
+    };
+    let done = on_lan("", usual(&[], &["cat", "/proc/net/route"])).run();
+    assert!(done.ok().contains("tap0\t00000000"), "{done:?}");
+    assert_eq!(done.stderr, "");
+    let done = on_lan("", usual(&["-p", "80"], &["cat", "/proc/net/route"])).run();
+    assert!(done.ok().contains("tap0\t00000000"), "{done:?}");
+    assert!(done.stderr.starts_with("sublet: published 127.0.0.1:"), "{}", done.stderr);
+    // Loopback alone where there is no tap: with the reason, once, if nobody
+    // has asked for that.
+    for (script, why) in [
+        ("mount -t tmpfs none /dev/net", "/dev/net/tun is not there"),
+        ("mount --bind /etc/shadow /dev/net/tun", "/dev/net/tun may not be opened by you"),
+    ] {
+        let done = on_lan(script, usual(&[], &["cat", "/proc/net/dev"])).run();
+        assert!(!done.ok().contains("tap0"), "{done:?}");
+        assert_eq!(done.stderr.matches("warning: ").count(), 1, "{}", done.stderr);
+        assert!(done.stderr.contains(why), "{}", done.stderr);
+        assert!(done.stderr.contains("--device /dev/net/tun"), "{}", done.stderr);
+        let asked = on_lan(script, usual(&["--network", "none"], &["true"])).run();
+        assert_eq!((asked.code(), asked.stderr.as_str()), (0, ""));
+        // Nor does that keep a port from being published.
+        let done = on_lan(script, usual(&["-p", "80"], &["true"])).run();
+        assert!(done.exits(0).stderr.contains("published 127.0.0.1:"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn without_a_helper_the_package_is_named() {
+    requires!(lan, slirp4netns, pasta);
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let usual = |words: &[&str]| Program::run_usual(&scratch).arg(root.path()).args(words);
+    let hide = |programs: &[&str]| -> String {
+        let found = programs.iter().filter_map(|program| need::find(program));
+        found.map(|file| format!("mount --bind /dev/null {}\n", file.display())).collect()
+    };
+    let second = on_lan(&hide(&["slirp4netns"]), usual(&["cat", "/proc/net/route"])).ok();
+    assert!(second.contains("lan\t00000000"), "{second}");
+    let neither = on_lan(&hide(&["slirp4netns", "pasta"]), usual(&["true"])).run();
+    let words = ["neither slirp4netns nor pasta", "apt-get install slirp4netns", "--network none"];
+    neither.refused(&words);
+    for helper in HELPERS {
+        let program = Program::run_in(&scratch).args(["--network", helper]).arg(root.path());
+        let missing = on_lan(&hide(&[helper]), program.arg("true")).run();
+        missing.refused(&[&format!("{helper} is not installed"), "--network none"]);
+    }
+}
+
 // ---- the helper itself
 
 /// As the kernel calls them: pasta is a name of passt.

@@ -19,6 +19,11 @@ const DATAGRAMS: u16 = 7007;
 
 const SERVICES: &str = include_str!("ports/services.py");
 
+/// A container with nothing but its loopback and what is published.
+fn run(scratch: &Scratch) -> Program {
+    Program::run_in(scratch).args(["--network", "loopback"])
+}
+
 /// A container with services, and one port of the host that leads to one.
 struct Published {
     running: Running,
@@ -33,7 +38,7 @@ impl Published {
     /// The same, where `outer` is a command line that starts another.
     fn under(scratch: &Scratch, outer: &[&str], port: u16, options: &[&str]) -> Self {
         let kind = if port == DATAGRAMS { "/udp" } else { "" };
-        let program = Program::run_in(scratch).within(120.0).args(options);
+        let program = run(scratch).within(120.0).args(options);
         let program = program.args(["-p", &format!("{port}{kind}"), "host"]);
         let program = program.args(["python3", "-c", SERVICES, "0.0.0.0", scratch.mark()]);
         let program = if outer.is_empty() { program } else { program.under(outer) };
@@ -99,7 +104,7 @@ fn a_web_server_is_reached() {
     requires!(python3, curl);
     let scratch = Scratch::new();
     let words = ["-p", "8000", "host", "python3", "-um", "http.server", "8000"];
-    let mut running = Program::run_in(&scratch).within(60.0).args(words).spawn();
+    let mut running = run(&scratch).within(60.0).args(words).spawn();
     let address = published(&running.note());
     assert!(address.ip().is_loopback(), "open to others: {address}");
     running.line(); // it serves
@@ -361,7 +366,7 @@ fn a_payload_that_ends_at_once_is_no_error() {
     requires!();
     let scratch = Scratch::new();
     for _ in 0..races().min(50) {
-        Program::run_in(&scratch).args(["-p", "80", "host", "true"]).run().exits(0);
+        run(&scratch).args(["-p", "80", "host", "true"]).run().exits(0);
     }
 }
 
@@ -371,7 +376,7 @@ fn a_socket_that_was_handed_over() {
     let scratch = Scratch::new();
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let program = |names: &str, port: &str| {
-        let program = Program::run_in(&scratch).within(60.0).inherit(&socket, 3);
+        let program = run(&scratch).within(60.0).inherit(&socket, 3);
         let program = program.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", names);
         program.args(["-p", port, "host", "python3", "-c", SERVICES])
     };
@@ -391,7 +396,7 @@ fn a_taken_port_is_told_with_who_has_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let refused = |port: String, words: &[&str]| {
-        Program::run_in(&scratch).args(["-p", &port, "host", "true"]).refused(words);
+        run(&scratch).args(["-p", &port, "host", "true"]).refused(words);
     };
     let own = format!("process {}", std::process::id());
     refused(format!("{port}:80"), &[&port.to_string(), "taken", &own, "-p 80"]);
@@ -404,7 +409,7 @@ fn a_port_below_1024_is_told_with_the_ways_out() {
     requires!(low_ports);
     let scratch = Scratch::new();
     let words = ["ip_unprivileged_port_start=80", "fd:NAME:80", "-p 8080:80"];
-    Program::run_in(&scratch).args(["-p", "80:80", "host", "true"]).refused(&words);
+    run(&scratch).args(["-p", "80:80", "host", "true"]).refused(&words);
 }
 
 #[test]
@@ -412,7 +417,7 @@ fn ports_that_make_no_sense() {
     requires!();
     let scratch = Scratch::new();
     let refused = |options: &[&str], words: &[&str]| {
-        Program::run_in(&scratch).args(options).args(["host", "true"]).refused(words);
+        run(&scratch).args(options).args(["host", "true"]).refused(words);
     };
     refused(&["-p", "1-70000:1-70000"], &["70000", "65535"]);
     refused(&["-p", "8080:80", "-p", "8080:81"], &["8080", "twice"]);

@@ -219,7 +219,7 @@ fn a_shell_with_job_control() {
     let environment: String =
         scratch.environment().iter().map(|(n, path)| format!("{n}={} ", path.display())).collect();
     let line = format!(
-        "env -u TMUX {environment} {} run -i -t -e PS1='$ ' {} sh",
+        "env -u TMUX {environment} {} run --network none -i -t -e PS1='$ ' {} sh",
         launcher().display(),
         root.text()
     );

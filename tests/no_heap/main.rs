@@ -159,7 +159,8 @@ fn fires(memory: &str, fault: &str, uses: u32) -> anyhow::Result<()> {
 
 /// Why there are no ranges of ids to be had.
 fn range() -> Result<(), String> {
-    let words = ["run", "--userns", "nomap", "--dry-run", "host"].map(str::to_owned);
+    let words =
+        ["run", "--network", "none", "--userns", "nomap", "--dry-run", "host"].map(str::to_owned);
     let planned = Launched::run(&words, Streams::Files, None).map_err(|error| error.to_string())?;
     match planned.ended {
         Ended::Exited(0) => Ok(()),
@@ -169,8 +170,8 @@ fn range() -> Result<(), String> {
 
 /// The container is what it was to be, and no child used the heap.
 fn holds(case: &Case) -> anyhow::Result<()> {
-    let words: Vec<String> =
-        std::iter::once("run".to_owned()).chain(case.words.iter().cloned()).collect();
+    let run = ["run", "--network", "none"].map(str::to_owned);
+    let words: Vec<String> = run.into_iter().chain(case.words.iter().cloned()).collect();
     let launched = Launched::run(&words, case.streams, case.signal)
         .with_context(|| format!("sublet {}", words.join(" ")))?;
     let told = || format!("sublet {}: {launched}", words.join(" "));

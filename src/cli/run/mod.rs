@@ -24,7 +24,7 @@ use crate::spec::{ContainerId, Root, Spec};
 use caller::Caller;
 pub use telling::{DryRun, Telling};
 #[cfg(test)]
-pub(crate) use tests::asked_words;
+pub(crate) use tests::{asked_alone, asked_words};
 
 /// Run a program in a container of its own
 #[derive(Debug, Args)]

@@ -10,10 +10,15 @@ use crate::spec::network::{Entry, Names, Network, name, server};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Its network: none but loopback, the host's, its own behind slirp4netns
-    /// (mtu=N, cidr=NET, ipv6=BOOL, outbound_addr=ADDR) or pasta, or auto for the
-    /// faster of the two
-    #[arg(long, visible_alias = "net", value_name = "none|host|auto|slirp4netns[:..]|pasta[:..]")]
+    /// Its network: its own behind slirp4netns (mtu=N, cidr=NET, ipv6=BOOL,
+    /// outbound_addr=ADDR) or pasta, the first that is installed without this
+    /// flag; auto for the faster of the two; none but loopback; loopback and
+    /// what is published; the host's
+    #[arg(
+        long,
+        visible_alias = "net",
+        value_name = "slirp4netns[:..]|pasta[:..]|auto|none|loopback|host"
+    )]
     network: Option<String>,
 
     /// A server to ask for names, in place of the host's

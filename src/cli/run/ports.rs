@@ -36,7 +36,7 @@ impl PortArgs {
             .hint(if network == "host" {
                 "what listens in the container listens on the host: leave --publish away"
             } else {
-                "leave --network none away to have nothing but the published ports"
+                "--network loopback has nothing but the published ports"
             }),
             _ => Ok(()),
         }

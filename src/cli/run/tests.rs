@@ -10,8 +10,14 @@ use crate::spec::resources::control::{Cgroups, Limits, Parent};
 use crate::spec::{Root, Seccomp, Stdin, Userns};
 use serde_json::{Value, json};
 
-/// What the words after `sublet run` ask for.
+/// What the words after `sublet run --network none` ask for: without a network
+/// that no machine has to have.
 pub(crate) fn asked_words(words: &[&str]) -> anyhow::Result<Asked> {
+    asked_alone(&[&["--network", "none"], words].concat())
+}
+
+/// What the words after `sublet run` ask for.
+pub(crate) fn asked_alone(words: &[&str]) -> anyhow::Result<Asked> {
     let line = ["sublet", "run"].iter().chain(words).map(OsString::from);
     let Cli { verb: Verb::Run(args), .. } = super::super::parse(line)? else {
         panic!("it is no run");

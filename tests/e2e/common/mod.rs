@@ -33,7 +33,7 @@ use std::time::Duration;
 pub use at::At;
 pub use canary::Canary;
 pub use leaks::Leaks;
-pub use program::{Program, Running};
+pub use program::{Program, RUN, Running};
 pub use root::Root;
 pub use scratch::Scratch;
 pub use terminal::Terminal;

@@ -15,6 +15,9 @@ use serde_json::Value;
 use super::spawn::{self, Before};
 use super::{Scratch, Terminal, launcher, patience};
 
+/// What a launcher's command line begins with where a test is not about networks.
+pub const RUN: [&str; 3] = ["run", "--network", "none"];
+
 /// A program to be started, and how.
 #[derive(Debug)]
 pub struct Program {
@@ -46,8 +49,15 @@ impl Program {
         Self::new(launcher()).at_home(scratch)
     }
 
-    /// `sublet run`.
+    /// `sublet run`, without a network: a way out takes what not every machine
+    /// has, and longer than all else. A test of networks says which one after
+    /// this, or is [`run_usual`](Self::run_usual).
     pub fn run_in(scratch: &Scratch) -> Self {
+        Self::sublet(scratch).args(RUN)
+    }
+
+    /// `sublet run`, and nothing else.
+    pub fn run_usual(scratch: &Scratch) -> Self {
         Self::sublet(scratch).arg("run")
     }
 

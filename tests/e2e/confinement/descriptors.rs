@@ -147,7 +147,7 @@ fn c01_the_launcher_as_its_own_payload() {
     spawn::place(|| std::fs::write(root.join("entry"), "#!/proc/self/exe\n"));
     let root = root.mode("entry", 0o755);
     for words in [&["/entry"][..], &["/proc/self/exe", "run", "/", "/probe", "write-exe", "50"]] {
-        let program = Program::new(&copy).at_home(&subject.scratch).arg("run").arg(root.path());
+        let program = Program::new(&copy).at_home(&subject.scratch).args(RUN).arg(root.path());
         let done = program.args(words).run();
         assert!(!done.stdout().contains(r#""ok""#), "{}", done.stdout());
         unchanged.untouched();

@@ -48,7 +48,7 @@ impl Subject {
     /// under another name are translated, the rest it does without.
     pub fn program(&self, options: &[&str], words: &[&str]) -> Program {
         let start = |path: PathBuf| {
-            let program = Program::new(path).at_home(&self.scratch).arg("run");
+            let program = Program::new(path).at_home(&self.scratch).args(RUN);
             program.args(options).arg(self.root.path()).args(words)
         };
         match self.launcher {

@@ -14,7 +14,8 @@ published = []
 for host in ["0.0.0.0", "[::]"]:
     published += ["-p", host + ":7006:7006", "-p", host + ":7007:7007/udp"]
 container = subprocess.Popen(
-    [launcher, "run", *published, "host", "python3", "-c", open(services).read(), "::"],
+    [launcher, "run", "--network", "loopback", *published, "host"]
+    + ["python3", "-c", open(services).read(), "::"],
     stdout=subprocess.PIPE)
 container.stdout.readline()
 
