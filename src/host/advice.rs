@@ -1,8 +1,13 @@
-//! What a refused user namespace means on this machine, and what would help.
+//! What a machine lacks, and what would help.
 //!
-//! The kernel answers with one errno for a dozen causes: `ENOSPC` is a quota
-//! and no disk, `EPERM` may be a switch, a chroot or an outer container. Here
-//! is the table of causes, the likeliest first.
+//! [`table`] has all causes that are known, each once: errors of a run, `sublet
+//! doctor` and docs/troubleshooting.md say the same of it. Here is which of them
+//! a refused user namespace means: the kernel answers with one errno for a
+//! dozen causes. `ENOSPC` is a quota and no disk, `EPERM` may be a switch, a
+//! chroot or an outer container. The likeliest comes first.
+
+pub mod entry;
+pub mod table;
 
 use std::path::Path;
 
@@ -12,6 +17,8 @@ use super::Host;
 use super::caller::{CAP_SETFCAP, CAP_SYS_ADMIN, Caller, Filter};
 use super::gates::{Gates, Root};
 use crate::error::Explain;
+pub use entry::{Entry, Hole, Topic};
+use table::{network, run};
 
 /// Why something can't be had, and how it could.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +27,43 @@ pub struct Advice {
     pub cause: String,
     /// What helps: what root can set, or the way round.
     pub hint: String,
+    /// The rows of the table that say so; none for what is no lack of the
+    /// machine's.
+    pub remedies: Vec<Remedy>,
+}
+
+/// A row of the table, as it reads on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// The row's name.
+    pub id: &'static str,
+    /// The cause.
+    pub cause: String,
+    /// What root can do, once.
+    pub root: String,
+    /// The same for a shell.
+    pub script: String,
+    /// What helps without root.
+    pub around: String,
+}
+
+impl Remedy {
+    /// Both ways, for a person.
+    pub fn hint(&self) -> String {
+        match (self.root.as_str(), self.around.as_str()) {
+            ("", around) => around.to_owned(),
+            (root, "") => format!("as root, once: {root}"),
+            (root, around) => format!("as root, once: {root}\n{around}"),
+        }
+    }
 }
 
 impl Advice {
+    /// What is no lack of the machine's.
+    pub fn of_request(cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { cause: cause.into(), hint: hint.into(), remedies: Vec::new() }
+    }
+
     /// The error that says the cause and carries the hint.
     pub fn refuse<T>(self) -> anyhow::Result<T> {
         Err(anyhow::Error::msg(self.cause)).hint(self.hint)
@@ -31,18 +72,14 @@ impl Advice {
 
 /// Why clone3(2) or unshare(2) with namespaces was refused.
 pub fn for_clone(errno: Errno, host: &Host) -> Advice {
-    tell(CLONE, errno, host).unwrap_or_else(|| Advice {
-        cause: format!("the kernel refuses new namespaces ({})", errno.desc()),
-        hint: "see what the kernel says: dmesg, and the sysctls user.max_*_namespaces".to_owned(),
-    })
+    let unknown = || run::CLONE_REFUSED.advice(&[("errno", &errno.desc())]);
+    tell(CLONE, errno, host).unwrap_or_else(unknown)
 }
 
 /// Why a write to /proc/PID/uid_map, gid_map or setgroups was refused.
 pub fn for_map(errno: Errno, host: &Host) -> Advice {
-    tell(MAP, errno, host).unwrap_or_else(|| Advice {
-        cause: format!("the kernel refuses the id map ({})", errno.desc()),
-        hint: "take one id alone: --userns single".to_owned(),
-    })
+    let unknown = || run::MAP_REFUSED.advice(&[("errno", &errno.desc())]);
+    tell(MAP, errno, host).unwrap_or_else(unknown)
 }
 
 /// Why a step inside the new user namespace was refused that needs a
@@ -56,27 +93,12 @@ pub fn for_step(errno: Errno, host: &Host) -> Option<Advice> {
 
 /// Why /dev/net/tun can't be opened, without which nobody makes a tap.
 pub fn for_tun(errno: Errno) -> Advice {
-    let (cause, hint) = match errno {
-        Errno::ENOENT => (
-            "/dev/net/tun is not there".to_owned(),
-            "as root, once: modprobe tun; where there is no udev: mkdir -p /dev/net && \
-             mknod -m 666 /dev/net/tun c 10 200\n\
-             in a container: start the outer one with --device /dev/net/tun",
-        ),
-        Errno::EACCES | Errno::EPERM => (
-            "/dev/net/tun may not be opened by you".to_owned(),
-            "as root, once: chmod 666 /dev/net/tun, as udev does everywhere\n\
-             in a container: start the outer one with --device /dev/net/tun",
-        ),
-        Errno::ENODEV | Errno::ENXIO => {
-            ("the kernel has no tun driver loaded".to_owned(), "as root, once: modprobe tun")
-        }
-        errno => (
-            format!("/dev/net/tun can't be opened: {}", errno.desc()),
-            "as root, see what it is: ls -l /dev/net/tun, which is c 10, 200",
-        ),
-    };
-    Advice { cause, hint: hint.to_owned() }
+    match errno {
+        Errno::ENOENT => network::TUN_MISSING.advice(&[]),
+        Errno::EACCES | Errno::EPERM => network::TUN_DENIED.advice(&[]),
+        Errno::ENODEV | Errno::ENXIO => network::TUN_NO_DRIVER.advice(&[]),
+        errno => network::TUN_STRANGE.advice(&[("errno", &errno.desc())]),
+    }
 }
 
 /// One cause: which errno it shows as, when it is the one, what to say.
@@ -139,40 +161,18 @@ fn apparmor_restricts(caller: &Caller, gates: &Gates) -> bool {
     gates.apparmor_restricts.is_some_and(|switch| switch != 0) && !privileged(caller) && plain
 }
 
+/// With a profile for this very program, unless its path has characters that
+/// mean something in a profile or in a shell.
 fn apparmor_restriction(_: &Caller, gates: &Gates) -> Advice {
-    Advice {
-        cause: "AppArmor gives no privileges in a user namespace to a program without a profile \
-                (sysctl kernel.apparmor_restrict_unprivileged_userns is 1)"
-            .to_owned(),
-        hint: apparmor_profile(&gates.program).unwrap_or_else(|| {
-            "as root, once: install sublet as /usr/local/bin/sublet, a path that an AppArmor \
-             profile can name, or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-                .to_owned()
-        }),
+    match gates.program.to_str().filter(|path| is_plain(Path::new(path))) {
+        Some(path) => run::APPARMOR_RESTRICTS.advice(&[("program", &path)]),
+        None => run::APPARMOR_RESTRICTS_PATH.advice(&[]),
     }
 }
 
-/// A profile that allows `program` what it needs, ready to be pasted, and the
-/// way round. `None` where the path has characters that mean something in a
-/// profile or in a shell.
-fn apparmor_profile(program: &Path) -> Option<String> {
-    let path = program.to_str()?;
+fn is_plain(program: &Path) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+ ".contains(c);
-    path.chars().all(plain).then(|| {
-        format!(
-            "as root, once, so that {path} may make user namespaces:\n\
-             cat > /etc/apparmor.d/sublet <<'END'\n\
-             abi <abi/4.0>,\n\
-             include <tunables/global>\n\
-             profile sublet \"{path}\" flags=(unconfined) {{\n\
-             \x20 userns,\n\
-             \x20 include if exists <local/sublet>\n\
-             }}\n\
-             END\n\
-             apparmor_parser -r /etc/apparmor.d/sublet\n\
-             or for all programs: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
-        )
-    })
+    program.to_str().is_some_and(|path| path.chars().all(plain))
 }
 
 fn apparmor_confines(_: &Caller, gates: &Gates) -> bool {
@@ -181,11 +181,7 @@ fn apparmor_confines(_: &Caller, gates: &Gates) -> bool {
 
 fn apparmor_confinement(_: &Caller, gates: &Gates) -> Advice {
     let label = gates.apparmor_label.as_deref().unwrap_or_default();
-    Advice {
-        cause: format!("the AppArmor profile {label:?} that confines this process may forbid it"),
-        hint: "as root: add the rule `userns,` to that profile, or start sublet outside of it"
-            .to_owned(),
-    }
+    run::APPARMOR_CONFINES.advice(&[("label", &label.escape_debug())])
 }
 
 fn clone_is_off(caller: &Caller, gates: &Gates) -> bool {
@@ -193,15 +189,7 @@ fn clone_is_off(caller: &Caller, gates: &Gates) -> bool {
 }
 
 fn clone_off(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "user namespaces are switched off for ordinary users \
-                (sysctl kernel.unprivileged_userns_clone is 0)"
-            .to_owned(),
-        hint:
-            "as root, once: echo kernel.unprivileged_userns_clone=1 > /etc/sysctl.d/50-userns.conf \
-               && sysctl --system"
-                .to_owned(),
-    }
+    run::USERNS_OFF.advice(&[])
 }
 
 fn in_chroot(_: &Caller, gates: &Gates) -> bool {
@@ -209,11 +197,7 @@ fn in_chroot(_: &Caller, gates: &Gates) -> bool {
 }
 
 fn chroot(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "this process is in a chroot, where the kernel makes no user namespace".to_owned(),
-        hint: "enter that directory with a mount namespace and pivot_root in place of chroot"
-            .to_owned(),
-    }
+    run::CHROOT.advice(&[])
 }
 
 fn unmapped(caller: &Caller, _: &Gates) -> bool {
@@ -222,13 +206,7 @@ fn unmapped(caller: &Caller, _: &Gates) -> bool {
 }
 
 fn not_mapped(caller: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: format!(
-            "uid {} or gid {} of this process is not mapped in the user namespace it is in",
-            caller.euid, caller.egid
-        ),
-        hint: "start it as a user that the outer container maps: see /proc/self/uid_map".to_owned(),
-    }
+    run::CALLER_UNMAPPED.advice(&[("uid", &caller.euid), ("gid", &caller.egid)])
 }
 
 fn filtered(caller: &Caller, _: &Gates) -> bool {
@@ -236,86 +214,46 @@ fn filtered(caller: &Caller, _: &Gates) -> bool {
 }
 
 fn filter(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "the seccomp filter of an outer container or service may forbid user namespaces"
-            .to_owned(),
-        hint: "start the outer one with a filter that allows clone, clone3, unshare and mount: \
-               --security-opt seccomp=unconfined (docker, podman), or --nested (sublet)"
-            .to_owned(),
-    }
+    run::SECCOMP_FILTER.advice(&[])
 }
 
 fn denied(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "a security module or the kernel's configuration forbids user namespaces".to_owned(),
-        hint: "as root, see what denied it: journalctl -k | grep -iE 'avc|apparmor|userns'"
-            .to_owned(),
-    }
+    run::USERNS_DENIED.advice(&[])
 }
 
 fn quota_is_zero(_: &Caller, gates: &Gates) -> bool {
     gates.max_namespaces.iter().any(|(_, most)| *most == 0)
 }
 
+/// A quota that the kernel gives a machine with a few GB.
+const USUAL_QUOTA: u32 = 28_633;
+
 fn quota_zero(_: &Caller, gates: &Gates) -> Advice {
-    let switches: Vec<String> = gates
-        .max_namespaces
-        .iter()
-        .filter(|(_, most)| *most == 0)
-        .map(|(kind, _)| format!("user.max_{kind}_namespaces"))
-        .collect();
-    let values = switches.iter().map(|switch| format!("{switch}=28633\\n")).collect::<String>();
-    Advice {
-        cause: format!(
-            "the quota of namespaces is zero (sysctl {}); it is no disk that is full",
-            switches.join(", ")
-        ),
-        hint: format!(
-            "as root, once: printf '{values}' > /etc/sysctl.d/50-userns.conf && sysctl --system"
-        ),
-    }
+    let zero = gates.max_namespaces.iter().filter(|(_, most)| *most == 0);
+    let switches: Vec<String> =
+        zero.map(|(kind, _)| format!("user.max_{kind}_namespaces")).collect();
+    let values =
+        switches.iter().map(|switch| format!("{switch}={USUAL_QUOTA}\\n")).collect::<String>();
+    run::QUOTA_ZERO.advice(&[("switches", &switches.join(", ")), ("values", &values)])
 }
 
 fn quota(_: &Caller, gates: &Gates) -> Advice {
-    let switches: Vec<String> = gates
-        .max_namespaces
-        .iter()
-        .map(|(kind, most)| format!("user.max_{kind}_namespaces={most}"))
-        .collect();
-    Advice {
-        cause: "a quota of namespaces is used up, here or in an outer container, or they are \
-                nested 32 deep; it is no disk that is full"
-            .to_owned(),
-        hint: format!(
-            "stop other containers of yours (lsns shows them), or as root raise the sysctl: {}",
-            switches.join(" ")
-        ),
-    }
+    let all = gates.max_namespaces.iter();
+    let switches: Vec<String> =
+        all.map(|(kind, most)| format!("user.max_{kind}_namespaces={most}")).collect();
+    run::QUOTA_USED.advice(&[("switches", &switches.join(" "))])
 }
 
 fn compiled_out(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "this kernel lacks a kind of namespace, or clone3 itself".to_owned(),
-        hint: "use Linux 5.15 or later with CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_NET_NS, \
-               CONFIG_UTS_NS, CONFIG_IPC_NS and CONFIG_CGROUPS; ls /proc/self/ns shows the kinds"
-            .to_owned(),
-    }
+    run::KERNEL_LACKS.advice(&[])
 }
 
 fn processes(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "no more processes may be made: RLIMIT_NPROC, pids.max or kernel.threads-max"
-            .to_owned(),
-        hint: "raise what is reached: ulimit -u, or TasksMax= of the unit this runs in".to_owned(),
-    }
+    run::PROCESSES_FULL.advice(&[])
 }
 
 fn memory(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "there is no memory for it, or the pid namespace we are in is dying".to_owned(),
-        hint: "raise memory.max of the cgroup this runs in, or start from a living container"
-            .to_owned(),
-    }
+    run::MEMORY_FULL.advice(&[])
 }
 
 fn root_without_setfcap(caller: &Caller, _: &Gates) -> bool {
@@ -323,36 +261,19 @@ fn root_without_setfcap(caller: &Caller, _: &Gates) -> bool {
 }
 
 fn setfcap(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "only a process with CAP_SETFCAP may map id 0 of its user namespace, and this \
-                root has lost it"
-            .to_owned(),
-        hint: "let the outer container or service keep CAP_SETFCAP: --cap-add SETFCAP".to_owned(),
-    }
+    run::SETFCAP_LOST.advice(&[])
 }
 
 fn map_denied(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "an id of the map is not ours to give, or the process belongs to another user"
-            .to_owned(),
-        hint: "compare the map with /proc/self/uid_map and /etc/subuid, or take one id alone: \
-               --userns single"
-            .to_owned(),
-    }
+    run::MAP_DENIED.advice(&[])
 }
 
 fn map_invalid(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "the map overlaps itself or has more than 340 extents".to_owned(),
-        hint: "see the map that is planned: --dry-run".to_owned(),
-    }
+    run::MAP_INVALID.advice(&[])
 }
 
 fn process_gone(_: &Caller, _: &Gates) -> Advice {
-    Advice {
-        cause: "the process has ended before its map was written".to_owned(),
-        hint: "see what ended it: dmesg (out of memory?), memory.events of its cgroup".to_owned(),
-    }
+    run::MAP_PROCESS_GONE.advice(&[])
 }
 
 #[cfg(test)]

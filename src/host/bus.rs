@@ -16,6 +16,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::advice::Advice;
+use super::advice::table::limits;
 use super::caller::Caller;
 
 /// A socket behind which a service manager listens.
@@ -89,7 +90,7 @@ impl Places {
 /// Why there is none.
 pub fn find(caller: &Caller, places: &Places) -> Result<Bus, Advice> {
     if !places.run.join("systemd/system").is_dir() {
-        return Err(not_booted());
+        return Err(limits::SYSTEMD_ABSENT.advice(&[]));
     }
     let mut refused = None;
     for bus in places.candidates(caller.uid) {
@@ -99,13 +100,12 @@ pub fn find(caller: &Caller, places: &Places) -> Result<Bus, Advice> {
             Found::Refused(cause) => refused = refused.or(Some(cause)),
         }
     }
-    Err(Advice {
-        cause: refused.unwrap_or_else(|| match caller.uid {
-            0 => "neither systemd's own socket nor the system's bus is in /run".to_owned(),
-            uid => format!("systemd runs no service manager for uid {uid}: no session is open"),
-        }),
-        hint: no_session(caller.uid),
-    })
+    let cause = refused.unwrap_or_else(|| match caller.uid {
+        0 => "neither systemd's own socket nor the system's bus is in /run".to_owned(),
+        uid => format!("systemd runs no service manager for uid {uid}: no session is open"),
+    });
+    let row = if caller.uid == 0 { &limits::SYSTEM_BUS_NONE } else { &limits::SESSION_NONE };
+    Err(row.advice(&[("cause", &cause), ("uid", &caller.uid)]))
 }
 
 enum Found {
@@ -131,25 +131,6 @@ fn look(path: &Path, uid: u32) -> Found {
         return Found::Refused(format!("{path:?} belongs to uid {owner}, and you are uid {uid}"));
     }
     Found::Socket
-}
-
-fn not_booted() -> Advice {
-    Advice {
-        cause: "systemd does not run this machine (there is no /run/systemd/system)".to_owned(),
-        hint: "start it in a cgroup that you may write, or name one: --cgroup-parent /PATH"
-            .to_owned(),
-    }
-}
-
-fn no_session(uid: u32) -> String {
-    match uid {
-        0 => "see whether they are up: ls -l /run/systemd/private /run/dbus".to_owned(),
-        uid => format!(
-            "log in by ssh, at the console or with `machinectl shell USER@` in place of su, sudo \
-             or cron; or as root, once, so that it runs without a login: \
-             loginctl enable-linger {uid}"
-        ),
-    }
 }
 
 /// The path in the first `unix:path=` of an address as the D-Bus

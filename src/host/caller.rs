@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, ensure};
 
 use super::advice::Advice;
+use super::advice::table::{ids as ids_table, run};
 use super::ids::{self, Mapping, Range};
 use super::passwd::{Passwd, User};
 use super::{procfs, program, textfile};
@@ -113,7 +114,7 @@ impl Caller {
             let path = Path::new("/proc/self").join(name);
             procfs::read(&path)
                 .with_context(|| format!("read {}", path.display()))
-                .hint("mount a procfs at /proc: a process's own ids and maps are read there")
+                .hint(run::PROC_MISSING.advice(&[]).hint)
         };
         let map = |name: &str| -> anyhow::Result<_> {
             ids::parse_map(&read(name)?).with_context(|| format!("make sense of /proc/self/{name}"))
@@ -222,10 +223,9 @@ impl Account {
     /// # Errors
     /// The sentence that says why it has no name.
     pub(super) fn probe(uid: u32) -> Result<Self, Advice> {
-        Self::local(uid).or_else(|| Self::asked(uid)).ok_or_else(|| Advice {
-            cause: format!("uid {uid} has no name, neither in /etc/passwd nor by getent"),
-            hint: format!("as root, once: echo 'me:x:{uid}:{uid}::/:/bin/sh' >> /etc/passwd"),
-        })
+        Self::local(uid)
+            .or_else(|| Self::asked(uid))
+            .ok_or_else(|| ids_table::ACCOUNT_NAMELESS.advice(&[("uid", &uid)]))
     }
 
     fn local(uid: u32) -> Option<Self> {

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{AccessFlags, access};
 
-use super::advice::Advice;
+use super::advice::table::ids;
+use super::advice::{Advice, Entry, Hole};
 use super::caller::{CAP_SETGID, CAP_SETUID, Caller, NewPrivileges};
 use super::program;
 use crate::sys::xattr;
@@ -116,32 +117,28 @@ impl Candidate {
 
     /// Why this file can't write a map for `caller`, if it can't.
     fn check(&self, helper: Helper, caller: &Caller) -> Result<(), Advice> {
-        let path = self.path.display();
+        let path = &self.path.display();
         let (capability, name) = helper.capability();
-        let reinstall = "as root, once: apt-get install --reinstall uidmap (Debian, Ubuntu) or \
-                         dnf reinstall shadow-utils (Fedora, RHEL)";
-        let refuse = |cause: String, hint: String| Err(Advice { cause, hint });
+        let mode = &format_args!("{:04o}", self.mode);
+        let refuse = |row: &'static Entry| {
+            let holes: [Hole; 4] =
+                [("path", path), ("capability", &name), ("mode", mode), ("uid", &self.owner)];
+            Err(row.advice(&holes))
+        };
         if self.owner != 0 {
-            let cause = format!("{path} belongs to uid {}, not to root", self.owner);
-            return refuse(cause, reinstall.to_owned());
+            return refuse(&ids::HELPER_OWNER);
         }
         if self.execute == Execute::Forbidden {
-            let cause = format!("{path} may not be executed by you (mode {:04o})", self.mode);
-            return refuse(cause, format!("as root, once: chmod 4755 {path}"));
+            return refuse(&ids::HELPER_MODE);
         }
         if self.mode & SET_USER_ID == 0 && self.capabilities & (1 << capability) == 0 {
-            let cause = format!("{path} has neither the set-user-id bit nor {name}");
-            return refuse(cause, format!("{reinstall}, or: setcap {name}+ep {path}"));
+            return refuse(&ids::HELPER_PRIVILEGE);
         }
         if self.suid == Suid::Ignored {
-            let cause = format!("{path} is on a mount with nosuid, which takes its privilege away");
-            return refuse(cause, "mount that filesystem without nosuid".to_owned());
+            return refuse(&ids::HELPER_NOSUID);
         }
         if !caller.bounding.have(&[capability]) {
-            let cause =
-                format!("{name} is not in the capability bounding set, so {path} can't get it");
-            let hint = format!("let the outer container or service keep {name}");
-            return refuse(cause, hint);
+            return refuse(&ids::HELPER_BOUNDED);
         }
         Ok(())
     }
@@ -149,13 +146,8 @@ impl Candidate {
 
 /// What keeps every helper from working, wherever it is.
 pub fn barred(caller: &Caller) -> Option<Advice> {
-    (caller.new_privileges == NewPrivileges::Never).then(|| Advice {
-        cause: "no_new_privs is set on this process, so newuidmap and newgidmap get no privilege"
-            .to_owned(),
-        hint: "start it without no_new_privs: not from a unit with NoNewPrivileges=yes, a sandbox \
-               or a pod with allowPrivilegeEscalation: false"
-            .to_owned(),
-    })
+    let never = caller.new_privileges == NewPrivileges::Never;
+    never.then(|| ids::NO_NEW_PRIVILEGES.advice(&[]))
 }
 
 /// The first of `candidates` that can work.
@@ -170,12 +162,7 @@ pub(super) fn usable(
     if let Some(barred) = barred(caller) {
         return Err(barred);
     }
-    let mut refusal = Advice {
-        cause: format!("{helper} is not installed"),
-        hint: "as root, once: apt-get install uidmap (Debian, Ubuntu), dnf install shadow-utils \
-               (Fedora, RHEL) or apk add shadow-uidmap (Alpine)"
-            .to_owned(),
-    };
+    let mut refusal = ids::HELPER_MISSING.advice(&[("helper", &helper)]);
     for (at, candidate) in candidates.into_iter().enumerate() {
         match candidate.check(helper, caller) {
             Ok(()) => return Ok(candidate.path),

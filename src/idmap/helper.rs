@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::error::Explain;
+use crate::host::advice::table::ids;
 use crate::host::ids::Mapping;
 use crate::host::{Host, advice};
 
@@ -97,17 +98,14 @@ impl Drop for Running {
 /// What helps against the words of shadow's newuidmap and newgidmap.
 fn hint(words: &str, host: &Host) -> String {
     let says = |text: &str| words.contains(text);
-    if says("not allowed") {
-        "the ranges that it knows are not those in /etc/subuid and /etc/subgid: see getsubids, \
-         and subid: in /etc/nsswitch.conf"
-            .to_owned()
+    let row = if says("not allowed") {
+        &ids::RANGE_UNKNOWN
     } else if says("different user") {
-        "it serves only a user's own processes with the primary group, in a /proc that shows \
-         owners: look for hidepid and for newgrp"
-            .to_owned()
+        &ids::HELPER_SEES_NOBODY
     } else if says("Operation not permitted") {
-        advice::for_map(Errno::EPERM, host).hint
+        return advice::for_map(Errno::EPERM, host).hint;
     } else {
-        "do without it: --userns single".to_owned()
-    }
+        &ids::HELPER_FAILED
+    };
+    row.advice(&[]).hint
 }

@@ -112,7 +112,7 @@ fn compare(file: &str, process: &Process, planned: &[Mapping]) -> anyhow::Result
 }
 
 fn refused(file: &str, errno: Errno, pid: Pid, host: &Host) -> anyhow::Result<()> {
-    let Advice { cause, hint } = advice::for_map(errno, host);
+    let Advice { cause, hint, .. } = advice::for_map(errno, host);
     Err(errno).context(cause).with_context(|| format!("write /proc/{pid}/{file}")).hint(hint)
 }
 

@@ -4,6 +4,7 @@ use anyhow::{Context, anyhow};
 
 use crate::child::report::Part;
 use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
+use crate::host::advice::table::{files, run};
 use crate::host::{Host, advice};
 use crate::plan::step::{Expect, Slot, Step};
 use crate::sys::Errno;
@@ -113,7 +114,7 @@ impl Told<'_> {
             }
             // mount(2) and its kind mean a limit, not a disk.
             (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
-                "there are too many mounts: the limit is the sysctl fs.mount-max"
+                files::MOUNTS_FULL.cause
             }
             (Step::NewFilesystem { .. }, _, Errno::EBUSY) => {
                 "it is in use elsewhere in another way"
@@ -186,15 +187,13 @@ impl Told<'_> {
             (Step::NewFilesystem { kind, .. }, _, Errno::EINVAL)
                 if kind.as_bytes() == b"overlay" =>
             {
-                "the kernel refuses the layers: an overlay in a user namespace takes Linux 5.11, \
-                 and its root may not be on NFS or itself an overlay of user namespaces\ncopy the \
-                 root and run the copy, or use --read-only"
+                let advice = files::OVERLAY_REFUSED.advice(&[]);
+                return Some(format!("{}\n{}", advice.cause, advice.hint));
             }
             (Step::NewFilesystem { kind, .. }, _, Errno::ENODEV) => {
-                return Some(format!(
-                    "this kernel has no {0} loaded: modprobe {0} as root",
-                    kind.to_string_lossy()
-                ));
+                let kind = kind.to_string_lossy();
+                let advice = files::FILESYSTEM_MISSING.advice(&[("kind", &kind)]);
+                return Some(format!("{}\n{}", advice.cause, advice.hint));
             }
             (Step::WorkDirectory(_), Part::Resolve, _) => {
                 "--workdir names a directory inside the root: make it, mount one there with -v, \
@@ -208,8 +207,8 @@ impl Told<'_> {
                 "the value may only be raised above what your own processes have"
             }
             (Step::Seccomp { .. }, _, Errno::EINVAL) => {
-                "this kernel has no seccomp filters, or a profile asks for a flag it does not know; \
-                 --security-opt seccomp=unconfined goes without"
+                let advice = run::SECCOMP_REFUSED.advice(&[]);
+                return Some(format!("{}\n{}", advice.cause, advice.hint));
             }
             (Step::Identity { .. }, Part::Groups, Errno::EPERM) => {
                 "setgroups is denied in this user namespace: --group-add keep-groups keeps yours"

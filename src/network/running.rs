@@ -14,7 +14,7 @@ use super::recipe::{Ready, Recipe};
 use super::words::Words;
 use crate::child::helper;
 use crate::error::Explain;
-use crate::host::advice;
+use crate::host::advice::{self, table::network};
 use crate::plan::network::{Driver, Helper};
 use crate::sys::{fd, process};
 
@@ -121,7 +121,7 @@ impl Running {
         let seconds = PATIENCE.as_secs();
         Err(anyhow!("it has not said in {seconds} seconds that the network is there{said}"))
             .with_context(|| format!("wait for {}", helper.program.display()))
-            .hint("see what it waits for: ps, strace; or go on without a network: --network none")
+            .hint(network::NETWORK_HELPER_SLOW.advice(&[]).hint)
     }
 
     /// How it has ended, once it has.
@@ -171,10 +171,9 @@ fn hint(words: &str, helper: &Helper) -> String {
         Driver::Slirp4netns { .. } => ("pasta", "slirp4netns 1.2"),
         Driver::Pasta { .. } => ("slirp4netns", "pasta of 2023"),
     };
-    if says("unrecognized option") || says("invalid option") || says("nvalid") {
-        return format!(
-            "{oldest} or later is needed, and its own words for its options\n{without}"
-        );
-    }
-    format!("try the other helper: --network {other}\n{without}")
+    let old = says("unrecognized option") || says("invalid option") || says("nvalid");
+    let row = if old { &network::NETWORK_HELPER_OLD } else { &network::NETWORK_HELPER_FAILS };
+    let name = helper.driver.name();
+    let advice = row.advice(&[("helper", &name), ("other", &other), ("oldest", &oldest)]);
+    format!("{}\n{without}", advice.hint)
 }

@@ -15,6 +15,7 @@ use oci_spec::runtime::LinuxIdMapping;
 
 use crate::host::Host;
 use crate::host::advice::Advice;
+use crate::host::advice::table::{ids, run};
 pub use crate::host::caller::Setgroups;
 use crate::host::caller::{CAP_SETFCAP, Caller};
 pub use crate::host::ids::{Mapping, Range};
@@ -251,13 +252,7 @@ fn nested(caller: &Caller) -> anyhow::Result<Idmap> {
     };
     let (uids, gids) = (same(caller.uids()), same(caller.gids()));
     if uids == [Mapping::one(0, 0)] && gids == [Mapping::one(0, 0)] {
-        return single(
-            caller,
-            Why::NoRange(Advice {
-                cause: "the container we are in has one id itself".to_owned(),
-                hint: "give the outer container a range of ids".to_owned(),
-            }),
-        );
+        return single(caller, Why::NoRange(ids::CONTAINER_ONE_ID.advice(&[])));
     }
     may_map_own(caller)?;
     Ok(Idmap {
@@ -289,14 +284,12 @@ fn keep_id(kept: Ids, caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
     may_map_own(caller)?;
     let (uid, gid) = (caller.euid, caller.egid);
     let pool = Pool::find(host)?.or_else(|why| {
-        Advice {
-            cause: format!("keep-id needs a range of ids: {}", why.cause),
-            hint: format!(
-                "{}\nor take your own id alone: --uidmap {}:{uid}:1 --gidmap {}:{gid}:1",
-                why.hint, kept.uid, kept.gid
-            ),
-        }
-        .refuse()
+        let cause = format!("keep-id needs a range of ids: {}", why.cause);
+        let hint = format!(
+            "{}\nor take your own id alone: --uidmap {}:{uid}:1 --gidmap {}:{gid}:1",
+            why.hint, kept.uid, kept.gid
+        );
+        Advice { cause, hint, ..why }.refuse()
     })?;
     Ok(pool.around(Some(kept), kept, caller, Rung::KeepId))
 }
@@ -304,7 +297,7 @@ fn keep_id(kept: Ids, caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
 fn no_map(caller: &Caller, host: &Host) -> anyhow::Result<Idmap> {
     let pool = Pool::find(host)?.or_else(|why| {
         let cause = format!("nomap needs a range of ids: {}", why.cause);
-        Advice { cause, hint: why.hint }.refuse()
+        Advice { cause, ..why }.refuse()
     })?;
     Ok(pool.around(None, Ids { uid: 0, gid: 0 }, caller, Rung::NoMap))
 }
@@ -316,11 +309,7 @@ fn may_map_own(caller: &Caller) -> anyhow::Result<()> {
     if caller.euid != 0 || caller.effective.have(&[CAP_SETFCAP]) {
         return Ok(());
     }
-    Advice {
-        cause: "this root has lost CAP_SETFCAP, and without it the kernel maps id 0 nowhere".into(),
-        hint: "let the outer container or service keep CAP_SETFCAP: --cap-add SETFCAP".into(),
-    }
-    .refuse()
+    run::SETFCAP_LOST.advice(&[]).refuse()
 }
 
 #[cfg(test)]

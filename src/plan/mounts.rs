@@ -20,6 +20,7 @@ use super::workshop::Workshop;
 use super::{dev, overlay};
 use crate::error::Explain;
 use crate::host::Host;
+use crate::host::advice::table::files;
 use crate::sys::mount::Reach;
 use cgroup::Late;
 
@@ -297,10 +298,10 @@ fn procfs(
     if let (true, Some(path)) = (setting.namespaces.own_pid(), covered) {
         // The pid namespace stays our own all the same: nobody outside can be
         // sent a signal, and the container ends as one.
+        let advice = files::PROC_COVERED.advice(&[("path", &path)]);
         draft.notes.push(format!(
-            "the kernel refuses a new /proc because this machine's has {path} covered, as in a \
-             container with masked paths: the outer /proc is shown, with the outer processes in it \
-             (run the outer container with --security-opt unmask=ALL to get a private one)"
+            "{}: the outer /proc is shown, with the outer processes in it ({})",
+            advice.cause, advice.hint
         ));
     }
     let tree = draft.open(cstring(Path::new("/proc"))?, Reach::Tree, Expect::Directory);

@@ -13,7 +13,8 @@ use anyhow::{Context, anyhow};
 
 use super::idmap::Idmap;
 use crate::error::Explain;
-use crate::host::advice::Advice;
+use crate::host::advice::table::network;
+use crate::host::advice::{Advice, Hole};
 use crate::host::network::Cidr;
 use crate::host::{Host, advice};
 use crate::spec::Beside;
@@ -117,7 +118,7 @@ pub fn plan(
         Asked::None | Asked::Loopback => return Ok(Network::None),
         Asked::Usual => match usual(idmap, host)? {
             Ok(helper) => helper,
-            Err(Advice { cause, hint }) => {
+            Err(Advice { cause, hint, .. }) => {
                 notes.push(format!("no network but loopback, because {cause}: {hint}"));
                 return Ok(Network::None);
             }
@@ -152,9 +153,9 @@ fn usual(idmap: &Idmap, host: &Host) -> anyhow::Result<Result<Helper, Advice>> {
         (true, _) => slirp4netns(&Slirp4netns::default(), idmap, host)?,
         (false, true) => pasta(&[], idmap, host)?,
         (false, false) => {
-            return Err(anyhow!("neither slirp4netns nor pasta is installed"))
-                .context("connect the container")
-                .hint(install(SLIRP4NETNS));
+            let holes: [Hole; 1] = [("package", &SLIRP4NETNS)];
+            let advice = network::NETWORK_HELPERS_MISSING.advice(&holes);
+            return advice.refuse().context("connect the container");
         }
     };
     let opened = host.files().opens(Path::new(TUN));
@@ -172,7 +173,7 @@ fn automatic(idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {
         (true, true) if routed => pasta(&[], idmap, host),
         (_, true) => slirp4netns(&Slirp4netns::default(), idmap, host),
         (false, false) => {
-            Err(anyhow!("neither pasta nor slirp4netns is installed")).hint(install("passt"))
+            network::NETWORK_HELPERS_MISSING.advice(&[("package", &"passt")]).refuse()
         }
     }
 }
@@ -187,15 +188,11 @@ fn look_for_tun(whose: &str, host: &Host) -> anyhow::Result<()> {
 }
 
 fn find(name: &str, package: &str, host: &Host) -> anyhow::Result<PathBuf> {
-    let found = host.files().program(name).with_context(|| format!("{name} is not installed"));
-    found.hint(install(package))
-}
-
-fn install(package: &str) -> String {
-    format!(
-        "as root, once: apt-get install {package} (Debian, Ubuntu), dnf install {package} (Fedora, \
-         RHEL) or apk add {package} (Alpine)\nor go on without a network: --network none"
-    )
+    let missing = || {
+        let holes: [Hole; 2] = [("helper", &name), ("package", &package)];
+        network::NETWORK_HELPER_MISSING.advice(&holes).refuse()
+    };
+    host.files().program(name).map_or_else(missing, Ok)
 }
 
 fn slirp4netns(options: &Slirp4netns, idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {

@@ -7,13 +7,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::geteuid;
 
 use super::files::Refused;
-use crate::error::Explain;
+use crate::host::advice::table::files as table;
 use crate::sys::{Errno, Result};
 
 const FLAGS: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
@@ -52,12 +52,10 @@ impl Directory {
                 Err(reason) => reasons.push(reason),
             }
         }
-        Err(anyhow!(reasons.join("; ")))
+        table::STATE_NOWHERE
+            .advice(&[("reasons", &reasons.join("; "))])
+            .refuse()
             .context("find a directory of one's own for the records of containers")
-            .hint(
-                "set XDG_RUNTIME_DIR to a directory that only you can enter, for example:\n\
-                 mkdir -m 700 ~/.runtime; export XDG_RUNTIME_DIR=~/.runtime",
-            )
     }
 
     /// Its path, for people.
@@ -172,13 +170,11 @@ impl Candidate {
             return Ok(Err(reason));
         }
         if status.st_mode & OTHERS_WRITE != 0 {
-            let path = path.display();
-            return Err(anyhow!(
-                "{path} can be written by others (mode {:o})",
-                status.st_mode & 0o7777
-            ))
-            .context("open the records of containers")
-            .hint(format!("nobody else should have been able to: chmod 700 {path}"));
+            let mode = format!("{:o}", status.st_mode & 0o7777);
+            return table::STATE_OPEN
+                .advice(&[("path", &path.display()), ("mode", &mode)])
+                .refuse()
+                .context("open the records of containers");
         }
         if status.st_mode & 0o077 != 0 {
             fchmod(&fd, Mode::from_bits_truncate(PRIVATE)).refused("make private", &path)?;

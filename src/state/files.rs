@@ -14,6 +14,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{UnlinkatFlags, fdatasync, ftruncate, unlinkat};
 
 use crate::error::Explain;
+use crate::host::advice::table::files as table;
 use crate::sys::{Errno, Result, fd, path};
 
 /// The record.
@@ -203,14 +204,11 @@ impl<T> Refused<T> for Result<T> {
             Ok(done) => return Ok(done),
             Err(errno) => errno,
         };
-        let elsewhere = "or set XDG_RUNTIME_DIR to a directory of your own elsewhere";
         // What was to be made is not there to be looked at.
         let there = path.ancestors().find(|path| path.exists()).unwrap_or(path).display();
         let hint = match errno {
-            Errno::ENOSPC | Errno::EDQUOT => {
-                format!("make room (df {there}; df -i {there}), {elsewhere}")
-            }
-            Errno::EROFS | Errno::EACCES => format!("make {there} writable for you, {elsewhere}"),
+            Errno::ENOSPC | Errno::EDQUOT => table::STATE_FULL.advice(&[("path", &there)]).hint,
+            Errno::EROFS | Errno::EACCES => table::STATE_READONLY.advice(&[("path", &there)]).hint,
             Errno::EFBIG => "raise the limit on the size of files: ulimit -f".to_owned(),
             _ => String::new(),
         };

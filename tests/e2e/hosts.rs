@@ -211,7 +211,7 @@ fn a_service_with_delegate_makes_its_groups_itself() {
 
 /// The drop-in of an error: its path and its content.
 fn drop_in(told: &str) -> (PathBuf, String) {
-    let (_, rest) = told.split_once("as root, write to ").expect("a file");
+    let (_, rest) = told.split_once("as root, once: write to ").expect("a file");
     let (path, rest) = rest.split_once(":\n").expect("what to write");
     let (lines, _) = rest.split_once("then systemctl daemon-reload").expect("what to do then");
     let lines: Vec<_> = lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect();

@@ -15,6 +15,7 @@ use super::address;
 use super::handed::Handed;
 use super::holder;
 use crate::error::Explain;
+use crate::host::advice::{Hole, table};
 use crate::spec::port::{Port, Protocol, Source};
 use crate::sys::{Errno, socket as options};
 
@@ -153,13 +154,10 @@ fn refused(errno: Errno, wanted: SocketAddr, port: &Port) -> anyhow::Result<Owne
         Errno::EACCES => {
             let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
             let first = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024_u16);
-            Err(anyhow!("ports below {first} are for root")).hint(format!(
-                "as root, once: sysctl -w net.ipv4.ip_unprivileged_port_start={number}\n\
-                 or let systemd open it and start sublet with the socket: -p fd:NAME:{inside} \
-                 (systemd.socket(5))\n\
-                 or take another: -p {}:{inside}",
-                u32::from(number) + 8000
-            ))
+            let other = u32::from(number) + 8000;
+            let holes: [Hole; 4] =
+                [("first", &first), ("port", &number), ("inside", &inside), ("other", &other)];
+            table::network::LOW_PORTS.advice(&holes).refuse()
         }
         Errno::EADDRNOTAVAIL => Err(anyhow!("this machine has no address {}", wanted.ip()))
             .hint("those that it has: ip address"),

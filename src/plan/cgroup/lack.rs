@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::Manager;
 use super::place::Place;
-use crate::host::advice::Advice;
+use crate::host::advice::table::limits;
+use crate::host::advice::{Advice, Hole};
 use crate::host::cgroup::{Cgroups, Controller, Version};
 use crate::host::files::Files;
 
@@ -13,35 +14,21 @@ pub const WITHOUT: &str = "or go on without: --limits best-effort";
 
 /// There is no hierarchy that can be delegated.
 pub fn no_hierarchy(version: Version) -> Advice {
-    let v1 = "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot";
-    let (cause, hint) = match version {
-        Version::V1 => ("this machine has cgroup v1, of which only root can make groups", v1),
-        Version::Hybrid => (
-            "this machine has its controllers in cgroup v1, of which only root can make groups, and \
-             none in the cgroup v2 beside it",
-            v1,
-        ),
-        Version::Bare => (
-            "the host of this container has its controllers in cgroup v1, and none in the cgroup v2 \
-             that is shown here",
-            "on that host, add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and \
-             boot",
-        ),
-        Version::V2 | Version::None => (
-            "no cgroup v2 is mounted here",
-            "as root: mount -t cgroup2 none /sys/fs/cgroup; in a container, it has to be shown \
-             there, writable",
-        ),
+    let row = match version {
+        Version::V1 => &limits::CGROUP_V1,
+        Version::Hybrid => &limits::CGROUP_HYBRID,
+        Version::Bare => &limits::CGROUP_BARE,
+        Version::V2 | Version::None => &limits::CGROUP_NONE,
     };
-    Advice { cause: cause.to_owned(), hint: hint.to_owned() }
+    row.advice(&[])
 }
 
 /// There is to be none.
 pub fn disabled() -> Advice {
-    Advice {
-        cause: "--cgroups disabled makes no control group".to_owned(),
-        hint: "leave it away: auto makes one where it is needed".to_owned(),
-    }
+    Advice::of_request(
+        "--cgroups disabled makes no control group",
+        "leave it away: auto makes one where it is needed",
+    )
 }
 
 /// Our own group can't be split.
@@ -50,29 +37,17 @@ pub fn not_ours(cgroups: &Cgroups) -> Advice {
         Some(own) => format!(" {}", own.display()),
         None => String::new(),
     };
-    Advice {
-        cause: format!("the control group{own} that sublet is in is not yours to write"),
-        hint: "a service of the machine's systemd is given its own with Delegate=yes\nor name a \
-               group that is yours: --cgroup-parent /PATH"
-            .to_owned(),
-    }
+    limits::CGROUP_NOT_OURS.advice(&[("own", &own)])
 }
 
 /// There is no group where the user said.
 pub fn not_there(parent: &Path) -> Advice {
-    Advice {
-        cause: format!("there is no control group {}", parent.display()),
-        hint: format!("as root: mkdir -p {0}, and chown USER {0} {0}/cgroup.*", parent.display()),
-    }
+    limits::CGROUP_NOT_THERE.advice(&[("path", &parent.display())])
 }
 
 /// systemd is there, and its groups are not.
 pub fn no_session() -> Advice {
-    Advice {
-        cause: "the control group of your systemd can't be seen from here".to_owned(),
-        hint: "in a container, --cgroupns host or a /sys/fs/cgroup of the host's shows it"
-            .to_owned(),
-    }
+    limits::CGROUP_HIDDEN.advice(&[])
 }
 
 /// A controller is not where the group would be made.
@@ -94,72 +69,46 @@ pub fn controller(
         none if none.is_empty() => "nothing".to_owned(),
         names => names,
     };
-    let told = format!("{}/cgroup.controllers has {has}", place.directory.display());
     let what = match lacking {
         [one] => format!("the controller {one}"),
         more => format!("the controllers {}", names(more)),
     };
     let whole = Controller::list(&files.text(&mount.join("cgroup.controllers")));
     if let Some(absent) = lacking.iter().find(|one| !whole.is_empty() && !whole.contains(one)) {
-        return Advice {
-            cause: format!(
-                "{}/cgroup.controllers, the top of all that is seen here, has no {absent}",
-                mount.display()
-            ),
-            hint: format!(
-                "a kernel leaves it out if its command line has cgroup_disable={absent}, and some \
-                 boards want cgroup_enable={absent}; an outer container leaves out what it is not given"
-            ),
-        };
+        let holes: [Hole; 2] = [("path", &mount.display()), ("controller", absent)];
+        return limits::CONTROLLER_ABSENT.advice(&holes);
     }
-    let are = if lacking.len() == 1 { "is" } else { "are" };
-    match place.manager {
-        Manager::Systemd { .. } => Advice {
-            cause: format!("{what} {are} not delegated to your systemd: {told}"),
-            hint: drop_in(lacking),
-        },
-        Manager::Direct { .. } | Manager::None => Advice {
-            cause: format!("{what} {are} not given to this control group: {told}"),
-            hint: by_hand(lacking, &place.directory),
-        },
-    }
+    let what = format!("{what} {}", if lacking.len() == 1 { "is" } else { "are" });
+    let more = if lacking.contains(&Controller::Hugetlb) { " hugetlb" } else { "" };
+    let words: Vec<_> = lacking.iter().map(|one| format!("+{one}")).collect();
+    let above = place.directory.parent().unwrap_or(&place.directory);
+    let row = match place.manager {
+        Manager::Systemd { .. } => &limits::CONTROLLER_NOT_DELEGATED,
+        Manager::Direct { .. } | Manager::None => &limits::CONTROLLER_NOT_GIVEN,
+    };
+    row.advice(&[
+        ("what", &what),
+        ("path", &place.directory.display()),
+        ("has", &has),
+        ("more", &more),
+        ("words", &words.join(" ")),
+        ("above", &above.display()),
+    ])
 }
 
 /// The controller is there, but not this of it.
 pub fn file(file: &str, directory: &Path) -> Advice {
-    let hint = match file {
+    let help = match file {
         "memory.swap.max" => "the kernel counts no swap: take swapaccount=0 off its command line",
         "io.weight" => "no scheduler of disks here has weights: load bfq, and choose it as root",
         _ => {
             "look for the name in the kernel's document on cgroup v2; a new one takes a new kernel"
         }
     };
-    Advice {
-        cause: format!(
-            "this kernel has no {file}: {} is not there",
-            directory.join(file).display()
-        ),
-        hint: hint.to_owned(),
-    }
-}
-
-/// What root has to write, as a unit of systemd reads it.
-fn drop_in(lacking: &[Controller]) -> String {
-    let hugetlb = if lacking.contains(&Controller::Hugetlb) { " hugetlb" } else { "" };
-    format!(
-        "as root, write to /etc/systemd/system/user@.service.d/delegate.conf:\n\
-         [Service]\n\
-         Delegate=cpu cpuset io memory pids{hugetlb}\n\
-         then systemctl daemon-reload, and log out of all sessions and in again"
-    )
-}
-
-fn by_hand(lacking: &[Controller], directory: &Path) -> String {
-    let words: Vec<_> = lacking.iter().map(|one| format!("+{one}")).collect();
-    let above = directory.parent().unwrap_or(directory).display();
-    format!(
-        "a unit of systemd is given all with Delegate=yes; by hand, as root:\n\
-         echo '{}' > {above}/cgroup.subtree_control",
-        words.join(" ")
-    )
+    let path = directory.join(file);
+    limits::CONTROL_FILE_ABSENT.advice(&[
+        ("file", &file),
+        ("path", &path.display()),
+        ("help", &help),
+    ])
 }

@@ -32,7 +32,7 @@ fn host(change: impl FnOnce(&mut Facts)) -> Host {
 fn no_bus() -> Host {
     let mut facts = made_up::facts();
     let (cause, hint) = ("there is no bus".to_owned(), "loginctl enable-linger".to_owned());
-    facts.bus = Err(Advice { cause, hint });
+    facts.bus = Err(Advice::of_request(cause, hint));
     Host::from(facts)
 }
 
@@ -265,7 +265,7 @@ fn a_missing_controller_is_told_with_the_lines_that_mend_it() {
         format!(
             "error: --cpuset-cpus: the controller cpuset is not delegated to your systemd: \
              {SESSION}/cgroup.controllers has cpu memory pids\n \
-             hint: as root, write to /etc/systemd/system/user@.service.d/delegate.conf:\n       \
+             hint: as root, once: write to /etc/systemd/system/user@.service.d/delegate.conf:\n       \
              [Service]\n       \
              Delegate=cpu cpuset io memory pids\n       \
              then systemctl daemon-reload, and log out of all sessions and in again\n       \
@@ -368,7 +368,7 @@ fn without_controllers_there_are_groups_but_no_limits() {
     // Nor would a bus be of use.
     let mut facts = made_up::facts();
     facts.cgroups.version = Version::Bare;
-    facts.bus = Err(Advice { cause: "no bus".to_owned(), hint: String::new() });
+    facts.bus = Err(Advice::of_request("no bus", ""));
     assert!(refused("-m 64m", &Host::from(facts)).contains("cgroup v1"));
 }
 

@@ -85,13 +85,13 @@ fn checked(kind: Kind, asked: &[LinuxIdMapping], exist: &[Range]) -> anyhow::Res
         map.push(mapping);
     }
     split(&map, exist).or_else(|missing| {
-        Advice {
-            cause: format!(
+        Advice::of_request(
+            format!(
                 "{kind} {} cannot be mapped: outside of the user namespace we are in",
                 pool::list(&missing)
             ),
-            hint: format!("choose from /proc/self/{kind}_map: {}", pool::list(exist)),
-        }
+            format!("choose from /proc/self/{kind}_map: {}", pool::list(exist)),
+        )
         .refuse()
     })
 }
@@ -126,7 +126,7 @@ fn through_helpers(
 ) -> anyhow::Result<(Vec<Mapping>, Vec<Mapping>, Writer, Setgroups)> {
     let mut obstacles = Vec::new();
     let Some(writer) = pool::writer(host, &mut obstacles)?.filter(|_| obstacles.is_empty()) else {
-        let Advice { cause, hint } = pool::join(&obstacles);
+        let Advice { cause, hint, .. } = pool::join(&obstacles);
         return Err(anyhow::anyhow!("such a map needs newuidmap and newgidmap: {cause}"))
             .hint(hint);
     };
@@ -135,10 +135,10 @@ fn through_helpers(
         let mut fences = vec![Range::one(own)];
         fences.extend(without(&ranges, Range::one(own)));
         split(map, &fences).or_else(|refused| {
-            Advice {
-                cause: format!("{kind} {} may not be mapped by you", pool::list(&refused)),
-                hint: format!("yours are {}: see {}", pool::list(&fences), kind.file()),
-            }
+            Advice::of_request(
+                format!("{kind} {} may not be mapped by you", pool::list(&refused)),
+                format!("yours are {}: see {}", pool::list(&fences), kind.file()),
+            )
             .refuse()
         })
     };

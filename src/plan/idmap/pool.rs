@@ -1,7 +1,8 @@
 //! The ids a caller may give away beside its own, and how they are laid out.
 
 use crate::host::Host;
-use crate::host::advice::Advice;
+use crate::host::advice::table::ids as table;
+use crate::host::advice::{Advice, Hole};
 use crate::host::caller::{Account, Caller, Source};
 use crate::host::helper::{self, Helper};
 use crate::host::ids::{Mapping, Range, cut, disjoint, without};
@@ -66,10 +67,7 @@ impl Pool {
         let uids = without(&caller.uids(), Range::one(caller.euid));
         let gids = without(&caller.gids(), Range::one(caller.egid));
         if uids.is_empty() || gids.is_empty() {
-            return Err(Advice {
-                cause: "the container we are in has one id itself".to_owned(),
-                hint: "give the outer container a range of ids".to_owned(),
-            });
+            return Err(table::CONTAINER_ONE_ID.advice(&[]));
         }
         Ok(Self { uids, gids, writer: Writer::Direct })
     }
@@ -147,19 +145,11 @@ pub(super) fn writer(host: &Host, obstacles: &mut Vec<Advice>) -> anyhow::Result
 fn stranger(caller: &Caller, account: &Account) -> Option<Advice> {
     let name = &account.user.name;
     if (caller.uid, caller.gid) != (caller.euid, caller.egid) {
-        return Some(Advice {
-            cause: "real and effective ids differ, which newuidmap does not serve".to_owned(),
-            hint: "take the set-user-id or set-group-id bit from the program that starts this"
-                .to_owned(),
-        });
+        return Some(table::CALLER_SET_ID.advice(&[]));
     }
-    (caller.gid != account.user.gid).then(|| Advice {
-        cause: format!(
-            "your group is {} and not {}, the primary group of {name}, which newuidmap insists on",
-            caller.gid, account.user.gid
-        ),
-        hint: format!("start it from a shell without newgrp or sg: su - {name}"),
-    })
+    let primary = account.user.gid;
+    let holes: [Hole; 3] = [("gid", &caller.gid), ("primary", &primary), ("user", name)];
+    (caller.gid != primary).then(|| table::CALLER_GROUP.advice(&holes))
 }
 
 /// The ranges as far as they can be mapped: each id once, without the
@@ -180,17 +170,10 @@ fn no_range(kind: Kind, subids: &Subids, caller: &Caller, account: Option<&Accou
     let owner = account.map_or_else(|| caller.uid.to_string(), |account| account.user.name.clone());
     if !subids.ranges.is_empty() {
         let ranges = list(&subids.ranges);
-        return Advice {
-            cause: format!(
-                "the {kind}s of {owner}, {ranges}, do not exist in the container we are in"
-            ),
-            hint: format!(
-                "see /proc/self/{kind}_map for those that do, and put them in {}",
-                kind.file()
-            ),
-        };
+        let holes: [Hole; 3] = [("kind", &kind), ("user", &owner), ("ranges", &ranges)];
+        return table::RANGE_OUTSIDE.advice(&holes);
     }
-    let cause = match (&subids.source, &subids.problem) {
+    let problem = match (&subids.source, &subids.problem) {
         (_, Some(problem)) => problem.clone(),
         (subid::Source::File, None) => format!("{} has no range for {owner}", kind.file()),
         (subid::Source::Module(module), None) => {
@@ -199,21 +182,25 @@ fn no_range(kind: Kind, subids: &Subids, caller: &Caller, account: Option<&Accou
             )
         }
     };
-    let first = subids.free_from;
-    let hint = match (&subids.source, account.map(|account| account.source)) {
-        (subid::Source::Module(module), _) => {
-            format!("ask who runs {module} for 65536 {kind}s; {} does not count here", kind.file())
-        }
-        (subid::Source::File, Some(Source::Passwd)) => {
-            let last = u64::from(first) + subid::USUAL - 1;
-            format!("as root, once: usermod --add-sub{kind}s {first}-{last} {owner}")
-        }
-        // usermod knows no user that /etc/passwd doesn't.
-        (subid::Source::File, _) => {
-            format!("as root, once: echo {owner}:{first}:65536 >> {}", kind.file())
-        }
+    let module = match &subids.source {
+        subid::Source::Module(module) => module.as_str(),
+        subid::Source::File => "",
     };
-    Advice { cause, hint }
+    let row = match (&subids.source, account.map(|account| account.source)) {
+        (subid::Source::Module(_), _) => &table::RANGE_MISSING_MODULE,
+        (subid::Source::File, Some(Source::Passwd)) => &table::RANGE_MISSING,
+        // usermod knows no user that /etc/passwd doesn't.
+        (subid::Source::File, _) => &table::RANGE_MISSING_SITE,
+    };
+    let (first, last) = (subids.free_from, u64::from(subids.free_from) + subid::USUAL - 1);
+    row.advice(&[
+        ("problem", &problem),
+        ("kind", &kind),
+        ("user", &owner),
+        ("first", &first),
+        ("last", &last),
+        ("module", &module),
+    ])
 }
 
 /// Ranges as words.
@@ -233,5 +220,11 @@ pub(super) fn join(obstacles: &[Advice]) -> Advice {
         }
         said.join(between)
     };
-    Advice { cause: once(|a| &a.cause, "; "), hint: once(|a| &a.hint, "\n") }
+    let mut remedies: Vec<_> = Vec::new();
+    for remedy in obstacles.iter().flat_map(|obstacle| &obstacle.remedies) {
+        if !remedies.contains(remedy) {
+            remedies.push(remedy.clone());
+        }
+    }
+    Advice { cause: once(|a| &a.cause, "; "), hint: once(|a| &a.hint, "\n"), remedies }
 }

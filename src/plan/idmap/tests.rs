@@ -162,22 +162,22 @@ fn every_lack_of_a_range_has_its_sentence() {
     );
 
     let nameless = facts(|facts| {
-        facts.account =
-            Err(Advice { cause: "uid 1000 has no name".into(), hint: "give one".into() });
+        facts.account = Err(Advice::of_request("uid 1000 has no name", "give one"));
         facts.subuids = none();
         facts.subgids = none();
     });
+    let told = lowered(nameless);
     assert_eq!(
-        lowered(nameless),
-        Advice {
-            cause: "uid 1000 has no name; /etc/subuid has no range for 1000; /etc/subgid has no \
-                    range for 1000"
-                .to_owned(),
-            hint: "give one\nas root, once: echo 1000:100000:65536 >> /etc/subuid\n\
-                   as root, once: echo 1000:100000:65536 >> /etc/subgid"
-                .to_owned(),
-        }
+        told.cause,
+        "uid 1000 has no name; /etc/subuid has no range for 1000; /etc/subgid has no range for 1000"
     );
+    assert_eq!(
+        told.hint,
+        "give one\nas root, once: echo 1000:100000:65536 >> /etc/subuid\n\
+         as root, once: echo 1000:100000:65536 >> /etc/subgid"
+    );
+    let rows: Vec<_> = told.remedies.iter().map(|remedy| remedy.id).collect();
+    assert_eq!(rows, ["range-missing-site", "range-missing-site"]);
 }
 
 #[test]
