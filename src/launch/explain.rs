@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 
+use super::program::{self, Lack};
 use crate::child::report::Part;
 use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
 use crate::host::advice::table::{files, run};
@@ -20,7 +21,11 @@ pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host)
         let result = Err::<(), _>(anyhow!(advice.cause)).context("make the network namespace");
         return result.hint(advice.hint).err().unwrap_or_else(|| anyhow!("stopped"));
     }
-    let told = Told { step, part, errno };
+    let lack = match step {
+        Step::Exec { candidates, .. } => program::lack(steps, candidates, errno),
+        _ => None,
+    };
+    let told = Told { step, part, errno, lack };
     if let Step::UnshareCgroup = step {
         let refused = advice::for_clone(errno, host).refuse::<()>();
         return refused.context(told.what()).err().unwrap_or_else(|| anyhow!("stopped"));
@@ -45,9 +50,17 @@ struct Told<'a> {
     step: &'a Step,
     part: Part,
     errno: Errno,
+    /// What a program lacks that can't be executed.
+    lack: Option<Lack>,
 }
 
 impl Told<'_> {
+    /// What the program lacks, if it is there and that is why.
+    fn lack(&self) -> Option<&Lack> {
+        let asked = self.part == Part::Interpreter || self.errno == Errno::ENOEXEC;
+        self.lack.as_ref().filter(|_| asked)
+    }
+
     /// What was tried, on what.
     fn what(&self) -> String {
         let doing = match (self.step, self.part) {
@@ -73,6 +86,9 @@ impl Told<'_> {
 
     /// Why not, where the kernel's word for it misleads or says too little.
     fn cause(&self) -> Option<String> {
+        if let Some(lack) = self.lack() {
+            return Some(lack.cause());
+        }
         let text = match (self.step, self.part, self.errno) {
             (Step::Exec { .. }, Part::Interpreter, _) => {
                 "the file is there, but the interpreter or loader it names is not in this root"
@@ -126,6 +142,9 @@ impl Told<'_> {
 
     /// What would help.
     fn hint(&self) -> Option<String> {
+        if let Some(lack) = self.lack() {
+            return Some(lack.hint());
+        }
         let text = match (self.step, self.part, self.errno) {
             (Step::Exec { .. }, Part::Interpreter, _) => {
                 "a program linked to shared libraries needs its loader in the root, a script the \

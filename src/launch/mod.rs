@@ -1,12 +1,13 @@
 //! Starts the child, and serves it until it has become the payload.
 //!
 //! `spawn` makes the child, `gates` opens what it waits for, `explain` tells
-//! why it stopped. What is started here is a guard: dropped, it is gone.
+//! why it stopped, for which `program` looks into what can't be executed. What is started here is a guard: dropped, it is gone.
 #![forbid(unsafe_code)]
 
 mod channel;
 mod explain;
 mod gates;
+mod program;
 mod spawn;
 mod timing;
 mod wait;
