@@ -62,6 +62,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Code>().map_or(EXIT_LAUNCHER, |code| code.0)
 }
 
+/// What would help, if the error says so.
+pub fn hint(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Hint>().map(|hint| hint.0.as_str())
+}
+
 /// The causes of an error, in one line.
 pub fn causes(error: &anyhow::Error) -> String {
     let causes: Vec<String> =
@@ -72,7 +77,7 @@ pub fn causes(error: &anyhow::Error) -> String {
 /// The whole error for a person: one line of causes, then the hint.
 pub fn report(error: &anyhow::Error) -> String {
     let mut report = format!("error: {}", causes(error));
-    if let Some(Hint(hint)) = error.downcast_ref::<Hint>() {
+    if let Some(hint) = hint(error) {
         for (at, line) in hint.lines().enumerate() {
             report.push_str(if at == 0 { "\n hint: " } else { "\n       " });
             report.push_str(line);

@@ -26,6 +26,29 @@ pub fn plain(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// Words in lines of at most `width` letters, the first of which begins with
+/// `first` and all others with `others`. A word that is longer is on a line of
+/// its own.
+pub fn wrapped(text: &str, width: usize, first: &str, others: &str) -> String {
+    let (mut lines, mut line) = (String::new(), first.to_owned());
+    let mut is_begun = false;
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let length = line.chars().count() + usize::from(is_begun) + word.chars().count();
+        if is_begun && length > width {
+            lines.push_str(&line);
+            lines.push('\n');
+            line = others.to_owned();
+            is_begun = false;
+        }
+        if is_begun {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_begun = true;
+    }
+    lines + line.trim_end() + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +58,14 @@ mod tests {
         let rows = [vec!["A", "LONG", "C"], vec!["größer", "b", ""], vec!["x"]];
         assert_eq!(aligned(&rows), "A       LONG  C\ngrößer  b\nx\n");
         assert_eq!(aligned::<&str>(&[]), "");
+    }
+
+    #[test]
+    fn words_stay_whole() {
+        assert_eq!(wrapped("aa bb cc", 7, "- ", "  "), "- aa bb\n  cc\n");
+        assert_eq!(wrapped("a longest b", 5, "", " "), "a\n longest\n b\n");
+        assert_eq!(wrapped("größer  als", usize::MAX, "", ""), "größer als\n");
+        assert_eq!(wrapped("", 9, "- ", ""), "-\n");
     }
 
     #[test]

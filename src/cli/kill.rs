@@ -49,7 +49,7 @@ The exit code is 1 if one of them is not there or does not run.";
 pub fn run(args: KillArgs) -> anyhow::Result<u8> {
     let signal = typed("--signal", &args.signal, str::parse::<Signal>)?;
     each(&args.containers, |store, word| {
-        kill(&store.find(word)?, signal)?;
+        kill(store, &store.find(word)?, signal)?;
         Ok(word.to_owned())
     })
 }

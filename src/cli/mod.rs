@@ -8,6 +8,7 @@ mod file;
 mod inspect;
 mod kill;
 mod later;
+mod paper;
 mod pause;
 mod prune;
 mod ps;
@@ -19,6 +20,7 @@ mod template;
 mod terminal;
 mod update;
 mod wait;
+mod why;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ use stats::StatsArgs;
 use stop::StopArgs;
 use update::UpdateArgs;
 use wait::WaitArgs;
+use why::WhyArgs;
 
 /// Runs programs in containers, without root and without a daemon
 #[derive(Debug, Parser)]
@@ -59,6 +62,7 @@ enum Verb {
     Run(Box<RunArgs>),
     Ps(PsArgs),
     Inspect(InspectArgs),
+    Why(WhyArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
         Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
+        Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
@@ -212,6 +217,7 @@ mod tests {
             "sublet pause --help",
             "sublet unpause --help",
             "sublet wait -h",
+            "sublet why --help",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

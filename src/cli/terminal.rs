@@ -49,9 +49,14 @@ pub fn tell(text: std::fmt::Arguments) {
     _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// On a terminal, unless the user wants none (no-color.org).
+/// On a terminal, unless the user wants none.
 fn in_color() -> bool {
+    std::io::stderr().is_terminal() && wants_color()
+}
+
+/// Whether the user wants colours where there can be some (no-color.org).
+pub fn wants_color() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    std::io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+    !set("NO_COLOR") && !dumb
 }

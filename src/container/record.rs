@@ -14,15 +14,15 @@ use nix::unistd::{Pid, getpid};
 use super::cidfile::CidFile;
 use super::remove;
 use crate::cgroup::{Deadline, Directory};
-use crate::error::causes;
-use crate::host::Host;
+use crate::error::{causes, exit_code, hint};
+use crate::host::{Host, memory};
 use crate::monitor;
 use crate::plan::Plan;
 use crate::plan::cgroup::Manager;
-use crate::spec::Spec;
+use crate::spec::{Seccomp, Spec};
 use crate::state::{
-    Afterwards, Asked, End, Exit, Identity, Life, Moment, Place, Record, Reserved, Store, Usage,
-    boot,
+    Afterwards, Asked, End, Exit, Failed, Identity, Life, Moment, Place, Record, Reserved, Store,
+    Story, Usage, boot,
 };
 use crate::sys::Errno;
 
@@ -37,6 +37,11 @@ pub struct Recorded {
     cidfile: Option<CidFile>,
     /// The name of its control group's directory, and of its unit.
     group: Option<(String, Option<String>)>,
+    /// The filter of system calls.
+    filter: Seccomp,
+    /// How many processes of the machine had been killed for want of memory
+    /// when it began to run.
+    oom_kills: Option<u64>,
 }
 
 /// The records of the caller's containers.
@@ -92,8 +97,11 @@ impl Recorded {
         };
         let launcher = Identity::of(getpid(), &boot()?)?;
         let store = store()?;
-        if let Some(name) = name.as_ref().filter(|_| known.replace) {
-            remove::replace(&store, name)?;
+        if let Some(name) = &name {
+            match known.replace {
+                true => remove::replace(&store, name)?,
+                false => remove::make_way(&store, name)?,
+            }
         }
         let mut reserved = store.reserve(&id, name.clone())?;
         let asked = Asked {
@@ -110,7 +118,8 @@ impl Recorded {
         if let Some(cidfile) = &cidfile {
             cidfile.write(&record.id)?;
         }
-        Ok(Self { reserved, launcher, started: None, cidfile, group })
+        let filter = spec.beside.seccomp.clone();
+        Ok(Self { reserved, launcher, started: None, cidfile, group, filter, oom_kills: None })
     }
 
     /// Says that `payload`, a child not yet reaped, runs. Where it can't be
@@ -118,6 +127,7 @@ impl Recorded {
     pub fn running(&mut self, payload: Pid, host: &Host) {
         let (launcher, started) = (self.launcher.clone(), Moment::now());
         self.started = Some(started);
+        self.oom_kills = memory::oom_kills();
         if let Some(cidfile) = &mut self.cidfile {
             cidfile.keep();
         }
@@ -127,8 +137,26 @@ impl Recorded {
             self.reserved.edit(|record| {
                 record.life = Life::Running { launcher, payload, started };
                 record.place = place;
+                record.failed = None;
+                record.request = None;
             })
         });
+    }
+
+    /// Says why it does not run, of a container that has a name and whose
+    /// record is to stay. Any other leaves none.
+    pub fn failed(mut self, error: &anyhow::Error) {
+        let failed = Failed {
+            at: Moment::now(),
+            code: exit_code(error),
+            error: causes(error),
+            hint: hint(error).map(str::to_owned),
+        };
+        // The caller hears it in any case.
+        let stays = self.reserved.fail(failed).unwrap_or(false);
+        if let Some(cidfile) = self.cidfile.as_mut().filter(|_| stays) {
+            cidfile.keep();
+        }
     }
 
     /// Says what became of it, after its control group was removed, or removes
@@ -137,15 +165,37 @@ impl Recorded {
     /// # Errors
     /// What the disk says. Others then take the launcher for killed.
     pub fn finish(self, exit: Option<&monitor::Exit>) -> anyhow::Result<()> {
-        let (end, usage) = match exit {
-            None => (End::SupervisorLost, Usage::default()),
+        let (end, usage, story) = match exit {
+            None => (End::SupervisorLost, Usage::default(), Story::default()),
             Some(exit) => {
                 let end = exit.signal.map_or(End::Code(exit.code), End::Signal);
-                (end, used(exit))
+                (end, used(exit), self.story(exit))
             }
         };
         let (started, finished) = (self.started, Moment::now());
-        self.reserved.finish(Exit { started, finished, end, usage })
+        self.reserved.finish(Exit { started, finished, end, usage, story })
+    }
+
+    /// What else was seen.
+    fn story(&self, exit: &monitor::Exit) -> Story {
+        let filter = match &self.filter {
+            Seccomp::Default => "default".to_owned(),
+            Seccomp::Unconfined => "unconfined".to_owned(),
+            Seccomp::Profile => "the bundle's".to_owned(),
+            Seccomp::File(path) => path.display().to_string(),
+        };
+        let pids = exit.usage.as_ref().and_then(|usage| usage.pids);
+        let killed = self.oom_kills.zip(memory::oom_kills());
+        let killed = killed.map(|(before, now)| now.saturating_sub(before));
+        Story {
+            sent: exit.sent.clone(),
+            timed_out: exit.timed_out,
+            system_call: exit.refused.clone(),
+            filter: (exit.signal == Some(nix::libc::SIGSYS)).then_some(filter),
+            pids_refused: pids.and_then(|pids| pids.refused),
+            machine_oom_kills: killed.filter(|_| exit.signal == Some(nix::libc::SIGKILL)),
+            happened: exit.happened.clone(),
+        }
     }
 
     /// The control group that the payload has got; it may be in one below

@@ -5,8 +5,10 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use nix::libc;
 
+use super::request;
 use crate::error::Explain;
 use crate::spec::Name;
+use crate::spec::signal::Signal;
 use crate::state::{Life, Record, Removal, Store};
 use crate::sys::process::send_signal;
 
@@ -29,8 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One that runs and is to be spared; what the disk says.
 pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()> {
     if force == Force::Kill {
-        end(store, record)?;
+        end(store, record, "rm")?;
     }
+    bury(store, record)
+}
+
+fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
     match store.remove(&record.id)? {
         Removal::Removed | Removal::Gone => Ok(()),
         Removal::Alive(record) => {
@@ -47,16 +53,30 @@ pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()
 /// As [`remove`].
 pub fn replace(store: &Store, name: &Name) -> anyhow::Result<()> {
     let Some(record) = store.named(name)? else { return Ok(()) };
-    remove(store, &record, Force::Kill).with_context(|| format!("replace container {name}"))
+    let replaced = end(store, &record, "run").and_then(|()| bury(store, &record));
+    replaced.with_context(|| format!("replace container {name}"))
 }
 
-/// Kills the payload, and waits until its launcher has said so and ended.
-pub(super) fn end(store: &Store, record: &Record) -> anyhow::Result<()> {
+/// Removes the container that has this name, if one has that never ran: its
+/// record says why not, and holds nothing that anybody would miss.
+///
+/// # Errors
+/// As [`remove`].
+pub fn make_way(store: &Store, name: &Name) -> anyhow::Result<()> {
+    let never_ran = |record: &Record| record.failed.is_some() && !record.has_run();
+    let Some(record) = store.named(name)?.filter(never_ran) else { return Ok(()) };
+    store.remove(&record.id).map(drop)
+}
+
+/// Kills the payload for `verb`, and waits until its launcher has said so and
+/// ended.
+pub(super) fn end(store: &Store, record: &Record, verb: &str) -> anyhow::Result<()> {
     let (payload, launcher) = match &record.life {
         Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
         Life::Created { launcher } => (None, launcher.as_ref()),
         Life::Exited(_) => return Ok(()),
     };
+    request::note(store, record, verb, Signal::KILL);
     // A launcher that is stopped doesn't notice; its watcher takes the payload
     // along.
     for process in payload.into_iter().chain(launcher) {

@@ -71,7 +71,15 @@ pub fn run(
         }
         Ok(plan)
     };
-    let launched = launch(&outline, complete, host)?;
+    let launched = match launch(&outline, complete, host) {
+        Ok(launched) => launched,
+        Err(error) => {
+            if let Some(record) = record {
+                record.failed(&error);
+            }
+            return Err(error);
+        }
+    };
     if let Some(record) = &mut record {
         record.running(launched.payload.pid(), host);
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use nix::libc;
 
 use super::pause::{is_paused, unpause};
-use super::remove;
+use super::{remove, request};
 use crate::spec::signal::Signal;
 use crate::state::{Life, Record, Store};
 use crate::sys::Errno;
@@ -21,7 +21,11 @@ use crate::sys::process::send_signal;
 ///
 /// # Errors
 /// A container that does not run.
-pub fn kill(record: &Record, signal: Signal) -> anyhow::Result<()> {
+pub fn kill(store: &Store, record: &Record, signal: Signal) -> anyhow::Result<()> {
+    send(store, record, "kill", signal)
+}
+
+fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::Result<()> {
     let Life::Running { launcher, payload, .. } = &record.life else {
         bail!("container {} is not running", record.label());
     };
@@ -32,6 +36,7 @@ pub fn kill(record: &Record, signal: Signal) -> anyhow::Result<()> {
     let Some(process) = target.open()? else {
         bail!("container {} is not running", record.label());
     };
+    request::note(store, record, verb, signal);
     match send_signal(process.as_fd(), signal.0) {
         // It has ended, and its launcher is about to say so.
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -52,7 +57,7 @@ pub fn stop(store: &Store, record: &Record, patience: Duration) -> anyhow::Resul
     }
     if matches!(record.life, Life::Running { .. }) {
         // It may end before it hears.
-        _ = kill(record, Signal::TERM);
+        _ = send(store, record, "stop", Signal::TERM);
         if is_paused(record) {
             unpause(record)?;
         }
@@ -60,5 +65,5 @@ pub fn stop(store: &Store, record: &Record, patience: Duration) -> anyhow::Resul
     if store.await_end(&record.id, patience)? {
         return Ok(());
     }
-    remove::end(store, record)
+    remove::end(store, record, "stop")
 }

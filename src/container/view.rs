@@ -88,7 +88,7 @@ fn status(life: &Life, now: Moment) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::state::{Asked, Exit, Identity, Usage};
+    use crate::state::{Asked, Exit, Identity, Story, Usage};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -108,7 +108,8 @@ pub(crate) mod tests {
     /// The same a minute later.
     pub(crate) fn ended(mut record: Record, end: End) -> Record {
         let (started, finished) = (Some(Moment(0)), Moment(60 * SECOND));
-        record.life = Life::Exited(Exit { started, finished, end, usage: Usage::default() });
+        let (usage, story) = (Usage::default(), Story::default());
+        record.life = Life::Exited(Exit { started, finished, end, usage, story });
         record
     }
 

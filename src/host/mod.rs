@@ -13,6 +13,8 @@ pub mod files;
 pub mod gates;
 pub mod helper;
 pub mod ids;
+pub mod kernel_log;
+pub mod memory;
 pub mod mounts;
 pub mod network;
 pub mod passwd;

@@ -57,7 +57,7 @@ pub fn name_of(process: Pid) -> Option<String> {
 }
 
 /// `64 MiB`, or with one decimal where it is not a whole number.
-fn mebibytes(bytes: u64) -> String {
+pub fn mebibytes(bytes: u64) -> String {
     let tenths = (u128::from(bytes) * 10 + (1 << 19)) >> 20;
     match (tenths / 10, tenths % 10) {
         (whole, 0) => format!("{whole} MiB"),

@@ -4,6 +4,7 @@
 mod buffer;
 mod memory;
 mod overtime;
+mod sender;
 mod signals;
 mod terminal;
 
@@ -12,16 +13,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::unistd::Pid;
 
 use crate::cgroup::placing::Placed;
 use crate::cgroup::usage::Usage;
 use crate::error::causes;
+use crate::host::kernel_log;
 use crate::launch::{Launched, Timing, patience};
 use crate::network::{Uplink, forward};
 use crate::plan::First;
+use crate::security::seccomp;
+use crate::state;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
-pub use memory::RanOut;
+pub use memory::{RanOut, mebibytes};
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
 use terminal::Terminal;
@@ -42,6 +47,15 @@ pub struct Exit {
     pub timing: Timing,
     /// What ended it, where that is not to be seen from the code.
     pub told: Vec<String>,
+    /// The last signal that could have ended it and was passed on.
+    pub sent: Option<state::Sent>,
+    /// Whether its time was over.
+    pub timed_out: bool,
+    /// The system call for which a filter has killed it, where the kernel's
+    /// log may be read.
+    pub refused: Option<String>,
+    /// What happened to what it has beside its processes.
+    pub happened: Vec<String>,
 }
 
 /// The code of a payload whose time was over: podman's.
@@ -74,7 +88,7 @@ pub fn supervise(
         launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
-    let mut told = Vec::new();
+    let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
     loop {
         let mut ready = vec![
             PollFd::new(launched.payload.pidfd(), PollFlags::POLLIN),
@@ -110,12 +124,15 @@ pub fn supervise(
         }
         if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
             warn(&said);
+            happened.push(said);
         }
         if unwatched {
             launched.watcher.replace().context("start another watcher")?;
         }
         if unpublished && let Some(Err(error)) = ports.as_mut().map(forward::Forwarder::replace) {
-            told.push(format!("published ports were closed: {}", causes(&error)));
+            let closed = format!("published ports were closed: {}", causes(&error));
+            happened.push(closed.clone());
+            told.push(closed);
             ports = None;
         }
         while let Some(info) = launched.signals.read_signal().context("read a signal")? {
@@ -127,6 +144,9 @@ pub fn supervise(
                 }
                 (nix::libc::SIGCONT, Some(terminal)) => terminal.resume(),
                 _ => {}
+            }
+            if signals::ends(number) {
+                sent = sender::sent(&info).or(sent);
             }
             if forwarder.forward(number, launched.payload.pidfd()) == Sent::Stopped {
                 if let Some(terminal) = &terminal {
@@ -163,5 +183,32 @@ pub fn supervise(
         ran_out.first = name.filter(|_| payload);
     }
     told.extend(overtime.told().into_iter().chain(ran_out.as_ref().map(RanOut::told)));
-    Ok(Exit { code: code as u8, signal, usage, ran_out, timing: launched.timing, told })
+    let mut refused = None;
+    if signal == Some(nix::libc::SIGSYS) {
+        refused = refused_call(launched.payload.pid());
+        told.push(match &refused {
+            Some(call) => format!("a system call filter has killed the command: it called {call}"),
+            None => "a system call filter has killed the command; which call it was, the kernel \
+                     says to root: dmesg | grep type=1326"
+                .to_owned(),
+        });
+    }
+    Ok(Exit {
+        code: code as u8,
+        signal,
+        usage,
+        ran_out,
+        timing: launched.timing,
+        told,
+        sent,
+        timed_out: overtime.is_over(),
+        refused,
+        happened,
+    })
+}
+
+/// The call for which a filter has killed a process, if the log says so.
+fn refused_call(process: Pid) -> Option<String> {
+    let call = kernel_log::refused_call(process.as_raw())?;
+    Some(seccomp::call_name(call.arch, call.number))
 }

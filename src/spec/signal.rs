@@ -1,5 +1,6 @@
 //! Names and numbers of signals, signal(7).
 
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
@@ -50,6 +51,18 @@ impl FromStr for Signal {
     }
 }
 
+impl fmt::Display for Signal {
+    /// `SIGTERM`, `SIGRTMIN+3`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (nix::sys::signal::Signal::try_from(self.0), self.0) {
+            (Ok(known), _) => f.write_str(known.as_str()),
+            (Err(_), RTMIN) => f.write_str("SIGRTMIN"),
+            (Err(_), number @ RTMIN..=RTMAX) => write!(f, "SIGRTMIN+{}", number - RTMIN),
+            (Err(_), number) => write!(f, "signal {number}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +80,11 @@ mod tests {
             ("RTMAX-1", 63),
         ] {
             assert_eq!(text.parse::<Signal>().unwrap(), Signal(number), "{text}");
+        }
+        for (number, text) in
+            [(15, "SIGTERM"), (34, "SIGRTMIN"), (37, "SIGRTMIN+3"), (32, "signal 32")]
+        {
+            assert_eq!(Signal(number).to_string(), text);
         }
         for text in ["", "0", "65", "-1", "FROB", "SIG", "RTMIN+31", "RTMIN-1", "RTMINx", "1.5"] {
             assert!(text.parse::<Signal>().is_err(), "{text:?}");

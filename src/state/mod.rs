@@ -48,6 +48,7 @@ mod reserved;
 mod seal;
 mod spec;
 mod store;
+mod story;
 #[cfg(test)]
 mod tests;
 
@@ -56,3 +57,4 @@ pub use record::{Afterwards, Asked, End, Exit, Life, Moment, Place, Record, Usag
 pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};
+pub use story::{Failed, Request, Sender, Sent, Story};

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use super::process::Identity;
 use super::seal;
+use super::story::{Failed, Request, Story};
 use crate::spec::{ContainerId, Name};
 
 /// The version that is written. A record that a program of this version can't
@@ -35,6 +36,12 @@ pub struct Record {
     pub life: Life,
     /// The control group that is the container's own.
     pub place: Option<Place>,
+    /// Why its last start came to nothing, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Failed>,
+    /// The last that a command of ours did to it while it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
     /// Fields that a later program knows: kept, so that an earlier one can
     /// change a record without taking them away.
     #[serde(flatten)]
@@ -122,6 +129,9 @@ pub struct Exit {
     pub end: End,
     /// What it has used.
     pub usage: Usage,
+    /// What else was seen.
+    #[serde(default)]
+    pub story: Story,
 }
 
 /// How a container ended.
@@ -215,6 +225,8 @@ impl Record {
             asked,
             life: Life::Created { launcher },
             place: None,
+            failed: None,
+            request: None,
             unknown: Map::new(),
         }
     }
@@ -223,6 +235,11 @@ impl Record {
     /// beginning of its id.
     pub fn label(&self) -> &str {
         self.name.as_ref().map_or(self.id.short(), Name::as_str)
+    }
+
+    /// Whether its command was ever executed, as far as the record goes.
+    pub fn has_run(&self) -> bool {
+        !matches!(self.life, Life::Created { .. })
     }
 
     /// Whether somebody must hold the lock for this record to be true.
@@ -239,8 +256,8 @@ impl Record {
             Life::Running { started, .. } => Some(started),
             _ => None,
         };
-        let (finished, usage) = (Moment::now(), Usage::default());
-        self.life = Life::Exited(Exit { started, finished, end, usage });
+        let (finished, usage, story) = (Moment::now(), Usage::default(), Story::default());
+        self.life = Life::Exited(Exit { started, finished, end, usage, story });
         self
     }
 

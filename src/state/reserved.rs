@@ -7,6 +7,7 @@ use super::files::Turn;
 use super::names;
 use super::record::{Afterwards, Exit, Life, Record};
 use super::store::Store;
+use super::story::Failed;
 use crate::spec::{ContainerId, Name, Spec};
 
 /// An id that is this process's as long as this lives. Dropped without
@@ -77,6 +78,25 @@ impl Reserved {
     /// damaged.
     pub fn edit(&self, change: impl FnOnce(&mut Record)) -> anyhow::Result<Record> {
         self.entry.edit(&self.store, &self.id, change)
+    }
+
+    /// A start that came to nothing: says so in the record of a container that
+    /// has a name, if records are to stay; it counts as created. Any other is
+    /// removed: false.
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit): then it is removed, too.
+    pub fn fail(mut self, failed: Failed) -> anyhow::Result<bool> {
+        if self.afterwards == Afterwards::Remove || self.name.is_none() {
+            return Ok(false);
+        }
+        self.edit(|record| {
+            record.life = Life::Created { launcher: None };
+            record.place = None;
+            record.failed = Some(failed);
+        })?;
+        self.dropped = Afterwards::Keep;
+        Ok(true)
     }
 
     /// The end: says in the record what has become of the container, or

@@ -50,6 +50,19 @@ pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
+/// How many letters a line of a terminal has; `None` for what is no terminal,
+/// or one that does not say.
+pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
+    // SAFETY: `winsize` is plain numbers, of which zero is a value; the kernel
+    // writes one.
+    let size = unsafe {
+        let mut size: libc::winsize = std::mem::zeroed();
+        call!(libc::SYS_ioctl, fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size).ok()?;
+        size
+    };
+    Some(size.ws_col).filter(|width| *width > 0)
+}
+
 /// Whether the descriptor is a terminal.
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     nix::unistd::isatty(fd).unwrap_or(false)

@@ -85,6 +85,8 @@ pub struct Pids {
     pub limit: Option<u64>,
     /// The most there ever were. From Linux 6.1.
     pub peak: Option<u64>,
+    /// How often one more was refused: `max` of `pids.events`.
+    pub refused: Option<u64>,
 }
 
 /// Block devices, all together.
@@ -157,6 +159,7 @@ fn pids(text: &impl Fn(&str) -> Option<String>) -> Option<Pids> {
         current: number("pids.current")?,
         limit: number("pids.max"),
         peak: number("pids.peak"),
+        refused: text("pids.events").and_then(|text| Table::of(text).get("max")),
     })
 }
 

@@ -21,6 +21,7 @@ fn sample(file: &str) -> Option<String> {
         "pids.current" => "3\n",
         "pids.max" => "max\n",
         "pids.peak" => "9\n",
+        "pids.events" => "max 4\n",
         "io.stat" => {
             "8:16 rbytes=1000 wbytes=20 rios=3 wios=4 dbytes=5 dios=6\n\
              253:0 rbytes=1 wbytes=2 rios=30 wios=40 dbytes=0 dios=0\n"
@@ -61,7 +62,7 @@ fn a_sample_is_read() {
         throttled_microseconds: Some(3_999_000),
     };
     assert_eq!(usage.cpu, Some(cpu));
-    assert_eq!(usage.pids, Some(Pids { current: 3, limit: None, peak: Some(9) }));
+    assert_eq!(usage.pids, Some(Pids { current: 3, limit: None, peak: Some(9), refused: Some(4) }));
     let io = Io { read_bytes: 1001, written_bytes: 22, reads: 33, writes: 44 };
     assert_eq!(usage.io, Some(io));
     let full = Share { avg10_percent: 0.5, total_microseconds: 234_567, ..Share::default() };

@@ -133,7 +133,7 @@ mod tests {
             limit_bytes: Some(64 << 20),
             ..Memory::default()
         });
-        usage.pids = Some(Pids { current: 3, limit: None, peak: None });
+        usage.pids = Some(Pids { current: 3, ..Pids::default() });
         usage.io = Some(Io { read_bytes: 2048, written_bytes: 1, ..Io::default() });
         let some = Share { avg10_percent: 1.5, ..Share::default() };
         usage.pressure.memory = Some(Stall { some, full: None });

@@ -41,6 +41,14 @@ use crate::error::Explain;
 
 pub use self::policy::Nesting;
 
+/// What a system call is called, which the kernel's log gives by its
+/// architecture (`AUDIT_ARCH_*`) and number.
+pub fn call_name(audit: u32, number: u32) -> String {
+    let arch = [Arch::X86_64, Arch::Aarch64].into_iter().find(|arch| arch.audit() == audit);
+    let name = arch.and_then(|arch| syscalls::name(arch, number));
+    name.map_or_else(|| format!("number {number} of architecture {audit:#x}"), str::to_owned)
+}
+
 /// What was compiled at build time: `CAPS_NAMED`, `FLAGS`, `COMPILED`.
 mod compiled {
     use super::super::caps::CapSet;

@@ -36,15 +36,15 @@ fn column(arch: Arch, (_, x86_64, aarch64): (&str, i16, i16)) -> i16 {
     }
 }
 
-#[cfg(test)]
-pub(super) mod tests {
-    use super::*;
+/// The name behind a number.
+pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
+    let row = TABLE.iter().find(|row| i64::from(column(arch, **row)) == i64::from(number));
+    row.map(|row| row.0)
+}
 
-    /// The name behind a number.
-    pub fn name(arch: Arch, number: u32) -> Option<&'static str> {
-        let row = TABLE.iter().find(|row| i64::from(column(arch, **row)) == i64::from(number));
-        row.map(|row| row.0)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_table_is_sorted_and_has_no_number_twice() {

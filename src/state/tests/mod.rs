@@ -124,7 +124,13 @@ fn running() -> Life {
 }
 
 fn exit(end: End) -> Exit {
-    Exit { started: None, finished: Moment::now(), end, usage: Usage::default() }
+    Exit {
+        started: None,
+        finished: Moment::now(),
+        end,
+        usage: Usage::default(),
+        story: Story::default(),
+    }
 }
 
 /// A container that runs.

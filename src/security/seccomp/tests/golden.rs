@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use super::super::arch::Arch;
 use super::super::policy::Nesting;
-use super::super::syscalls::tests::name;
+use super::super::syscalls::name;
 use super::interpreter::{Call, check, run};
 use super::{CapSet, Filter};
 use crate::golden;
