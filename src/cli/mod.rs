@@ -8,6 +8,7 @@ mod file;
 mod inspect;
 mod kill;
 mod later;
+mod ns;
 mod paper;
 mod pause;
 mod prune;
@@ -32,6 +33,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use inspect::InspectArgs;
 use kill::KillArgs;
+use ns::NsArgs;
 use pause::{PauseArgs, UnpauseArgs};
 use prune::PruneArgs;
 use ps::PsArgs;
@@ -63,6 +65,7 @@ enum Verb {
     Ps(PsArgs),
     Inspect(InspectArgs),
     Why(WhyArgs),
+    Ns(NsArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
+        Ok(Cli { verb: Verb::Ns(args), .. }) => ns::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
@@ -218,6 +222,7 @@ mod tests {
             "sublet unpause --help",
             "sublet wait -h",
             "sublet why --help",
+            "sublet ns --help",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

@@ -34,6 +34,12 @@ impl Paper {
         Self { width: Some(width), color: false, unicode: true }
     }
 
+    /// The same for letters of ASCII alone.
+    #[cfg(test)]
+    pub fn ascii(width: usize) -> Self {
+        Self { unicode: false, ..Self::plain(width) }
+    }
+
     /// How many letters a line may have.
     pub fn width(self) -> usize {
         self.width.unwrap_or(usize::MAX)
@@ -59,6 +65,11 @@ impl Paper {
         self.styled("32", text)
     }
 
+    /// As what belongs to the host.
+    pub fn host(self, text: &str) -> String {
+        self.styled("33", text)
+    }
+
     /// As something that is not.
     pub fn bad(self, text: &str) -> String {
         self.styled("1;31", text)
@@ -72,7 +83,11 @@ impl Paper {
 
     /// ECMA-48, SGR.
     fn styled(self, style: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color && !text.is_empty() {
+            format!("\x1b[{style}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod cidfile;
 pub mod filter;
 pub mod inspect;
 pub mod list;
+pub mod ns;
 pub mod pause;
 mod program;
 pub mod record;

@@ -10,6 +10,7 @@ pub mod confine;
 pub mod fd;
 pub mod link;
 pub mod mount;
+pub mod namespace;
 pub mod path;
 pub mod process;
 pub mod raw;
