@@ -2,10 +2,11 @@
 
 use clap::{ArgAction, Args};
 
-use super::each::each;
+use super::each::{Which, each};
 use super::run::typed;
 use crate::container::signal::kill;
 use crate::spec::signal::Signal;
+use crate::state::{Life, Record};
 
 /// Send a signal to running containers
 #[derive(Debug, Args)]
@@ -15,9 +16,8 @@ use crate::spec::signal::Signal;
     after_help = EXAMPLES
 )]
 pub struct KillArgs {
-    /// Names or ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", hide = true)]
-    containers: Vec<String>,
+    #[command(flatten)]
+    which: Which,
 
     /// A name or a number: HUP, SIGUSR1, 15, RTMIN+3
     #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
@@ -48,8 +48,8 @@ The exit code is 1 if one of them is not there or does not run.";
 /// Sends it to each.
 pub fn run(args: KillArgs) -> anyhow::Result<u8> {
     let signal = typed("--signal", &args.signal, str::parse::<Signal>)?;
-    each(&args.containers, |store, word| {
-        kill(store, &store.find(word)?, signal)?;
-        Ok(word.to_owned())
+    let runs = |record: &Record| matches!(record.life, Life::Running { .. });
+    each(&args.which, args.which.absent(), runs, |store, record| {
+        kill(store, record, signal).map(|()| None)
     })
 }

@@ -2,38 +2,36 @@
 
 use clap::{ArgAction, Args};
 
-use super::each::each;
-use crate::container::pause::{pause, unpause};
+use super::each::{Which, each};
+use crate::container::pause::{is_paused, pause, unpause};
+use crate::state::{Life, Record};
 
 /// Stop all processes of containers where they are
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "sublet pause CONTAINER...",
+    override_usage = "sublet pause [OPTIONS] CONTAINER...",
     help_template = HELP,
     after_help = PAUSE_EXAMPLES
 )]
 pub struct PauseArgs {
     #[command(flatten)]
     which: Which,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// Let paused containers go on
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "sublet unpause CONTAINER...",
+    override_usage = "sublet unpause [OPTIONS] CONTAINER...",
     help_template = HELP,
     after_help = UNPAUSE_EXAMPLES
 )]
 pub struct UnpauseArgs {
     #[command(flatten)]
     which: Which,
-}
-
-#[derive(Debug, Args)]
-struct Which {
-    /// Names or ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", hide = true)]
-    containers: Vec<String>,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -64,16 +62,13 @@ The exit code is 1 if one of them was not paused.";
 
 /// Pauses each.
 pub fn run(args: PauseArgs) -> anyhow::Result<u8> {
-    each(&args.which.containers, |store, word| {
-        pause(&store.find(word)?)?;
-        Ok(word.to_owned())
-    })
+    let can = |record: &Record| {
+        matches!(record.life, Life::Running { .. }) && record.place.is_some() && !is_paused(record)
+    };
+    each(&args.which, args.which.absent(), can, |_, record| pause(record).map(|()| None))
 }
 
 /// Lets each go on.
 pub fn run_unpause(args: UnpauseArgs) -> anyhow::Result<u8> {
-    each(&args.which.containers, |store, word| {
-        unpause(&store.find(word)?)?;
-        Ok(word.to_owned())
-    })
+    each(&args.which, args.which.absent(), is_paused, |_, record| unpause(record).map(|()| None))
 }

@@ -1,13 +1,9 @@
 //! `sublet rm`: containers that are no more wanted.
 
-use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
-use super::terminal;
-use crate::container::record;
+use super::each::{Absent, Which, each};
 use crate::container::remove::{Force, remove};
-use crate::error::{EXIT_CONTAINER, Explain};
-use crate::state::Store;
 
 /// Remove containers that have ended
 #[derive(Debug, Args)]
@@ -17,13 +13,16 @@ use crate::state::Store;
     after_help = EXAMPLES
 )]
 pub struct RmArgs {
-    /// Names or ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", hide = true)]
-    containers: Vec<String>,
+    #[command(flatten)]
+    which: Which,
 
     /// Kill those that run; one that is not there is no error
     #[arg(short, long)]
     force: bool,
+
+    /// Its anonymous volumes too, of which there are none
+    #[arg(short, long, hide = true)]
+    volumes: bool,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -44,37 +43,19 @@ const EXAMPLES: &str = "\
 Examples:
   sublet rm web                           its name is free again
   sublet rm -f web db                     even if they run
+  sublet rm -a --filter status=exited
   sublet prune                            all that have ended
 
 The exit code is 1 if one of them could not be removed.";
 
 /// Removes each, prints those that are gone, and gives the code to end with.
 pub fn run(args: RmArgs) -> anyhow::Result<u8> {
-    if args.containers.is_empty() {
-        return Err(anyhow!("CONTAINER is missing: a name or an id"))
-            .hint("sublet ps -a shows those that are known");
-    }
-    let store = record::store()?;
-    let force = if args.force { Force::Kill } else { Force::Spare };
-    let mut code = 0;
-    for word in &args.containers {
-        match remove_one(&store, word, force) {
-            Ok(Some(())) => _ = terminal::answer(&format!("{word}\n"))?,
-            Ok(None) => terminal::tell_warning(&format!("there is no container {word}")),
-            Err(error) => {
-                terminal::tell_error(&error);
-                code = EXIT_CONTAINER;
-            }
-        }
-    }
-    Ok(code)
-}
-
-/// `None` where there is nothing to remove, and that is as well.
-fn remove_one(store: &Store, word: &str, force: Force) -> anyhow::Result<Option<()>> {
-    let record = match force {
-        Force::Spare => Some(store.find(word)?),
-        Force::Kill => store.seek(word)?,
+    let (force, absent) = match (args.force, args.which.absent()) {
+        (true, Absent::Refused) => (Force::Kill, Absent::Told),
+        (true, absent) => (Force::Kill, absent),
+        (false, absent) => (Force::Spare, absent),
     };
-    record.map(|record| remove(store, &record, force)).transpose()
+    // docker's flag, for which there is nothing to do.
+    _ = args.volumes;
+    each(&args.which, absent, |_| true, |store, record| remove(store, record, force).map(|()| None))
 }

@@ -1,11 +1,15 @@
 //! `sublet stop`: containers that are to end.
 
-use clap::{ArgAction, Args};
-
-use super::each::each;
 use std::time::Duration;
 
+use clap::{ArgAction, Args};
+
+use super::each::{Which, each};
+use super::run::typed;
+
 use crate::container::signal::stop;
+use crate::spec::signal::Signal;
+use crate::state::{Life, Record};
 
 /// End running containers: SIGTERM, and SIGKILL for those that stay
 #[derive(Debug, Args)]
@@ -15,13 +19,16 @@ use crate::container::signal::stop;
     after_help = EXAMPLES
 )]
 pub struct StopArgs {
-    /// Names or ids, or beginnings of ids
-    #[arg(value_name = "CONTAINER", hide = true)]
-    containers: Vec<String>,
+    #[command(flatten)]
+    which: Which,
 
     /// Seconds between SIGTERM and SIGKILL
     #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", default_value_t = 10)]
     time: u32,
+
+    /// What it is asked to end by: a name or a number
+    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
+    signal: String,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -43,14 +50,16 @@ Examples:
   sublet stop web
   sublet stop -t 60 db                    a minute to write everything down
   sublet stop -t 0 web                    at once, as sublet kill
+  sublet stop -a --filter label=tier=test
 
 The exit code is 1 if one of them is not there or does not end.";
 
 /// Stops each, one after the other.
 pub fn run(args: StopArgs) -> anyhow::Result<u8> {
     let patience = Duration::from_secs(args.time.into());
-    each(&args.containers, |store, word| {
-        stop(store, &store.find(word)?, patience)?;
-        Ok(word.to_owned())
+    let signal = typed("--signal", &args.signal, str::parse::<Signal>)?;
+    let runs = |record: &Record| matches!(record.life, Life::Running { .. });
+    each(&args.which, args.which.absent(), runs, |store, record| {
+        stop(store, record, signal, patience).map(|()| None)
     })
 }

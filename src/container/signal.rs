@@ -46,18 +46,23 @@ fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::R
     }
 }
 
-/// Asks the payload to end, and kills it if it has not after `patience`. One
-/// that does not run is stopped already.
+/// Asks the payload by `signal` to end, and kills it if it has not after
+/// `patience`. One that does not run is stopped already.
 ///
 /// # Errors
 /// Where it doesn't even end then.
-pub fn stop(store: &Store, record: &Record, patience: Duration) -> anyhow::Result<()> {
+pub fn stop(
+    store: &Store,
+    record: &Record,
+    signal: Signal,
+    patience: Duration,
+) -> anyhow::Result<()> {
     if matches!(record.life, Life::Exited(_)) {
         return Ok(());
     }
     if matches!(record.life, Life::Running { .. }) {
         // It may end before it hears.
-        _ = send(store, record, "stop", Signal::TERM);
+        _ = send(store, record, "stop", signal);
         if is_paused(record) {
             unpause(record)?;
         }

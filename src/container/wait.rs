@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
+use super::pause;
 use crate::error::Explain;
-use crate::state::{Life, Store};
+use crate::state::{Life, Record, Store};
 use crate::sys::Errno;
 use crate::sys::fd::{self, Patience};
 
@@ -22,6 +23,10 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
     let record = store.find(word)?;
     let launcher = match &record.life {
         Life::Exited(exit) => return Ok(exit.end.code()),
+        // Its start has failed, and with what is known.
+        Life::Created { launcher: None } if record.failed.is_some() => {
+            return Ok(record.failed.map(|failed| failed.code));
+        }
         Life::Running { launcher, .. } => Some(launcher),
         Life::Created { launcher } => launcher.as_ref(),
     };
@@ -30,16 +35,54 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
         loop {
             match fd::wait_readable([process.as_fd()], Patience::Endless) {
                 Err(Errno::EINTR) => {}
-                done => break done.map(drop).with_context(|| format!("wait for {word}"))?,
+                done => {
+                    break done.map(drop).with_context(|| format!("wait for {}", record.label()))?;
+                }
             }
         }
     }
     if !store.await_end(&record.id, MOMENT)? {
-        bail!("the launcher of container {word} has ended, and somebody holds its lock");
+        bail!(
+            "the launcher of container {} has ended, and somebody holds its lock",
+            record.label()
+        );
     }
     match store.seek(record.id.as_str())?.map(|record| record.life) {
         Some(Life::Exited(exit)) => Ok(exit.end.code()),
-        _ => Err(anyhow::anyhow!("container {word} has ended, and its record is gone"))
+        _ => Err(anyhow::anyhow!("container {} has ended, and its record is gone", record.label()))
             .hint("one that is started without --rm keeps its exit code"),
+    }
+}
+
+/// Waits until the status of a container is one of `wanted`: its exit code, if
+/// it has one by then.
+///
+/// # Errors
+/// One that is gone meanwhile, or has ended and will not come to that.
+pub fn wait_for(
+    store: &Store,
+    record: &Record,
+    wanted: &[&str],
+    interval: Duration,
+) -> anyhow::Result<Option<u8>> {
+    loop {
+        let label = record.label();
+        let now = store.seek(record.id.as_str())?;
+        let Some(now) = now.filter(|now| now.id == record.id) else {
+            bail!("container {label} is gone");
+        };
+        let ended = matches!(now.life, Life::Exited(_));
+        let status = if ended { "exited" } else { pause::status(&now) };
+        if wanted.contains(&status) {
+            return Ok(match now.life {
+                Life::Exited(exit) => exit.end.code(),
+                _ => None,
+            });
+        }
+        if ended {
+            return Err(anyhow::anyhow!("container {label} has ended"))
+                .hint("--condition exited is met by that");
+        }
+        std::thread::sleep(interval);
     }
 }
