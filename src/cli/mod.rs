@@ -3,7 +3,9 @@
 
 mod changeable;
 mod columns;
+mod diff;
 mod each;
+mod events;
 mod file;
 mod inspect;
 mod kill;
@@ -13,6 +15,7 @@ mod paper;
 mod pause;
 mod prune;
 mod ps;
+mod rename;
 mod rm;
 mod run;
 mod stats;
@@ -31,12 +34,15 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
+use diff::DiffArgs;
+use events::EventsArgs;
 use inspect::InspectArgs;
 use kill::KillArgs;
 use ns::NsArgs;
 use pause::{PauseArgs, UnpauseArgs};
 use prune::PruneArgs;
 use ps::PsArgs;
+use rename::RenameArgs;
 use rm::RmArgs;
 use run::RunArgs;
 #[cfg(test)]
@@ -66,6 +72,8 @@ enum Verb {
     Inspect(InspectArgs),
     Why(WhyArgs),
     Ns(NsArgs),
+    Diff(DiffArgs),
+    Events(EventsArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
@@ -73,6 +81,7 @@ enum Verb {
     Pause(PauseArgs),
     Unpause(UnpauseArgs),
     Wait(WaitArgs),
+    Rename(RenameArgs),
     Rm(RmArgs),
     Prune(PruneArgs),
 }
@@ -91,6 +100,9 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
         Ok(Cli { verb: Verb::Ns(args), .. }) => ns::run(args),
+        Ok(Cli { verb: Verb::Diff(args), .. }) => diff::run(args),
+        Ok(Cli { verb: Verb::Events(args), .. }) => events::run(args),
+        Ok(Cli { verb: Verb::Rename(args), .. }) => rename::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
@@ -223,6 +235,9 @@ mod tests {
             "sublet wait -h",
             "sublet why --help",
             "sublet ns --help",
+            "sublet diff -h",
+            "sublet events --help",
+            "sublet rename -h",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod cidfile;
+pub mod diff;
+pub mod events;
 pub mod filter;
 pub mod inspect;
 pub mod list;
@@ -15,7 +17,7 @@ pub mod run;
 pub mod signal;
 pub mod stats;
 mod streams;
-mod time;
+pub mod time;
 pub mod update;
 pub mod view;
 pub mod wait;

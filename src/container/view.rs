@@ -34,7 +34,8 @@ pub struct View {
     pub labels: BTreeMap<String, String>,
     /// Its first process; none where it doesn't run.
     pub pid: Option<i32>,
-    /// What it ended with; none where it did not, or nobody knows.
+    /// What it ended with, or its start that failed; none where it did not, or
+    /// nobody knows.
     pub exit_code: Option<u8>,
 }
 
@@ -43,7 +44,8 @@ impl View {
     pub fn of(record: &Record, now: Moment) -> Self {
         let code = match &record.life {
             Life::Exited(exit) => exit.end.code(),
-            _ => None,
+            Life::Created { .. } => record.failed.as_ref().map(|failed| failed.code),
+            Life::Running { .. } => None,
         };
         let state = pause::status(record);
         Self {

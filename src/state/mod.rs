@@ -10,7 +10,7 @@
 //!     ID/spec.json         what was asked for
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
 //!     .names/NAME         a symbolic link, whose text is the id
-//!     .dead-ID/           removed, but for its files
+//!     .dead-ID/           removed, but for its files; .dead-ID:7 had ended with 7
 //!     .bad-ID/            put aside: nobody can read its record
 //! ```
 //!
@@ -43,6 +43,7 @@ mod near;
 mod process;
 mod record;
 mod remove;
+mod rename;
 mod repair;
 mod reserved;
 mod seal;
@@ -51,6 +52,7 @@ mod store;
 mod story;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use process::{Identity, boot};
 pub use record::{Afterwards, Asked, End, Exit, Life, Moment, Place, Record, Usage};
@@ -58,3 +60,4 @@ pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};
 pub use story::{Failed, Request, Sender, Sent, Story};
+pub use watch::{Change, Watch};

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg, readlinkat};
@@ -140,9 +141,23 @@ pub(super) fn settle(
     asker: Option<&ContainerId>,
 ) -> anyhow::Result<Settled> {
     let path = store.path().join(DIRECTORY);
-    let _lock = lock(store).refused("lock", &path)?.with_context(|| {
-        format!("another sublet has been holding {} for two seconds", path.display())
-    })?;
+    let _lock = lock(store).refused("lock", &path)?.with_context(|| busy(&path))?;
+    judge(store, directory, name, owner, asker)
+}
+
+fn busy(path: &Path) -> String {
+    format!("another sublet has been holding {} for two seconds", path.display())
+}
+
+/// The same for who has the lock.
+fn judge(
+    store: &Store,
+    directory: &OwnedFd,
+    name: &Name,
+    owner: &str,
+    asker: Option<&ContainerId>,
+) -> anyhow::Result<Settled> {
+    let path = store.path().join(DIRECTORY);
     if read(directory, name.as_str()).refused("read", &path)?.as_deref() != Some(owner) {
         return Ok(Settled::Free);
     }
@@ -158,6 +173,60 @@ pub(super) fn settle(
     match unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(Settled::Free),
         Err(errno) => Err(errno).refused("remove the name", &path.join(name.as_str())),
+    }
+}
+
+/// All names, which nobody takes away as long as this lives.
+pub struct Held<'a> {
+    store: &'a Store,
+    directory: OwnedFd,
+    _lock: Flock<OwnedFd>,
+}
+
+impl<'a> Held<'a> {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// Where somebody doesn't let go of it; what the disk says.
+    pub fn take(store: &'a Store) -> anyhow::Result<Self> {
+        let path = store.path().join(DIRECTORY);
+        let directory = make(store).refused("make", &path)?;
+        let lock = lock(store).refused("lock", &path)?.with_context(|| busy(&path))?;
+        Ok(Self { store, directory, _lock: lock })
+    }
+
+    /// Gives `name` to the container `id`; it counts once its record says so.
+    ///
+    /// # Errors
+    /// Where another container has it.
+    pub fn claim(&self, name: &Name, id: &ContainerId) -> anyhow::Result<()> {
+        let path = self.store.path().join(DIRECTORY).join(name.as_str());
+        for _ in 0..ATTEMPTS {
+            match symlinkat(id.as_str(), &self.directory, name.as_str()) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno).refused("make the name", &path),
+            }
+            let owner = read(&self.directory, name.as_str()).refused("read the name", &path)?;
+            let Some(owner) = owner else { continue };
+            match judge(self.store, &self.directory, name, &owner, Some(id))? {
+                Settled::Ours => return Ok(()),
+                Settled::Free => {}
+                Settled::Taken(owner) => {
+                    let told = anyhow!("the name {name} is in use by container {}", owner.short());
+                    return Err(told).hint(format!("sublet inspect {name} shows whose it is"));
+                }
+            }
+        }
+        bail!("the name {} comes and goes", path.display())
+    }
+
+    /// Takes `name` from the container `id`, which is called otherwise.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn withdraw(&self, name: &Name, id: &ContainerId) -> anyhow::Result<()> {
+        judge(self.store, &self.directory, name, id.as_str(), None).map(drop)
     }
 }
 

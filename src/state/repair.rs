@@ -14,6 +14,9 @@ use crate::sys::Errno;
 
 /// What begins the name of a directory whose container is removed.
 pub const DEAD: &str = ".dead-";
+/// What stands in such a name before the code that the container has ended
+/// with; in no id.
+pub const CODE: char = ':';
 /// The same, of one that nobody can read.
 const BAD: &str = ".bad-";
 
@@ -121,7 +124,21 @@ impl Store {
     /// Removes the container `id`; the caller holds a lock of its. First it
     /// is no more, then its name is free, then its files go.
     pub(super) fn bury(&self, id: &ContainerId, name: Option<&Name>) -> anyhow::Result<()> {
-        let dead = format!("{DEAD}{id}");
+        self.bury_as(id, name, None)
+    }
+
+    /// The same of one that has just ended with this code: whoever looks on sees
+    /// it with the directory's new name, for there is no record of it.
+    pub(super) fn bury_as(
+        &self,
+        id: &ContainerId,
+        name: Option<&Name>,
+        code: Option<u8>,
+    ) -> anyhow::Result<()> {
+        let dead = match code {
+            Some(code) => format!("{DEAD}{id}{CODE}{code}"),
+            None => format!("{DEAD}{id}"),
+        };
         self.rename(id, &dead).refused("remove", &self.path_of(id))?;
         if let Some(name) = name {
             names::withdraw(self, name, id)?;

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::entry::Entry;
+use super::entry::{Entry, Loaded};
 use super::files::Turn;
 use super::names;
 use super::record::{Afterwards, Exit, Life, Record};
@@ -109,7 +109,18 @@ impl Reserved {
         self.dropped = Afterwards::Keep;
         match self.afterwards {
             Afterwards::Keep => self.edit(|record| record.life = Life::Exited(exit)).map(drop),
-            Afterwards::Remove => self.store.bury(&self.id, self.name.as_ref()),
+            Afterwards::Remove => {
+                let name = self.called();
+                self.store.bury_as(&self.id, name.as_ref(), exit.end.code())
+            }
+        }
+    }
+
+    /// Its name by now, which others may have changed.
+    fn called(&self) -> Option<Name> {
+        match self.entry.load(&self.id) {
+            Ok(Loaded::Record(record)) => record.name,
+            _ => self.name.clone(),
         }
     }
 }
@@ -126,7 +137,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if self.dropped == Afterwards::Remove {
             // Who could be told? The next command tries again.
-            let _ = self.store.bury(&self.id, self.name.as_ref());
+            let _ = self.store.bury(&self.id, self.called().as_ref());
         }
     }
 }

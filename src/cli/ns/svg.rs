@@ -17,7 +17,7 @@ const CARD: (usize, usize) = (340, 214);
 const GAP: usize = 20;
 const EDGE: usize = 32;
 const HEAD: usize = 92;
-const LINE: usize = 24;
+const LINE: usize = 30;
 
 /// Colours of what is shared, told apart by people who don't see red or green
 /// (Okabe and Ito).
@@ -52,7 +52,7 @@ pub fn svg(picture: &Picture) -> String {
          namespaces</title>\n<style>{STYLE}</style>\n<rect width=\"{width}\" height=\"{height}\" \
          fill=\"#ffffff\"/>"
     ));
-    page.rect((EDGE, EDGE), (inside + 2 * EDGE, below + GAP), 14, "#f3f6f9", "#c9d3dd");
+    page.rect((EDGE, EDGE), (inside + 2 * EDGE, below + EDGE - GAP), 14, "#f3f6f9", "#c9d3dd");
     page.text((2 * EDGE, EDGE + 34), "font-size=\"20\" font-weight=\"600\"", "host");
     let number = |kind: &Kind| Some(format!("{} {}", kind.name(), picture.host.get(*kind)?));
     let numbers: Vec<String> = KINDS.iter().filter_map(number).collect();
@@ -72,7 +72,7 @@ pub fn svg(picture: &Picture) -> String {
     let y = below + EDGE + GAP + 34;
     explain(&mut page, (EDGE, y));
     for (at, (kind, number, members)) in groups.iter().enumerate() {
-        let y = y + (at + 1) * LINE + 8;
+        let y = y + (at + 1) * LINE;
         let labels: Vec<&str> =
             members.iter().map(|member| picture.members[*member].label.as_str()).collect();
         let title = format!("{} {}", kind.name(), at + 1);

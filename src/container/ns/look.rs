@@ -2,7 +2,7 @@
 //! what is read through that is of that process or of none, whoever gets its
 //! number next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -32,7 +32,7 @@ pub fn look(listing: &Listing, host: &Host) -> anyhow::Result<Picture> {
     for record in &listing.records {
         picture.members.extend(known(record, host));
     }
-    let unknown = table.without_record(&picture);
+    let unknown = table.without_record(&listing.records, &picture);
     picture.members.extend(unknown.into_iter().filter_map(|pid| nameless(pid, host)));
     table.count(&mut picture);
     Ok(picture)
@@ -122,12 +122,14 @@ impl Process {
         Ok(text)
     }
 
-    /// Field 4 of `stat`; proc_pid_stat(5).
-    fn parent(&self) -> Option<i32> {
+    /// Its parent, and when it started in ticks of the clock: fields 4 and 22
+    /// of `stat`; proc_pid_stat(5).
+    fn origin(&self) -> Option<(i32, u64)> {
         let stat = self.read(c"stat").ok()?;
         let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
         let rest = std::str::from_utf8(&stat[name_ends + 1..]).ok()?;
-        rest.split_ascii_whitespace().nth(1)?.parse().ok()
+        let mut fields = rest.split_ascii_whitespace().skip(1);
+        Some((fields.next()?.parse().ok()?, fields.nth(22 - 5)?.parse().ok()?))
     }
 
     /// Whether it executes this program, or one that is called as it is.
@@ -154,8 +156,17 @@ impl AsFd for Process {
 struct Row {
     pid: i32,
     parent: i32,
+    start: u64,
     user: u64,
     mount: u64,
+}
+
+impl Row {
+    /// Whether it is where the host is.
+    fn is_at_home(&self, host: &Numbers) -> bool {
+        let own = (Some(self.user), Some(self.mount));
+        own == (host.get(Kind::USER), host.get(Kind::MOUNT))
+    }
 }
 
 /// All processes into which the caller may look.
@@ -175,49 +186,59 @@ impl Table {
             let Ok(process) = Process::open(pid) else { continue };
             let numbers = (process.number(Kind::USER), process.number(Kind::MOUNT));
             let (Some(user), Some(mount)) = numbers else { continue };
-            let Some(parent) = process.parent() else { continue };
+            let Some((parent, start)) = process.origin() else { continue };
             table.above.entry(user).or_insert_with(|| {
                 let opened = namespace::open(process.as_fd(), c"ns/user");
                 opened.map(namespace::above).unwrap_or_default()
             });
-            table.rows.push(Row { pid, parent, user, mount });
+            table.rows.push(Row { pid, parent, start, user, mount });
         }
         Ok(table)
     }
 
-    /// The first processes of containers that no member is: children of a
-    /// launcher that is where we are, with mounts of their own.
-    fn without_record(&self, picture: &Picture) -> Vec<i32> {
+    /// The first processes of containers that have no record: of each launcher
+    /// that is where we are the first child with mounts of its own. Helpers, of
+    /// which one may have such, are started behind it.
+    fn without_record(&self, known: &[Record], picture: &Picture) -> Vec<i32> {
         let own = path::open_typed(c"/proc/self/exe", libc::O_PATH).ok();
         let own = own.and_then(|exe| path::status(exe.as_fd()).ok());
-        let host = (picture.host.get(Kind::USER), picture.host.get(Kind::MOUNT));
-        let at_home = |row: &Row| (Some(row.user), Some(row.mount)) == host;
-        let launchers: HashMap<i32, bool> =
-            self.rows.iter().filter(|row| at_home(row)).map(|row| (row.pid, false)).collect();
-        let taken = |row: &Row| {
+        let recorded = |pid: i32| {
+            known.iter().any(|record| {
+                matches!(&record.life, Life::Running { launcher, .. } if launcher.pid == pid)
+            })
+        };
+        let launchers = self.rows.iter().filter(|row| {
+            let ours = || Process::open(row.pid).is_ok_and(|it| it.is_ours(own.as_ref()));
+            row.is_at_home(&picture.host) && !recorded(row.pid) && ours()
+        });
+        let first = |launcher: &Row| {
+            let children = self.rows.iter().filter(|row| row.parent == launcher.pid);
+            let apart = children.filter(|row| {
+                Some(row.user) != picture.host.get(Kind::USER)
+                    && Some(row.mount) != picture.host.get(Kind::MOUNT)
+            });
+            apart.min_by_key(|row| (row.start, row.pid))
+        };
+        let taken = |row: &&Row| {
             let mount = Some(row.mount);
             picture.members.iter().any(|member| member.numbers.get(Kind::MOUNT) == mount)
         };
-        let mut checked = launchers;
-        let mut found: Vec<(i32, u64)> = Vec::new();
-        for row in self.rows.iter().filter(|row| !at_home(row) && !taken(row)) {
-            let Some(is_launcher) = checked.get_mut(&row.parent) else { continue };
-            let ours = || Process::open(row.parent).is_ok_and(|it| it.is_ours(own.as_ref()));
-            *is_launcher = *is_launcher || ours();
-            let is_new = found.iter().all(|(_, mount)| *mount != row.mount);
-            let apart = Some(row.mount) != host.1 && Some(row.user) != host.0;
-            if *is_launcher && is_new && apart {
-                found.push((row.pid, row.mount));
-            }
-        }
-        found.into_iter().map(|(pid, _)| pid).collect()
+        launchers.filter_map(first).filter(|row| !taken(row)).map(|row| row.pid).collect()
     }
 
     /// Gives each process to the container that it is in.
     fn count(&self, picture: &mut Picture) {
+        let home: HashSet<i32> = self
+            .rows
+            .iter()
+            .filter(|row| row.is_at_home(&picture.host))
+            .map(|row| row.pid)
+            .collect();
         for row in &self.rows {
             let above = self.above.get(&row.user).map(Vec::as_slice).unwrap_or_default();
-            let Some(at) = owner(row, above, picture) else { continue };
+            // What a launcher keeps beside a container is not in it.
+            let is_beside = home.contains(&row.parent);
+            let Some(at) = owner(row, above, is_beside, picture) else { continue };
             let member = &mut picture.members[at];
             member.processes += 1;
             let user = member.numbers.get(Kind::USER);
@@ -235,8 +256,9 @@ impl Table {
 }
 
 /// The container that a process is in: that whose mounts it sees, else that
-/// whose user namespace it is in or below, if that is one's alone.
-fn owner(row: &Row, above: &[u64], picture: &Picture) -> Option<usize> {
+/// whose user namespace it is in or below, if that is one's alone. By that, who
+/// `is_beside` is in none.
+fn owner(row: &Row, above: &[u64], is_beside: bool, picture: &Picture) -> Option<usize> {
     let of = |kind: Kind, number: u64| {
         let host = picture.host.get(kind) == Some(number);
         let mut all = picture.members.iter().enumerate();
@@ -244,8 +266,8 @@ fn owner(row: &Row, above: &[u64], picture: &Picture) -> Option<usize> {
         let first = all.next();
         first.filter(|_| all.next().is_none()).map(|(at, _)| at)
     };
-    of(Kind::MOUNT, row.mount)
-        .or_else(|| std::iter::once(&row.user).chain(above).find_map(|user| of(Kind::USER, *user)))
+    let by_user = || std::iter::once(&row.user).chain(above).find_map(|user| of(Kind::USER, *user));
+    of(Kind::MOUNT, row.mount).or_else(|| by_user().filter(|_| !is_beside))
 }
 
 #[cfg(test)]
@@ -256,13 +278,16 @@ mod tests {
     #[test]
     fn a_process_is_its_mounts_then_its_user_namespaces() {
         let mut picture = picture();
-        let row = |user, mount| Row { pid: 50, parent: 1, user, mount };
-        let owner = |user, mount, above: &[u64]| owner(&row(user, mount), above, &picture);
+        let row = |user, mount| Row { pid: 50, parent: 1, start: 7, user, mount };
+        let owner = |user, mount, above: &[u64]| owner(&row(user, mount), above, false, &picture);
         assert_eq!(owner(100, 102, &[]), None, "the host's own");
         assert_eq!(owner(1000, 1002, &[100]), Some(0));
         assert_eq!(owner(2000, 55, &[100]), Some(1), "mounts of its own inside");
         assert_eq!(owner(9, 55, &[1000, 100]), Some(0), "a container inside");
         assert_eq!(owner(8, 55, &[100]), None, "somebody else's");
+        let helper = super::owner(&row(1000, 55), &[100], true, &picture);
+        assert_eq!(helper, None, "a helper beside it");
+        assert_eq!(super::owner(&row(1000, 1002), &[100], true, &picture), Some(0), "the first");
         let rows = vec![row(1000, 1002), row(9, 55), row(9, 55), row(8, 55)];
         let above = HashMap::from([(1000, vec![100]), (9, vec![1000, 100]), (8, vec![100])]);
         picture.members.iter_mut().for_each(|member| {
@@ -287,7 +312,7 @@ mod tests {
         let link = fs::read_link("/proc/self/ns/net").unwrap();
         let net = super::super::picture::KINDS[5];
         assert_eq!(link.to_str(), Some(format!("net:[{}]", own.number(net).unwrap()).as_str()));
-        assert_eq!(own.parent(), Some(nix::unistd::getppid().as_raw()));
+        assert_eq!(own.origin().unwrap().0, nix::unistd::getppid().as_raw());
         let me = path::open_typed(c"/proc/self/exe", libc::O_PATH).unwrap();
         assert!(own.is_ours(path::status(me.as_fd()).ok().as_ref()));
     }

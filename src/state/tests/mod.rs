@@ -7,7 +7,9 @@ mod killed;
 mod life;
 mod races;
 mod removed;
+mod rename;
 mod spec;
+mod watch;
 
 use std::cell::Cell;
 use std::fs;

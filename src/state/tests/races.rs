@@ -10,7 +10,7 @@ use super::*;
 const RACERS: usize = 64;
 
 /// Starts all at the same moment.
-fn race(racer: impl Fn(usize) + Sync) {
+pub(super) fn race(racer: impl Fn(usize) + Sync) {
     let start = Barrier::new(RACERS);
     std::thread::scope(|scope| {
         for number in 0..RACERS {

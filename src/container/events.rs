@@ -1,0 +1,351 @@
+//! `sublet events`: what happens to containers, told without anybody who would
+//! have to be there all the time.
+//!
+//! A record holds the moments of a container's life; so what has been is read
+//! from the records that there are, and what comes is the difference between a
+//! record as it was and as it is. What a command asks for is in the record
+//! before it is done, and the kernel tells by the files of a control group when
+//! that is frozen or has run out of memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::time::utc;
+use crate::spec::ContainerId;
+use crate::spec::signal::Signal;
+use crate::state::{Change, Life, Listing, Moment, Record, Request, Store, Watch};
+
+/// Something that has happened, under docker's names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// docker's former word for it.
+    pub status: String,
+    /// The container's id.
+    pub id: String,
+    /// Its root: what an image is there.
+    pub from: String,
+    /// Always `container`.
+    #[serde(rename = "Type")]
+    pub kind: &'static str,
+    /// What has happened: `create`, `start`, `die`, …
+    #[serde(rename = "Action")]
+    pub action: String,
+    /// Whom it has happened to.
+    #[serde(rename = "Actor")]
+    pub actor: Actor,
+    /// Always `local`.
+    pub scope: &'static str,
+    /// Seconds since 1970.
+    pub time: u64,
+    /// Nanoseconds since 1970.
+    #[serde(rename = "timeNano")]
+    pub time_nano: u64,
+}
+
+/// A container, and what is to be said of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Actor {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its labels, `name`, `root`, and what belongs to the event.
+    #[serde(rename = "Attributes")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    fn new(record: &Record, action: &str, at: Moment, more: &[(&str, String)]) -> Self {
+        let mut attributes = record.asked.labels.clone();
+        let name = record.name.as_ref().map(|name| ("name", name.to_string()));
+        let root = ("root", record.asked.root.clone());
+        let all = name.into_iter().chain([root]).chain(more.iter().cloned());
+        attributes.extend(all.map(|(key, value)| (key.to_owned(), value)));
+        let id = record.id.to_string();
+        Self {
+            status: action.to_owned(),
+            id: id.clone(),
+            from: record.asked.root.clone(),
+            kind: "container",
+            action: action.to_owned(),
+            actor: Actor { id, attributes },
+            scope: "local",
+            time: at.0 / 1_000_000_000,
+            time_nano: at.0,
+        }
+    }
+
+    /// When it happened.
+    pub fn at(&self) -> Moment {
+        Moment(self.time_nano)
+    }
+
+    /// In a line, as docker writes it.
+    pub fn line(&self) -> String {
+        let attributes = self.actor.attributes.iter();
+        let attributes: Vec<String> =
+            attributes.map(|(key, value)| format!("{key}={value}")).collect();
+        let (at, list) = (utc(self.at()), attributes.join(", "));
+        format!("{at} container {} {} ({list})", self.action, self.id)
+    }
+}
+
+/// What has happened to a container between `before`, if it was known, and
+/// `after`, as far as the records tell.
+fn between(before: Option<&Record>, after: &Record) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut add = |action: &str, at: Moment, more: &[(&str, String)]| {
+        events.push(Event::new(after, action, at, more));
+    };
+    let now = Moment::now();
+    if before.is_none() {
+        add("create", after.created, &[]);
+    }
+    if let Some(before) = before.filter(|before| before.name != after.name) {
+        let old = before.name.as_ref().map_or_else(String::new, ToString::to_string);
+        add("rename", now, &[("oldName", old)]);
+    }
+    let started = |record: &Record| match &record.life {
+        Life::Running { started, .. } => Some(*started),
+        Life::Exited(exit) => exit.started,
+        Life::Created { .. } => None,
+    };
+    if let Some(at) = started(after).filter(|at| before.and_then(started) != Some(*at)) {
+        add("start", at, &[]);
+    }
+    let asked = after.request.as_ref();
+    let new_request =
+        asked.filter(|it| before.and_then(|before| before.request.as_ref()) != Some(it));
+    if let Some(Request { at, signal, .. }) = new_request {
+        add("kill", *at, &[("signal", signal.to_string())]);
+    }
+    let limits = |record: &Record| record.asked.limits.clone();
+    if before.is_some_and(|before| limits(before) != limits(after)) {
+        add("update", now, &[]);
+    }
+    let failed = |record: &Record| record.failed.clone();
+    if let Some(failure) = failed(after).filter(|it| before.and_then(failed).as_ref() != Some(it)) {
+        let more = [("exitCode", failure.code.to_string()), ("error", failure.error)];
+        add("die", failure.at, &more);
+    }
+    let is_over = |record: &Record| matches!(record.life, Life::Exited(_));
+    if let Life::Exited(exit) = &after.life
+        && !before.is_some_and(is_over)
+    {
+        if exit.usage.oom_killed {
+            add("oom", exit.finished, &[]);
+        }
+        let mut more = vec![("status", after.life.status().to_owned())];
+        more.extend(exit.end.code().map(|code| ("exitCode", code.to_string())));
+        if let crate::state::End::Signal(number) = exit.end {
+            more.push(("signal", Signal(number).to_string()));
+        }
+        if let Some(started) = exit.started {
+            let lasted = exit.finished.0.saturating_sub(started.0) / 1_000_000_000;
+            more.push(("execDuration", lasted.to_string()));
+        }
+        add("die", exit.finished, &more);
+        if asked.is_some_and(|request| request.verb == "stop") {
+            add("stop", exit.finished, &[]);
+        }
+    }
+    events
+}
+
+/// What has happened to the containers that are still known, in its order.
+pub fn past(listing: &Listing) -> Vec<Event> {
+    let mut events: Vec<Event> =
+        listing.records.iter().flat_map(|record| between(None, record)).collect();
+    events.sort_by_key(Event::at);
+    events
+}
+
+/// What comes.
+pub struct Follower {
+    store: Store,
+    watch: Watch,
+    known: HashMap<ContainerId, Known>,
+}
+
+/// A container as it was when it was last looked at.
+struct Known {
+    record: Record,
+    paused: bool,
+    /// How many of its processes were killed for want of memory.
+    oom_kills: u64,
+}
+
+impl Follower {
+    /// From now on; `listing` is what was there before.
+    ///
+    /// # Errors
+    /// Where the records can't be watched.
+    pub fn new(store: &Store) -> anyhow::Result<(Self, Listing)> {
+        // Watched first, so that nothing is missed between.
+        let watch = Watch::new(store)?;
+        let listing = store.list()?;
+        let mut follower = Self { store: store.clone(), watch, known: HashMap::new() };
+        for record in &listing.records {
+            follower.learn(record.clone())?;
+        }
+        Ok((follower, listing))
+    }
+
+    /// What has happened since the last time.
+    ///
+    /// # Errors
+    /// Where the records can't be watched any more.
+    pub fn events(&mut self) -> anyhow::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        for change in self.watch.changes()? {
+            match change {
+                Change::Changed(id) => self.look(&id, &mut events)?,
+                Change::Removed(id, code) => self.removed(&id, code, &mut events),
+                Change::Any => {
+                    for id in self.known.keys().cloned().collect::<Vec<_>>() {
+                        self.look(&id, &mut events)?;
+                    }
+                    for record in self.store.list()?.records {
+                        self.look(&record.id, &mut events)?;
+                    }
+                }
+            }
+        }
+        Ok(events)
+    }
+
+    fn look(&mut self, id: &ContainerId, events: &mut Vec<Event>) -> anyhow::Result<()> {
+        // Before it is read, so that no change is missed.
+        self.watch.add(&self.store, id)?;
+        // What can't be read is for others to tell; what is gone is told by
+        // its directory's new name.
+        let Ok(Some(record)) = self.store.seek(id.as_str()) else { return Ok(()) };
+        if record.id != *id {
+            return Ok(());
+        }
+        let before = self.known.get(id);
+        events.extend(between(before.map(|known| &known.record), &record));
+        let (paused, oom_kills) = state_of(&record);
+        let now = Moment::now();
+        if let Some(before) = before {
+            if before.paused != paused && matches!(record.life, Life::Running { .. }) {
+                let action = if paused { "pause" } else { "unpause" };
+                events.push(Event::new(&record, action, now, &[]));
+            }
+            if oom_kills > before.oom_kills {
+                events.push(Event::new(&record, "oom", now, &[]));
+            }
+        }
+        self.learn(record)
+    }
+
+    fn learn(&mut self, record: Record) -> anyhow::Result<()> {
+        self.watch.add(&self.store, &record.id)?;
+        if matches!(record.life, Life::Running { .. }) {
+            for file in files(&record) {
+                self.watch.add_file(&file, &record.id)?;
+            }
+        }
+        let (paused, oom_kills) = state_of(&record);
+        self.known.insert(record.id.clone(), Known { record, paused, oom_kills });
+        Ok(())
+    }
+
+    fn removed(&mut self, id: &ContainerId, code: Option<u8>, events: &mut Vec<Event>) {
+        let Some(Known { record, .. }) = self.known.remove(id) else { return };
+        let now = Moment::now();
+        if let Life::Running { .. } = record.life {
+            let code = code.map(|code| ("exitCode", code.to_string()));
+            events.push(Event::new(&record, "die", now, code.as_slice()));
+        }
+        events.push(Event::new(&record, "destroy", now, &[]));
+    }
+}
+
+/// Ready to be read once something has happened.
+impl AsFd for Follower {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+}
+
+/// The files of its control group that tell of changes: cgroup.events of what
+/// is frozen, and memory.events.
+fn files(record: &Record) -> Vec<PathBuf> {
+    let Some(place) = &record.place else { return Vec::new() };
+    vec![place.cgroup.join("payload/cgroup.events"), place.cgroup.join("memory.events")]
+}
+
+/// Whether it is paused, and how many of its processes memory has cost so far.
+fn state_of(record: &Record) -> (bool, u64) {
+    let texts: Vec<String> =
+        files(record).iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect();
+    let number = |text: Option<&String>, key: &str| {
+        let line = text?.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
+        line.parse::<u64>().ok()
+    };
+    let frozen = number(texts.first(), "frozen") == Some(1);
+    (frozen, number(texts.get(1), "oom_kill").unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view::tests::{ended, record};
+    use super::*;
+    use crate::state::{End, Failed};
+
+    fn actions(before: Option<&Record>, after: &Record) -> Vec<String> {
+        between(before, after).into_iter().map(|event| event.action).collect()
+    }
+
+    #[test]
+    fn a_record_tells_its_whole_life() {
+        let mut web = ended(record(0xab, Some("web")), End::Signal(15));
+        web.asked.labels = [("tier".to_owned(), "front".to_owned())].into();
+        web.request =
+            Some(Request { at: Moment(59_000_000_000), verb: "stop".to_owned(), signal: 15 });
+        assert_eq!(actions(None, &web), ["create", "start", "kill", "die", "stop"]);
+        let events = past(&Listing { records: vec![web.clone()], problems: Vec::new() });
+        let die = events.iter().find(|event| event.action == "die").unwrap();
+        let id = "ab".repeat(32);
+        assert_eq!(
+            die.line(),
+            format!(
+                "1970-01-01T00:01:00.000000000Z container die {id} (execDuration=60, exitCode=143, \
+                 name=web, root=host, signal=SIGTERM, status=exited, tier=front)"
+            )
+        );
+        let json = serde_json::to_value(die).unwrap();
+        assert_eq!((&json["Type"], &json["Action"]), (&"container".into(), &"die".into()));
+        assert_eq!(json["Actor"]["Attributes"]["exitCode"], "143");
+        assert_eq!((&json["time"], &json["timeNano"]), (&60.into(), &60_000_000_000_u64.into()));
+    }
+
+    #[test]
+    fn only_what_is_new_is_told() {
+        let running = record(1, Some("web"));
+        assert!(actions(Some(&running), &running).is_empty());
+        assert_eq!(actions(Some(&running), &ended(running.clone(), End::Code(0))), ["die"]);
+        let mut created = running.clone();
+        created.life = Life::Created { launcher: None };
+        assert_eq!(actions(Some(&created), &running), ["start"]);
+        let mut failed = created.clone();
+        failed.failed =
+            Some(Failed { at: Moment(1), code: 127, error: "no".to_owned(), hint: None });
+        assert_eq!(actions(Some(&created), &failed), ["die"]);
+        let mut renamed = running.clone();
+        renamed.name = Some("www".parse().unwrap());
+        let told = between(Some(&running), &renamed);
+        assert_eq!(told[0].actor.attributes["oldName"], "web");
+        let mut limited = running.clone();
+        limited.asked.limits = Some(Default::default());
+        assert_eq!(actions(Some(&running), &limited), ["update"]);
+        let mut killed = ended(running.clone(), End::Signal(9));
+        let Life::Exited(exit) = &mut killed.life else { unreachable!() };
+        exit.usage.oom_killed = true;
+        assert_eq!(actions(Some(&running), &killed), ["oom", "die"]);
+    }
+}
