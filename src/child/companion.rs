@@ -54,6 +54,11 @@ impl Companion {
         }
     }
 
+    /// Its id, good as long as this value.
+    pub fn pid(&self) -> nix::unistd::Pid {
+        self.0.pid
+    }
+
     /// Ready to be read once it has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.0.pidfd.as_fd()

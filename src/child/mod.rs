@@ -10,6 +10,7 @@
 pub mod companion;
 mod confine;
 mod console;
+pub mod door;
 mod enter;
 pub mod helper;
 mod mount;

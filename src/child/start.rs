@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use nix::unistd::Pid;
 
 use super::Child;
+use super::door::{self, Door, Part, Refused};
 use crate::plan::Memory;
 use crate::plan::step::Step;
 use crate::sys::Result;
@@ -58,6 +59,10 @@ impl Orders {
     }
 }
 
+fn refused(errno: crate::sys::Errno) -> Refused {
+    Refused { part: Part::Clone, errno }
+}
+
 /// Where a child is born.
 #[derive(Clone, Copy)]
 pub struct Birth<'a> {
@@ -66,6 +71,9 @@ pub struct Birth<'a> {
     /// The directory of its control group, if the kernel puts it there; only
     /// for one that has a copy of our memory.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// Others' namespaces that it is made in; only for one that has a copy of
+    /// our memory.
+    pub door: Option<Door<'a>>,
 }
 
 impl Process {
@@ -74,25 +82,30 @@ impl Process {
     /// [given](Self::give) later, if it has our memory.
     ///
     /// # Errors
-    /// What clone3(2) says.
+    /// What clone3(2) says, and what keeps it from getting behind the door.
     pub fn start(
         (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
-        Birth { namespaces, cgroup }: Birth<'_>,
+        Birth { namespaces, cgroup, door }: Birth<'_>,
         memory: Memory,
         orders: Option<Orders>,
-    ) -> Result<Self> {
+    ) -> std::result::Result<Self, Refused> {
         let parents_end = parents_end.as_raw_fd();
         let child = Child { channel, parents_end, slots: Vec::new(), open: 0, network: None };
         let orders = orders.map_or_else(OnceLock::new, OnceLock::from);
         if memory == Memory::Copied {
-            // SAFETY: the launcher has one thread. The child goes into `run`,
-            // which takes no heap and ends in an exec or an _exit.
-            return match unsafe { process::clone_copying(namespaces, cgroup)? } {
+            let made = match door {
+                // SAFETY: the launcher has one thread. The child goes into
+                // `run`, which takes no heap and ends in an exec or an _exit.
+                Some(door) => unsafe { door::clone_behind(door, namespaces, cgroup) },
+                // SAFETY: likewise.
+                None => unsafe { process::clone_copying(namespaces, cgroup) }.map_err(refused),
+            };
+            return match made? {
                 None => child.run(&orders),
                 Some(made) => Ok(Self { made, reaped: false, memory: None }),
             };
         }
-        let stack = Stack::new()?;
+        let stack = Stack::new().map_err(refused)?;
         let number = child.channel.as_raw_fd();
         let child = UnsafeCell::new(ManuallyDrop::new(child));
         let start = Box::new(Start { child, orders });
@@ -103,7 +116,7 @@ impl Process {
         // SAFETY: the child has its own table of descriptors by now; in this
         // one the `OwnedFd` of this number is never used nor dropped.
         unsafe { crate::sys::fd::close(number) };
-        Ok(Self { made: made?, reaped: false, memory: Some((stack, start)) })
+        Ok(Self { made: made.map_err(refused)?, reaped: false, memory: Some((stack, start)) })
     }
 
     /// Lays down what the child is to do, for it to find once it is told that

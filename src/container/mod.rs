@@ -6,6 +6,7 @@ pub mod diff;
 pub mod events;
 pub mod filter;
 pub mod inspect;
+mod joined;
 pub mod list;
 pub mod ns;
 pub mod pause;

@@ -26,7 +26,8 @@ pub fn protect_program() -> anyhow::Result<()> {
 /// # Errors
 /// What is asked for and can't be had.
 pub fn plan(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
-    plan::compile(spec, host)
+    let join = super::joined::find(&spec.beside.network, host)?;
+    plan::compile(spec, join, host)
 }
 
 /// Whether it is noted where the time of a start goes.
@@ -51,7 +52,8 @@ pub fn run(
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
-    let outline = Rc::new(plan::outline(spec, host)?);
+    let join = super::joined::find(&spec.beside.network, host)?;
+    let outline = Rc::new(plan::outline(spec, join, host)?);
     let stdin = spec.beside.stdin;
     if outline.streams == Streams::Inherited {
         super::streams::check(stdin)?;

@@ -29,7 +29,8 @@ use process::Process;
 #[derive(Debug)]
 pub struct Pending<'a> {
     map: &'a Idmap,
-    process: Process,
+    /// Whose they are; nobody's who has them already.
+    process: Option<Process>,
     helpers: Vec<Running>,
     host: &'a Host,
 }
@@ -41,6 +42,9 @@ pub struct Pending<'a> {
 /// # Errors
 /// What was refused, with its cause on this machine as the hint.
 pub fn begin<'a>(map: &'a Idmap, pid: Pid, host: &'a Host) -> anyhow::Result<Pending<'a>> {
+    if map.writer == Writer::Owner {
+        return Ok(Pending { map, process: None, helpers: Vec::new(), host });
+    }
     let process = Process::open(pid)?;
     let write = |file: &str, text: &str| {
         process.write(file, text).or_else(|errno| refused(file, errno, pid, host))
@@ -60,8 +64,9 @@ pub fn begin<'a>(map: &'a Idmap, pid: Pid, host: &'a Host) -> anyhow::Result<Pen
             Running::start(newuidmap, pid, &map.uids)?,
             Running::start(newgidmap, pid, &map.gids)?,
         ],
+        Writer::Owner => Vec::new(),
     };
-    Ok(Pending { map, process, helpers, host })
+    Ok(Pending { map, process: Some(process), helpers, host })
 }
 
 impl Pending<'_> {
@@ -83,6 +88,7 @@ impl Pending<'_> {
         let ends: Vec<anyhow::Result<()>> =
             helpers.into_iter().map(|helper| helper.finish(host)).collect();
         ends.into_iter().collect::<anyhow::Result<()>>()?;
+        let Some(process) = process else { return Ok(()) };
         compare("uid_map", &process, &map.uids)?;
         compare("gid_map", &process, &map.gids)?;
         let setgroups = process.read("setgroups")?;
@@ -95,6 +101,24 @@ impl Pending<'_> {
         );
         Ok(())
     }
+}
+
+/// The maps of the user namespace that a process is in, users and groups, and
+/// whether setgroups(2) works there.
+///
+/// # Errors
+/// Where /proc does not show it.
+pub fn of_process(pid: Pid) -> anyhow::Result<(Vec<Mapping>, Vec<Mapping>, Setgroups)> {
+    let process = Process::open(pid)?;
+    let map = |file: &str| {
+        let text = process.read(file)?;
+        parse_map(&text).with_context(|| format!("make sense of {process}/{file}"))
+    };
+    let setgroups = match process.read("setgroups")?.trim_ascii() {
+        b"deny" => Setgroups::Deny,
+        _ => Setgroups::Allow,
+    };
+    Ok((map("uid_map")?, map("gid_map")?, setgroups))
 }
 
 /// A map that differs means that someone else wrote it, or that a helper

@@ -113,7 +113,7 @@ fn a_map_that_differs_from_the_plan_is_an_error() {
     write(&map, &child).unwrap();
     map.uids[0].inside = 7;
     let process = Process::open(child.pid()).unwrap();
-    let pending = Pending { map: &map, process, helpers: Vec::new(), host: &host };
+    let pending = Pending { map: &map, process: Some(process), helpers: Vec::new(), host: &host };
     let text = report(&pending.finish().unwrap_err());
     assert!(text.contains("and not the planned \"7 "), "{text}");
 }

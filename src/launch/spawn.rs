@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::channel::{self, Channel};
 use super::timing::Timing;
 use crate::cgroup::placing::Placing;
+use crate::child::door::{Door, Part};
 use crate::child::network::Maker;
 use crate::child::start::{Birth, Orders, Process};
 use crate::child::sweep::UserNamespace;
@@ -76,13 +77,24 @@ pub fn spawn(
     let steps: Rc<[Step]> = steps.into();
     let orders = (!steps.is_empty()).then(|| Orders::new(&steps, slots));
     let ends = (channel.as_fd(), childs_end);
-    let birth = Birth { namespaces: namespaces.flags(), cgroup: placing.group() };
+    let door = outline.join.as_ref().map(|join| Door {
+        user: join.owner.as_ref().map(|owner| owner.namespace.as_fd()),
+        network: join.network.as_fd(),
+        oom_score_adj: outline.oom_score_adj.as_deref(),
+    });
+    let birth = Birth { namespaces: namespaces.flags(), cgroup: placing.group(), door };
     let started = Process::start(ends, birth, outline.memory, orders);
-    let payload = started.or_else(|errno| {
-        let advice = advice::for_clone(errno, host);
-        Err(anyhow::Error::msg(advice.cause))
-            .with_context(|| format!("make the namespaces {namespaces}"))
-            .hint(advice.hint)
+    let payload = started.or_else(|refused| match &outline.join {
+        Some(join) if refused.part != Part::Clone => Err(anyhow::Error::from(refused.errno))
+            .with_context(|| refused.to_string())
+            .with_context(|| format!("join the network of {}", join.whose))
+            .hint(door_hint(refused.part)),
+        _ => {
+            let advice = advice::for_clone(refused.errno, host);
+            Err(anyhow::Error::msg(advice.cause))
+                .with_context(|| format!("make the namespaces {namespaces}"))
+                .hint(advice.hint)
+        }
     })?;
     apply_instead(payload.pid(), &outline.cgroup)?;
     let streams = outline.streams;
@@ -104,6 +116,14 @@ pub fn spawn(
         streams,
         stay,
     })
+}
+
+/// What helps who does not get into another's network.
+fn door_hint(part: Part) -> &'static str {
+    match part {
+        Part::OomScoreAdj => "the value may only be raised above what your own processes have",
+        _ => "its owner may join it, and root; an outer filter may forbid that (setns)",
+    }
 }
 
 /// What stands in for limits that can't be had, while the child is the caller's

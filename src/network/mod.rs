@@ -68,7 +68,7 @@ impl Connecting {
     pub fn new(plan: &Network) -> Self {
         let stage = match plan {
             Network::Helped(helper) => Stage::Prepared(helper.clone()),
-            Network::Host | Network::None => Stage::Over(None),
+            Network::Host | Network::None | Network::Joined(_) => Stage::Over(None),
         };
         Self { stage, mapped: None }
     }

@@ -12,6 +12,7 @@ use oci_spec::runtime::Mount;
 
 use super::attr::NOEXEC;
 use super::draft::{Draft, cstring};
+use super::join::Whose;
 use super::network::Network;
 use super::step::{Missing, Step, Target};
 use super::workshop::Workshop;
@@ -44,10 +45,13 @@ impl Files {
         let mut hosts = match network {
             // On the host's network the host's own answers are the right ones.
             Network::Host => text("/etc/hosts", host),
-            Network::None | Network::Helped(_) => format!(
-                "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-                 127.0.1.1\t{hostname}\n"
-            ),
+            Network::None | Network::Helped(_) => own(hostname),
+            // What it knows of others, and its own name.
+            Network::Joined(Whose { hosts: Some(hosts), .. }) => {
+                let end = if hosts.is_empty() || hosts.ends_with('\n') { "" } else { "\n" };
+                format!("{hosts}{end}127.0.1.1\t{hostname}\n")
+            }
+            Network::Joined(_) => own(hostname),
         };
         if !names.hosts.is_empty() && !hosts.is_empty() && !hosts.ends_with('\n') {
             hosts.push('\n');
@@ -61,6 +65,13 @@ impl Files {
     }
 }
 
+fn own(hostname: &str) -> String {
+    format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+         127.0.1.1\t{hostname}\n"
+    )
+}
+
 fn text(path: &str, host: &Host) -> String {
     host.files().text(Path::new(path))
 }
@@ -71,15 +82,16 @@ impl Resolv {
     fn of(network: &Network, names: &Names, host: &Host) -> Self {
         let said = |text: String| Self { text, note: None };
         match network {
-            Network::Host if !names.asks_resolver() => said(text(FILE, host)),
-            // What the host's file says of itself goes on, but for what is asked.
-            Network::Host => {
-                let all = text(FILE, host);
-                let servers = all.lines().filter_map(|line| {
-                    let mut words = line.split_whitespace();
-                    words.next().filter(|word| *word == "nameserver").and(words.next())
-                });
-                said(written(servers.map(str::to_owned).collect(), names, Some(host)))
+            Network::Host => said(followed(text(FILE, host), names, Some(host))),
+            Network::Joined(Whose { resolv: Some(resolv), .. }) => {
+                said(followed(resolv.clone(), names, None))
+            }
+            // Nobody says who can be asked there: those that the host asks, if
+            // they are not on the host itself.
+            Network::Joined(_) => {
+                let servers = host.resolv().reachable(true);
+                let servers = servers.iter().map(ToString::to_string).collect();
+                said(written(servers, names, Some(host)))
             }
             // Nothing of the host's: its search domains tell where it stands.
             Network::None if names.asks_resolver() => said(written(Vec::new(), names, None)),
@@ -99,6 +111,18 @@ impl Resolv {
             }
         }
     }
+}
+
+/// That file, but for what is asked for.
+fn followed(file: String, names: &Names, host: Option<&Host>) -> String {
+    if !names.asks_resolver() {
+        return file;
+    }
+    let servers = file.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == "nameserver").and(words.next())
+    });
+    written(servers.map(str::to_owned).collect(), names, host)
 }
 
 /// A resolv.conf of what is asked for, and of what `host` says where nothing

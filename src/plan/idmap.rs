@@ -10,16 +10,18 @@ mod pool;
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use oci_spec::runtime::LinuxIdMapping;
 
+use super::join::{Join, Owner};
+use crate::error::Explain;
 use crate::host::Host;
 use crate::host::advice::Advice;
 use crate::host::advice::table::{ids, run};
 pub use crate::host::caller::Setgroups;
 use crate::host::caller::{CAP_SETFCAP, Caller};
 pub use crate::host::ids::{Mapping, Range};
-use crate::host::ids::{inside, outside};
+use crate::host::ids::{inside, normal, outside};
 use crate::spec::{Spec, Userns};
 use pool::Pool;
 
@@ -62,6 +64,8 @@ pub enum Writer {
         /// newgidmap(1).
         newgidmap: PathBuf,
     },
+    /// Nobody: the user namespace is there already.
+    Owner,
 }
 
 /// What kind of map it became.
@@ -79,6 +83,8 @@ pub enum Rung {
     NoMap,
     /// As written by whoever asked.
     Custom,
+    /// Those of whose user namespace the container is made in.
+    Joined,
 }
 
 /// Why there is one id alone.
@@ -167,6 +173,7 @@ impl fmt::Display for Writer {
             Self::Helpers { newuidmap, newgidmap } => {
                 write!(f, "through {} and {}", newuidmap.display(), newgidmap.display())
             }
+            Self::Owner => f.write_str("as they are"),
         }
     }
 }
@@ -183,6 +190,7 @@ impl fmt::Display for Rung {
             Self::KeepId => f.write_str("a range of ids, you keep an id of your own"),
             Self::NoMap => f.write_str("a range of ids, yours is not among them"),
             Self::Custom => f.write_str("ids as asked for"),
+            Self::Joined => f.write_str("those of whose network it is"),
         }
     }
 }
@@ -199,6 +207,43 @@ pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Idmap> {
         gids: linux.and_then(|linux| linux.gid_mappings().as_deref()).unwrap_or_default(),
     };
     decide(asked, host).context("map ids")
+}
+
+/// The maps of a container that is made in somebody else's user namespace.
+///
+/// # Errors
+/// Where other ones are asked for.
+pub fn joined(join: &Join, owner: &Owner, spec: &Spec, host: &Host) -> anyhow::Result<Idmap> {
+    let (uids, gids) = (&owner.uids, &owner.gids);
+    if spec.beside.userns != Userns::Auto {
+        let asked = compile(spec, host)?;
+        let same = |one: &[Mapping], other: &[Mapping]| normal(one) == normal(other);
+        if !same(&asked.uids, uids) || !same(&asked.gids, gids) {
+            let (uids, gids) = (Words(uids), Words(gids));
+            let told = format!("{} has other ids: uids {uids}, gids {gids}", join.whose);
+            return Err(anyhow!(told)).context("map ids").hint(
+                "who shares a network shares the ids, too: leave --userns, --uidmap and --gidmap \
+                 away, or ask for the same ones",
+            );
+        }
+    }
+    ensure!(!uids.is_empty() && !gids.is_empty(), "{} has no ids mapped", join.whose);
+    let caller = host.caller()?;
+    // Its root, or who the caller is there, or anybody.
+    let ids = |maps: &[Mapping], own: u32| {
+        let is_there = |id| outside(maps, id).is_some();
+        let own = inside(maps, own);
+        if is_there(0) { 0 } else { own.unwrap_or_else(|| maps.first().map_or(0, |it| it.inside)) }
+    };
+    let default_user = Ids { uid: ids(uids, caller.euid), gid: ids(gids, caller.egid) };
+    Ok(Idmap {
+        uids: uids.clone(),
+        gids: gids.clone(),
+        setgroups: owner.setgroups,
+        writer: Writer::Owner,
+        rung: Rung::Joined,
+        default_user,
+    })
 }
 
 /// The part of a spec that is read here.

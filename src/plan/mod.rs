@@ -12,6 +12,7 @@ mod draft;
 mod etc;
 mod hide;
 pub mod idmap;
+pub mod join;
 mod mounts;
 pub mod namespaces;
 pub mod network;
@@ -41,6 +42,7 @@ use crate::spec::{Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
 use hide::Cover;
+use join::Join;
 use mounts::{Made, Setting};
 use network::Network;
 pub use outline::{First, Memory, Outline, Streams, outline};
@@ -74,12 +76,12 @@ impl Plan {
     }
 }
 
-/// Decides all of it.
+/// Decides all of it; `join` is what was found for a network of others.
 ///
 /// # Errors
 /// What is asked for and can't be had, with what would help.
-pub fn compile(spec: &Spec, host: &Host) -> anyhow::Result<Plan> {
-    complete(Rc::new(outline(spec, host)?), spec, host)
+pub fn compile(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<Plan> {
+    complete(Rc::new(outline(spec, join, host)?), spec, host)
 }
 
 /// Decides what the outline leaves open: the steps.
@@ -98,7 +100,10 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let user = user::plan(spec, idmap)?;
     let mut draft = Draft::new();
     draft.notes.extend_from_slice(&outline.notes);
-    let network = network::plan(&spec.beside, idmap, host, &mut draft.notes)?;
+    let network = match &outline.join {
+        Some(join) => Network::Joined(join.whose.clone()),
+        None => network::plan(&spec.beside, idmap, host, &mut draft.notes)?,
+    };
 
     rootfs::open(&spec.beside.root, &mut draft)?;
     let workshop = Workshop::open(&mut draft);
@@ -146,7 +151,9 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
             draft.push(Step::Domainname(cstring_text(name)?));
         }
     }
-    if let Some(adjust) = process.oom_score_adj() {
+    if let Some(adjust) = process.oom_score_adj()
+        && outline.oom_score_adj.is_none()
+    {
         let proc = made.proc.context("--oom-score-adj needs a /proc of the container's own")?;
         let content = adjust.to_string().into_bytes();
         // While the ids are still the caller's: after a change of uid the file

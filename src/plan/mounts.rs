@@ -319,7 +319,7 @@ fn sysfs(
     // A sysfs shows a network namespace, and the host's is not ours to mount.
     // A new one is refused too where the outer one has something mounted over
     // part of it: it would show what that hides.
-    if setting.namespaces.own_network() && setting.host.mounts()?.covers("/sys").is_none() {
+    if setting.namespaces.rules_network() && setting.host.mounts()?.covers("/sys").is_none() {
         let tree = draft.filesystem("sysfs", &options.data(), options.set);
         return attach(tree, "a new sysfs", target, draft);
     }

@@ -1,11 +1,15 @@
 //! Which namespaces are new and which are the caller's.
 //!
-//! Reads `linux.namespaces`; `launch::spawn` makes them.
+//! Reads `linux.namespaces`; `launch::spawn` makes them. Those of others that are
+//! gone into instead are in [`join`](super::join).
 
 use std::fmt;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
+
+use super::join::Join;
+use crate::error::Explain;
 
 /// The new namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub struct Namespaces {
     flags: u64,
     /// Those of them that the child makes itself, later.
     later: u64,
+    /// Those that are others', and that it is made in.
+    joined: u64,
 }
 
 const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
@@ -26,11 +32,12 @@ const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
 ];
 
 impl Namespaces {
-    /// Reads what is asked for.
-    pub fn plan(asked: &[LinuxNamespace]) -> anyhow::Result<Self> {
+    /// Reads what is asked for; `join` is what stands for the network.
+    pub fn plan(asked: &[LinuxNamespace], join: Option<&Join>) -> anyhow::Result<Self> {
         let mut flags = 0;
         for namespace in asked {
-            if let Some(path) = namespace.path() {
+            let is_found = namespace.typ() == LinuxNamespaceType::Network && join.is_some();
+            if let Some(path) = namespace.path().as_ref().filter(|_| !is_found) {
                 bail!("joining the namespace at {path:?} is not supported");
             }
             let Some((_, flag, _)) = TABLE.iter().find(|(kind, ..)| *kind == namespace.typ())
@@ -39,9 +46,21 @@ impl Namespaces {
             };
             flags |= *flag as u64;
         }
-        let namespaces = Self { flags, later: 0 };
+        let mut namespaces = Self { flags, later: 0, joined: 0 };
         ensure!(namespaces.has(libc::CLONE_NEWUSER), "a rootless container needs a user namespace");
         ensure!(namespaces.has(libc::CLONE_NEWNS), "a container needs a mount namespace");
+        if let Some(join) = join {
+            // Its processes are told from others by their user namespace there.
+            let shared = join.owner.is_some() && !namespaces.own_pid();
+            if shared {
+                return Err(anyhow!("it would end {} with itself", join.whose))
+                    .context("--pid host")
+                    .hint("a container that joins another's network needs processes of its own");
+            }
+            let user = join.owner.as_ref().map_or(0, |_| libc::CLONE_NEWUSER);
+            namespaces.joined = (libc::CLONE_NEWNET | user) as u64;
+            namespaces.flags &= !namespaces.joined;
+        }
         Ok(namespaces)
     }
 
@@ -71,6 +90,12 @@ impl Namespaces {
     /// Whether the network namespace is new.
     pub fn own_network(self) -> bool {
         self.has(libc::CLONE_NEWNET)
+    }
+
+    /// Whether the container's root has rights over its network: it is new, or
+    /// joined with the user namespace that owns it.
+    pub fn rules_network(self) -> bool {
+        self.own_network() || self.joined & libc::CLONE_NEWUSER as u64 != 0
     }
 
     /// Whether the UTS namespace is new.

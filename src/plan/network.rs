@@ -9,9 +9,10 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 
 use super::idmap::Idmap;
+use super::join::Whose;
 use crate::error::Explain;
 use crate::host::advice::table::network;
 use crate::host::advice::{Advice, Hole};
@@ -29,6 +30,8 @@ pub enum Network {
     None,
     /// Through a program that runs beside it.
     Helped(Helper),
+    /// As somebody else does, whose network it has.
+    Joined(Whose),
 }
 
 /// A program that passes packets on, as an ordinary process of the host's.
@@ -132,6 +135,7 @@ pub fn plan(
             pasta(arguments, idmap, host)?
         }
         Asked::Auto => automatic(idmap, host)?,
+        Asked::Container(_) | Asked::Namespace(_) => bail!("nobody has looked for that network"),
     };
     let resolv = host.resolv();
     let alone = beside.names.servers.is_empty() && resolv.reachable(helper.ipv6).is_empty();
@@ -282,6 +286,7 @@ impl fmt::Display for Network {
         match self {
             Self::Host => f.write_str("the host's"),
             Self::None => f.write_str("none, but for loopback"),
+            Self::Joined(whose) => write!(f, "that of {whose}"),
             Self::Helped(helper) => {
                 write!(f, "behind {}: {}", helper.program.display(), helper.told())
             }

@@ -10,6 +10,7 @@ use anyhow::Context;
 
 use super::cgroup::{self, Cgroup};
 use super::idmap::{self, Idmap, Rung, Why, Writer};
+use super::join::Join;
 use super::namespaces::Namespaces;
 use crate::error::Explain;
 use crate::host::Host;
@@ -35,6 +36,10 @@ pub struct Outline {
     pub timeout: Option<Duration>,
     /// Which ports of the host lead to the container's.
     pub ports: Vec<Port>,
+    /// The network of another that it has.
+    pub join: Option<Join>,
+    /// The text for /proc/self/oom_score_adj, where it can't be set by a step.
+    pub oom_score_adj: Option<Vec<u8>>,
     /// What is less than could be had, one sentence each, for people.
     pub notes: Vec<String>,
 }
@@ -66,17 +71,22 @@ pub enum Streams {
     Terminal,
 }
 
-/// Decides it.
+/// Decides it; `join` is what was found for a network of others.
 ///
 /// # Errors
 /// What is asked for and can't be had, with what would help.
-pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
+pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<Outline> {
     let linux = spec.oci.linux().as_ref().context("the specification has no linux part")?;
     let process = spec.oci.process().as_ref().context("the specification has no process part")?;
 
     check_descriptors(spec.beside.preserve_fds)?;
-    let idmap = idmap::compile(spec, host)?;
-    let namespaces = Namespaces::plan(linux.namespaces().as_deref().unwrap_or_default())?;
+    let owner = join.as_ref().and_then(|join| Some((join, join.owner.as_ref()?)));
+    let idmap = match owner {
+        Some((join, owner)) => idmap::joined(join, owner, spec, host)?,
+        None => idmap::compile(spec, host)?,
+    };
+    let asked = linux.namespaces().as_deref().unwrap_or_default();
+    let namespaces = Namespaces::plan(asked, join.as_ref())?;
     let mut notes = Vec::new();
     let cgroup = cgroup::plan(spec, host, &mut notes)?;
     let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
@@ -88,15 +98,30 @@ pub fn outline(spec: &Spec, host: &Host) -> anyhow::Result<Outline> {
     // oom_score_adj to all processes with the same memory: the launcher and
     // the watcher would be as ready to be killed as the payload. In a group of
     // its own, whose memory can be used up, the kernel may kill it before its
-    // exec, and with it all that have the same memory.
-    let memory = match (first, process.oom_score_adj()) {
-        (First::Payload, None) if !cgroup.is_own() => Memory::Shared,
+    // exec, and with it all that have the same memory. Nor may those see it who
+    // are in a user namespace that it is made in.
+    let adjusted = process.oom_score_adj();
+    let memory = match (first, adjusted) {
+        (First::Payload, None) if !cgroup.is_own() && join.is_none() => Memory::Shared,
         _ => Memory::Copied,
     };
+    let oom_score_adj = adjusted.filter(|_| join.is_some()).map(|it| it.to_string().into_bytes());
     let terminal = process.terminal().unwrap_or(false);
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     let (timeout, ports) = (spec.beside.timeout, spec.beside.ports.clone());
-    Ok(Outline { idmap, namespaces, cgroup, streams, memory, first, timeout, ports, notes })
+    Ok(Outline {
+        idmap,
+        namespaces,
+        cgroup,
+        streams,
+        memory,
+        first,
+        timeout,
+        ports,
+        join,
+        oom_score_adj,
+        notes,
+    })
 }
 
 /// Whether what is to be handed down is there. Nothing of ours is open yet.

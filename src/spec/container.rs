@@ -1,5 +1,7 @@
 //! The container that is asked for where nothing else is said.
 
+use std::path::PathBuf;
+
 use oci_spec::runtime::{
     Linux, LinuxNamespace, LinuxNamespaceType, Process, Root as OciRoot, Spec as Oci,
 };
@@ -84,6 +86,15 @@ impl Spec {
     pub fn share(&mut self, namespace: LinuxNamespaceType) {
         let namespaces = self.linux_mut().namespaces_mut().get_or_insert_default();
         namespaces.retain(|own| own.typ() != namespace);
+    }
+
+    /// Has the container go into the namespace at `path` instead of one of its
+    /// own.
+    pub fn join(&mut self, namespace: LinuxNamespaceType, path: PathBuf) {
+        let namespaces = self.linux_mut().namespaces_mut().get_or_insert_default();
+        for own in namespaces.iter_mut().filter(|own| own.typ() == namespace) {
+            own.set_path(Some(path.clone()));
+        }
     }
 
     /// Whether the container shares this namespace with its host.

@@ -3,6 +3,8 @@
 mod names;
 mod slirp4netns;
 
+use std::path::PathBuf;
+
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 
@@ -30,14 +32,18 @@ pub enum Network {
     Slirp4netns(Slirp4netns),
     /// Its own, behind pasta(1), which gets these arguments too.
     Pasta(Vec<String>),
+    /// That of another container, by its name, its id or the beginning of it.
+    Container(String),
+    /// The one that this file stands for.
+    Namespace(PathBuf),
 }
 
 const KINDS: &str = "--network none, loopback, host, auto, slirp4netns[:OPTION=VALUE,...] or \
-                     pasta[:ARG,...]";
+                     pasta[:ARG,...], container:NAME or ns:PATH";
 
 impl Network {
-    /// Reads `none`, `loopback`, `host`, `auto`, `slirp4netns[:OPTION=VALUE,...]`
-    /// or `pasta[:ARG,...]`.
+    /// Reads `none`, `loopback`, `host`, `auto`, `slirp4netns[:OPTION=VALUE,...]`,
+    /// `pasta[:ARG,...]`, `container:NAME` or `ns:PATH`.
     ///
     /// # Errors
     /// What is none of these, with what there is.
@@ -59,11 +65,18 @@ impl Network {
             ("bridge" | "private" | "default", _) => {
                 Err(anyhow!("there is no network that containers share")).hint(KINDS)
             }
-            ("container" | "ns", _) => {
-                Err(anyhow!("joining another network is not in sublet yet")).hint(KINDS)
-            }
+            ("container", Some(name)) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
+            ("ns", Some(path)) if !path.is_empty() => Ok(Self::Namespace(path.into())),
+            ("container", _) => Err(anyhow!("which container's?")).hint("--network container:NAME"),
+            ("ns", _) => Err(anyhow!("which network namespace?"))
+                .hint("--network ns:PATH, as /proc/PID/ns/net or what it is bound to"),
             _ => Err(anyhow!("there is no such network")).hint(KINDS),
         }
+    }
+
+    /// Whether it is somebody else's, and not made for the container.
+    pub fn is_joined(&self) -> bool {
+        matches!(self, Self::Container(_) | Self::Namespace(_))
     }
 }
 
@@ -96,13 +109,19 @@ mod tests {
             Network::parse("pasta:--mtu,1400,-4").unwrap(),
             Network::Pasta(vec!["--mtu".to_owned(), "1400".to_owned(), "-4".to_owned()])
         );
+        assert_eq!(Network::parse("container:web").unwrap(), Network::Container("web".to_owned()));
+        let path = Network::Namespace("/run/netns/a:b".into());
+        assert_eq!(Network::parse("ns:/run/netns/a:b").unwrap(), path);
     }
 
     #[test]
     fn what_is_no_network_is_told_what_there_is() {
-        for text in ["", "nothing", "Host", "bridge", "container:x", "ns:/x"] {
+        for text in ["", "nothing", "Host", "bridge"] {
             assert!(refused(text).contains("hint: --network none, loopback, host"), "{text}");
         }
         assert!(refused("host:mtu=5").contains("host takes no options"));
+        for text in ["container", "container:", "ns", "ns:"] {
+            assert!(refused(text).contains("which "), "{text}");
+        }
     }
 }

@@ -11,6 +11,11 @@ const SIOCGSKNS: libc::c_ulong = 0x894c;
 /// The user namespace that owns a namespace, as a descriptor; ioctl_ns(2).
 const NS_GET_USERNS: libc::c_ulong = 0xb701;
 
+/// The kind of a namespace, `CLONE_NEW*`, and the uid of who made a user
+/// namespace; ioctl_ns(2).
+const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;
+
 /// Brings the loopback interface up; the kernel then gives it its addresses.
 /// The descriptor is the namespace's, as setns(2) takes it.
 pub fn loopback_up() -> Result<OwnedFd> {
@@ -102,4 +107,22 @@ pub fn owner(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
         let owner = call!(libc::SYS_ioctl, namespace.as_raw_fd(), NS_GET_USERNS, 0)?;
         Ok(OwnedFd::from_raw_fd(owner as i32))
     }
+}
+
+/// The kind of the namespace behind a descriptor, `CLONE_NEW*`; `ENOTTY` where
+/// it is none.
+pub fn kind(namespace: BorrowedFd<'_>) -> Result<i32> {
+    // SAFETY: takes no memory; the answer is a number.
+    unsafe { Ok(call!(libc::SYS_ioctl, namespace.as_raw_fd(), NS_GET_NSTYPE, 0)? as i32) }
+}
+
+/// The uid of who made the user namespace behind a descriptor, as it is called
+/// here.
+pub fn maker(user_namespace: BorrowedFd<'_>) -> Result<u32> {
+    let mut uid: libc::uid_t = 0;
+    // SAFETY: the kernel writes one uid.
+    unsafe {
+        call!(libc::SYS_ioctl, user_namespace.as_raw_fd(), NS_GET_OWNER_UID, &raw mut uid)?;
+    }
+    Ok(uid)
 }

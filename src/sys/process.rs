@@ -25,7 +25,9 @@ fn arguments(flags: u64, pidfd: &mut libc::c_int) -> libc::clone_args {
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = std::ptr::from_mut(pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    // A sibling's death is told in the way that this process's own is.
+    let is_sibling = flags & libc::CLONE_PARENT as u64 != 0;
+    args.exit_signal = if is_sibling { 0 } else { libc::SIGCHLD as u64 };
     args
 }
 
@@ -39,7 +41,8 @@ fn made(pid: isize, pidfd: libc::c_int) -> Made {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Makes a child with a copy of this memory, in new namespaces, `CLONE_NEW*`;
-/// `None` is returned in the child. clone3(2).
+/// `None` is returned in the child. With `CLONE_PARENT` it becomes a child of
+/// this process's own parent. clone3(2).
 ///
 /// It is born in the control group at the directory `cgroup`, if the kernel
 /// puts it there, else in this process's.

@@ -13,6 +13,7 @@ mod files;
 mod hostile;
 mod hosts;
 mod identity;
+mod join;
 mod limits;
 mod limits_stats;
 mod namespaces;

@@ -497,7 +497,7 @@ fn networks_that_are_none() {
         ("slirp4netns:speed=9", "no such option"),
         ("slirp4netns:allow_host_loopback=true", "stays closed"),
         ("host:mtu=1500", "host takes no options"),
-        ("container:x", "not in sublet yet"),
+        ("container:x", "there is no container x"),
     ] {
         let refused = run(&scratch, &["--network", network]).arg(root.path()).arg("true");
         refused.refused(&[said]);

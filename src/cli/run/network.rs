@@ -13,11 +13,12 @@ pub struct NetworkArgs {
     /// Its network: its own behind slirp4netns (mtu=N, cidr=NET, ipv6=BOOL,
     /// outbound_addr=ADDR) or pasta, the first that is installed without this
     /// flag; auto for the faster of the two; none but loopback; loopback and
-    /// what is published; the host's
+    /// what is published; the host's; another container's (container:NAME) or
+    /// the one at a path (ns:PATH)
     #[arg(
         long,
         visible_alias = "net",
-        value_name = "slirp4netns[:..]|pasta[:..]|auto|none|loopback|host"
+        value_name = "slirp4netns[:..]|pasta[:..]|auto|none|loopback|host|container:NAME|ns:PATH"
     )]
     network: Option<String>,
 
@@ -54,6 +55,9 @@ impl NetworkArgs {
         }
         if spec.beside.network == Network::Host {
             spec.share(LinuxNamespaceType::Network);
+        }
+        if let Network::Namespace(path) = &spec.beside.network {
+            spec.join(LinuxNamespaceType::Network, path.clone());
         }
         let search = all("--dns-search", &self.dns_search, |text| match text {
             "." => Ok(String::new()),

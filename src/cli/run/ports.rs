@@ -38,6 +38,13 @@ impl PortArgs {
             } else {
                 "--network loopback has nothing but the published ports"
             }),
+            Some(network)
+                if !spec.beside.ports.is_empty()
+                    && ["container:", "ns:"].iter().any(|kind| network.starts_with(kind)) =>
+            {
+                Err(anyhow!("--publish has no effect with --network {network}"))
+                    .hint("publish the port with the container whose network it is")
+            }
             _ => Ok(()),
         }
     }

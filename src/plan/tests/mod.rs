@@ -37,7 +37,7 @@ impl Case {
         (self.machine)(&mut facts);
         let asked = asked_words(self.words);
         let asked = asked.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
-        let plan = super::compile(&asked.spec, &Host::from(facts));
+        let plan = super::compile(&asked.spec, None, &Host::from(facts));
         plan.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
     }
 }

@@ -135,6 +135,11 @@ pub fn python3() -> Need {
     need(Path::new("/usr/bin/python3").exists(), "python3 is not installed (package python3)")
 }
 
+pub fn redis() -> Need {
+    program("redis-server", "redis-server")?;
+    program("redis-cli", "redis-tools")
+}
+
 pub fn curl() -> Need {
     program("curl", "curl")
 }
