@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use nix::libc;
 
 use crate::plan::network::closed::Requests;
+use crate::plan::network::service::ADDRESS;
 use crate::plan::step::Gate;
 use crate::sys::process::{self, Ended, Made, exit_now};
 use crate::sys::stack::Stack;
-use crate::sys::{Result, fd, link, path};
+use crate::sys::{Result, fd, link, path, socket};
 
 /// The process that makes the namespace. Dropped, it is killed and reaped.
 pub struct Maker {
@@ -34,7 +35,7 @@ struct Numbers {
     ping: Vec<u8>,
 }
 
-/// What makes a namespace ready for packets that come from outside of it.
+/// What makes a namespace ready for what comes from outside of it.
 pub struct Outward {
     /// The socket through which the namespace is sent too.
     pub to: OwnedFd,
@@ -46,11 +47,17 @@ pub struct Outward {
     pub ping: (u32, u32),
     /// What the kernel is asked for before anybody else has the namespace.
     pub closed: Requests,
+    /// The ports at which services of the host are asked for. Their sockets are
+    /// sent first, in this order.
+    pub services: Vec<u16>,
 }
 
 /// Which groups may send an ICMP echo without a capability: icmp(7). In a new
 /// namespace none may.
 const PING: &CStr = c"/proc/sys/net/ipv4/ping_group_range";
+
+/// How many may wait to be let in to a service of the host.
+const BACKLOG: i32 = 4096;
 
 impl Maker {
     /// Starts it, for a child that is in the user namespace `user` and waits for
@@ -115,6 +122,10 @@ extern "C" fn make(numbers: *const ()) -> ! {
     let sent = made.and_then(|made| {
         if let Some(outward) = outward {
             link::request(&outward.closed.bytes, outward.closed.count)?;
+            for port in &outward.services {
+                let listener = socket::listening(ADDRESS.octets(), *port, BACKLOG)?;
+                fd::send_with_descriptor(outward.to.as_fd(), &word, listener.as_fd())?;
+            }
             fd::send_with_descriptor(outward.to.as_fd(), &word, made.as_fd())?;
         }
         fd::send_with_descriptor(channel, &word, made.as_fd())

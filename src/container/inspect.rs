@@ -1,5 +1,7 @@
 //! `sublet inspect`: all that is known of a container.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::pause;
@@ -22,6 +24,7 @@ pub fn inspect(record: &Record) -> Value {
         "State": state(record),
         "Config": {"Cmd": command, "Labels": record.asked.labels},
         "HostConfig": host_config(record),
+        "NetworkSettings": network(record),
         "CgroupPath": record.place.as_ref().map(|place| &place.cgroup),
         "Unit": record.place.as_ref().and_then(|place| place.unit.as_ref()),
         "Usage": ended(record).map(usage),
@@ -67,6 +70,7 @@ fn host_config(record: &Record) -> Value {
     let bytes = |value: Option<i64>| value.unwrap_or(0);
     let list = |value: Option<&String>| value.cloned().unwrap_or_default();
     json!({
+        "NetworkMode": record.network.as_ref().map_or("", |network| &network.mode),
         "AutoRemove": record.afterwards == Afterwards::Remove,
         "Memory": bytes(memory.and_then(|memory| memory.limit())),
         "MemoryReservation": bytes(memory.and_then(|memory| memory.reservation())),
@@ -77,6 +81,18 @@ fn host_config(record: &Record) -> Value {
         "CpusetCpus": list(cpu.and_then(|cpu| cpu.cpus().as_ref())),
         "CpusetMems": list(cpu.and_then(|cpu| cpu.mems().as_ref())),
         "PidsLimit": limits.pids().map_or(0, |pids| pids.limit()),
+    })
+}
+
+/// Addresses are docker's fields, empty where there is none; `State` is ours:
+/// null where nothing has to run for the network.
+fn network(record: &Record) -> Value {
+    let network = record.network.as_ref();
+    let text = |address: Option<Ipv4Addr>| address.map_or_else(String::new, |it| it.to_string());
+    json!({
+        "State": network.and_then(|network| network.link),
+        "IPAddress": text(network.and_then(|network| network.address)),
+        "Gateway": text(network.and_then(|network| network.gateway)),
     })
 }
 
@@ -101,7 +117,7 @@ mod tests {
     use super::super::view::tests::{ended, record};
     use super::*;
     use crate::cli::asked_words;
-    use crate::state::End;
+    use crate::state::{End, Link, Network};
 
     #[test]
     fn one_that_runs() {
@@ -127,6 +143,23 @@ mod tests {
         assert_eq!((&config["Memory"], &config["CpuQuota"]), (&json!(64 << 20), &json!(10000)));
         assert_eq!((&config["PidsLimit"], &config["CpuShares"]), (&json!(9), &json!(0)));
         assert_eq!((&config["AutoRemove"], &told["Usage"]), (&json!(true), &Value::Null));
+    }
+
+    #[test]
+    fn a_network_that_is_down() {
+        let mut record = record(1, None);
+        let none = json!({"State": null, "IPAddress": "", "Gateway": ""});
+        assert_eq!(inspect(&record)["NetworkSettings"], none);
+        record.network = Some(Network {
+            mode: "slirp4netns".to_owned(),
+            link: Some(Link::Down),
+            address: Some(Ipv4Addr::new(10, 0, 2, 100)),
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+        });
+        let told = inspect(&record);
+        let down = json!({"State": "down", "IPAddress": "10.0.2.100", "Gateway": "10.0.2.2"});
+        assert_eq!(told["NetworkSettings"], down);
+        assert_eq!(told["HostConfig"]["NetworkMode"], "slirp4netns");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use nix::libc;
@@ -39,7 +40,7 @@ pub fn find(asked: &Network, host: &Host) -> anyhow::Result<Option<Join>> {
 }
 
 fn of_container(word: &str, host: &Host) -> anyhow::Result<Join> {
-    let record = record::store()?.find(word)?;
+    let record = started(word)?;
     let told = format!("container {}", record.label());
     let process = Inside::of(&record)?;
     let network = process.open("ns/net")?;
@@ -56,6 +57,22 @@ fn of_container(word: &str, host: &Host) -> anyhow::Result<Join> {
     // Whatever had its number by then, what was opened was not its.
     process.lives().with_context(|| told.clone())?;
     owned(Whose { told, hosts, resolv }, network, host)
+}
+
+/// How long a container is waited for that is being started.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The record of a container, which may be being started: that it runs is
+/// written down once it does.
+fn started(word: &str) -> anyhow::Result<Record> {
+    let (store, until) = (record::store()?, Instant::now() + PATIENCE);
+    loop {
+        let record = store.find(word)?;
+        if !matches!(record.life, Life::Created { launcher: Some(_) }) || Instant::now() > until {
+            return Ok(record);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn at(path: &Path, host: &Host) -> anyhow::Result<Join> {

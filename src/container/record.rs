@@ -17,12 +17,13 @@ use crate::cgroup::{Deadline, Directory};
 use crate::error::{causes, exit_code, hint};
 use crate::host::{Host, memory};
 use crate::monitor;
-use crate::plan::Plan;
 use crate::plan::cgroup::Manager;
+use crate::plan::network::Driver;
+use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
 use crate::state::{
-    Afterwards, Asked, End, Exit, Failed, Identity, Life, Moment, Place, Record, Reserved, Store,
-    Story, Usage, boot,
+    Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place, Record,
+    Reserved, Store, Story, Usage, boot,
 };
 use crate::sys::Errno;
 
@@ -76,6 +77,24 @@ pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
     }
 }
 
+/// What is written down of its network.
+fn network(plan: &plan::network::Network) -> Network {
+    let (mode, link, address, gateway) = match plan {
+        plan::network::Network::Host => ("host", None, None, None),
+        plan::network::Network::None => ("none", None, None, None),
+        plan::network::Network::Joined(whose) => (&*whose.told, None, None, None),
+        plan::network::Network::Helped(helper) => {
+            let cidr = match helper.driver {
+                Driver::Slirp4netns { cidr, .. } => Some(cidr),
+                Driver::Pasta { .. } => None,
+            };
+            let address = |number| cidr.map(|cidr| cidr.address(number));
+            (helper.driver.name(), Some(Link::Up), address(100), address(2))
+        }
+    };
+    Network { mode: mode.to_owned(), link, address, gateway }
+}
+
 fn asked_limits(spec: &Spec) -> Option<&oci_spec::runtime::LinuxResources> {
     spec.oci.linux().as_ref()?.resources().as_ref()
 }
@@ -112,6 +131,7 @@ impl Recorded {
         };
         let mut record = Record::new(id, name, asked, Some(launcher.clone()));
         record.place = place;
+        record.network = Some(network(&plan.network));
         record.afterwards = if known.remove { Afterwards::Remove } else { Afterwards::Keep };
         reserved.ask(spec)?;
         reserved.commit(&record)?;
@@ -157,6 +177,19 @@ impl Recorded {
         if let Some(cidfile) = self.cidfile.as_mut().filter(|_| stays) {
             cidfile.keep();
         }
+    }
+
+    /// Says that nothing connects it with the world any more.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn network_down(&self) -> anyhow::Result<()> {
+        let down = |record: &mut Record| {
+            if let Some(network) = &mut record.network {
+                network.link = Some(Link::Down);
+            }
+        };
+        self.reserved.edit(down).map(drop)
     }
 
     /// Says what became of it, after its control group was removed, or removes

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::record;
+use super::record::{self, Recorded};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::launch;
@@ -97,7 +97,14 @@ pub fn run(
     if let Some(Seen::Masked(why)) = forwarder.as_ref().map(Forwarder::seen) {
         warn(&format!("services see no clients' addresses at published ports, because {why}"));
     }
-    let exit = supervise(launched, forwarder, input, outline.first, outline.timeout, &warn);
+    let network_down = || {
+        if let Some(Err(error)) = record.as_ref().map(Recorded::network_down) {
+            let why = causes(&error);
+            warn(&format!("the container's record doesn't say that its network is down: {why}"));
+        }
+    };
+    let (first, timeout) = (outline.first, outline.timeout);
+    let exit = supervise(launched, forwarder, input, first, timeout, &warn, network_down);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {

@@ -36,7 +36,9 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
             match fd::wait_readable([process.as_fd()], Patience::Endless) {
                 Err(Errno::EINTR) => {}
                 done => {
-                    break done.map(drop).with_context(|| format!("wait for {}", record.label()))?;
+                    break done
+                        .map(drop)
+                        .with_context(|| format!("wait for {}", record.label()))?;
                 }
             }
         }

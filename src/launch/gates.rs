@@ -107,10 +107,10 @@ pub fn serve(
     spawned.payload.executed();
     // All are blocked, so they come out of the descriptor once more.
     early.into_iter().for_each(|number| process::kill(Pid::this(), number));
-    let ((placed, notes), uplink) = (placing.finish(), connecting.finish());
+    let ((placed, notes), (uplink, services)) = (placing.finish(), connecting.finish());
     let Spawned { payload, signals, timing, watcher, .. } = spawned;
     let watcher = watcher.context("the payload runs and nobody watches")?;
-    Ok(Launched { payload, uplink, signals, terminal, timing, watcher, placed, notes })
+    Ok(Launched { payload, uplink, services, signals, terminal, timing, watcher, placed, notes })
 }
 
 /// Goes on with the child's control group, and opens its gate when that is done.

@@ -18,7 +18,7 @@ use crate::cgroup::placing::{Placed, Placing};
 use crate::child::start::Process;
 use crate::child::watcher::Watcher;
 use crate::host::Host;
-use crate::network::{Connecting, Uplink};
+use crate::network::{Connecting, Services, Uplink};
 use crate::plan::{Outline, Plan};
 use nix::sys::signalfd::SignalFd;
 
@@ -31,6 +31,8 @@ pub struct Launched {
     pub payload: Process,
     /// What passes its packets on.
     pub uplink: Option<Uplink>,
+    /// What leads to the host's services.
+    pub services: Option<Services>,
     /// The signals that come for the launcher, to be forwarded.
     pub signals: SignalFd,
     /// The launcher's end of the payload's terminal.
@@ -64,12 +66,12 @@ pub fn launch(
         let mut spawned = spawn::spawn(outline, None, &placing, host)?;
         let maps = spawned.map(idmap, host)?;
         let plan = complete()?;
-        let connecting = Connecting::new(&plan.network);
+        let connecting = Connecting::new(&plan);
         spawned.give(plan);
         return gates::serve(spawned, idmap, maps, (placing, connecting), host);
     }
     let plan = complete()?;
-    let connecting = Connecting::new(&plan.network);
+    let connecting = Connecting::new(&plan);
     let mut spawned = spawn::spawn(outline, Some(plan), &placing, host)?;
     let maps = spawned.map(idmap, host)?;
     gates::serve(spawned, idmap, maps, (placing, connecting), host)

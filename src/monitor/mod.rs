@@ -20,7 +20,7 @@ use crate::cgroup::usage::Usage;
 use crate::error::causes;
 use crate::host::kernel_log;
 use crate::launch::{Launched, Timing, patience};
-use crate::network::{Uplink, forward};
+use crate::network::{Services, Uplink, forward};
 use crate::plan::First;
 use crate::security::seccomp;
 use crate::state;
@@ -72,7 +72,7 @@ pub enum Input {
 
 /// Stays until the payload ends, or has run for as long as it may; so long its
 /// ports are published. Calls `warn` with what fails meanwhile and does not end
-/// it.
+/// it, and `network_down` when nothing connects it with the world any more.
 pub fn supervise(
     launched: Launched,
     mut ports: Option<forward::Forwarder>,
@@ -80,6 +80,7 @@ pub fn supervise(
     first: First,
     timeout: Option<Duration>,
     warn: impl Fn(&str),
+    network_down: impl Fn(),
 ) -> anyhow::Result<Exit> {
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
@@ -104,7 +105,11 @@ pub fn supervise(
         if let Some(uplink) = &launched.uplink {
             ready.extend(uplink.news().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
-        match poll(&mut ready, patience(overtime.next())) {
+        let services = launched.services.iter().filter_map(Services::news);
+        ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let link = launched.uplink.as_ref().and_then(Uplink::until);
+        let until = overtime.next().into_iter().chain(link).min();
+        match poll(&mut ready, patience(until)) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
             Err(errno) => return Err(errno).context("wait for the payload"),
@@ -123,6 +128,13 @@ pub fn supervise(
             forwarder.forward(signal, launched.payload.pidfd());
         }
         if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
+            warn(&said);
+            happened.push(said);
+            if launched.uplink.as_ref().is_some_and(Uplink::is_down) {
+                network_down();
+            }
+        }
+        if let Some(said) = launched.services.as_mut().and_then(Services::attend) {
             warn(&said);
             happened.push(said);
         }

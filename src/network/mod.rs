@@ -9,6 +9,7 @@ pub mod forward;
 mod pasta;
 mod recipe;
 mod running;
+mod services;
 mod slirp4netns;
 mod uplink;
 mod words;
@@ -24,8 +25,10 @@ use nix::unistd::pipe2;
 
 use crate::child::network::Outward;
 use crate::error::Explain;
-use crate::plan::network::{Helper, Network};
+use crate::plan::Plan;
+use crate::plan::network::{Helper, Network, service};
 use crate::sys::fd;
+pub use services::Services;
 pub use uplink::Uplink;
 
 /// The way to a network that reaches out: [`begin`](Self::begin) when the
@@ -34,6 +37,12 @@ pub use uplink::Uplink;
 /// the payload may run.
 pub struct Connecting {
     stage: Stage,
+    /// The ports of the host's services.
+    ports: Vec<u16>,
+    /// What forwards to them, once it has been started.
+    services: Option<Services>,
+    /// The groups that may ping, as numbered inside.
+    ping: (u32, u32),
     /// Tells who makes the namespace that its ids are mapped.
     mapped: Option<OwnedFd>,
 }
@@ -41,11 +50,16 @@ pub struct Connecting {
 enum Stage {
     /// There is nothing to be done.
     Over(Option<Uplink>),
-    /// For this helper.
-    Prepared(Helper),
+    /// For this helper, or for services alone.
+    Prepared(Option<Helper>),
     /// The namespace comes through a socket, whose other end its maker has;
-    /// until then at most.
-    Expecting { helper: Helper, ours: OwnedFd, until: Instant },
+    /// until then at most. Before it come sockets in it, and these have.
+    Expecting {
+        helper: Option<Helper>,
+        ours: OwnedFd,
+        sockets: Vec<(OwnedFd, u16)>,
+        until: Instant,
+    },
     /// The helper has been started.
     Started(Uplink),
 }
@@ -65,12 +79,15 @@ const NAMESPACE: Duration = Duration::from_secs(60);
 
 impl Connecting {
     /// Nothing has been started yet.
-    pub fn new(plan: &Network) -> Self {
-        let stage = match plan {
-            Network::Helped(helper) => Stage::Prepared(helper.clone()),
+    pub fn new(plan: &Plan) -> Self {
+        let ports: Vec<u16> = plan.outline.services.iter().map(|service| service.port).collect();
+        let stage = match &plan.network {
+            Network::Helped(helper) => Stage::Prepared(Some(helper.clone())),
+            Network::None if !ports.is_empty() => Stage::Prepared(None),
             Network::Host | Network::None | Network::Joined(_) => Stage::Over(None),
         };
-        Self { stage, mapped: None }
+        let ping = plan.outline.idmap.group_range();
+        Self { stage, ports, services: None, ping, mapped: None }
     }
 
     /// What who makes the network namespace has to do beside that, if there is
@@ -84,11 +101,16 @@ impl Connecting {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .context("make a socket for the network namespace")?;
         let (mapped, tell) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
-        let (ping, closed) = (helper.ping, helper.closed());
-        let outward = Outward { to, mapped, tell: tell.as_raw_fd(), ping, closed };
+        let mut closed = helper.as_ref().map(Helper::closed).unwrap_or_default();
+        let services = self.ports.clone();
+        if !services.is_empty() {
+            service::address(&mut closed);
+        }
+        let (ping, tell_fd) = (self.ping, tell.as_raw_fd());
+        let outward = Outward { to, mapped, tell: tell_fd, ping, closed, services };
         self.mapped = Some(tell);
         let (helper, until) = (helper.clone(), Instant::now() + NAMESPACE);
-        self.stage = Stage::Expecting { helper, ours, until };
+        self.stage = Stage::Expecting { helper, ours, sockets: Vec::new(), until };
         Ok(Some(outward))
     }
 
@@ -119,9 +141,21 @@ impl Connecting {
         match &mut self.stage {
             Stage::Over(_) => return Ok(Progress::Done),
             Stage::Prepared(_) => return Ok(Progress::Waiting),
-            Stage::Expecting { helper, ours, .. } => {
-                let namespace = receive(ours.as_fd(), helper)?;
-                self.stage = Stage::Started(Uplink::start(helper, namespace)?);
+            Stage::Expecting { helper, ours, sockets, .. } => {
+                let name = helper.as_ref().map_or("the host's services", |it| it.driver.name());
+                let received = receive(ours.as_fd(), name)?;
+                if let Some(port) = self.ports.get(sockets.len()) {
+                    sockets.push((received, *port));
+                    return Ok(Progress::Waiting);
+                }
+                if !sockets.is_empty() {
+                    self.services = Some(Services::start(std::mem::take(sockets))?);
+                }
+                let Some(helper) = helper else {
+                    self.stage = Stage::Over(None);
+                    return Ok(Progress::Done);
+                };
+                self.stage = Stage::Started(Uplink::start(helper, received)?);
                 return Ok(Progress::Waiting);
             }
             Stage::Started(uplink) => {
@@ -136,23 +170,24 @@ impl Connecting {
         Ok(Progress::Done)
     }
 
-    /// The helper that runs, if there is one.
-    pub fn finish(self) -> Option<Uplink> {
+    /// The helper that runs, and what forwards to the host's services, as far
+    /// as there are such.
+    pub fn finish(self) -> (Option<Uplink>, Option<Services>) {
         match self.stage {
-            Stage::Over(uplink) => uplink,
-            _ => None,
+            Stage::Over(uplink) => (uplink, self.services),
+            _ => (None, self.services),
         }
     }
 }
 
-/// Takes the namespace that was made beside the child. Where that could not be
-/// done the child makes one itself, and nobody else can go there.
-fn receive(socket: BorrowedFd<'_>, helper: &Helper) -> anyhow::Result<OwnedFd> {
+/// Takes the namespace that was made beside the child, or a socket in it. Where
+/// that could not be done the child makes one itself, and nobody else can go
+/// there.
+fn receive(socket: BorrowedFd<'_>, name: &str) -> anyhow::Result<OwnedFd> {
     let mut word = [0; 1];
     let in_time = fd::wait_readable([socket], fd::Patience::None) == Ok([true]);
     let received = in_time.then(|| fd::receive(socket, &mut word).ok()).flatten();
     let namespace = received.and_then(|(_, namespace)| namespace);
-    let name = helper.driver.name();
     namespace.with_context(|| format!("hand the network namespace to {name}: there is none")).hint(
         "a process beside the container has to make it, which an outer filter may forbid, or a \
          quota of namespaces: --network none does without",

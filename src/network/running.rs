@@ -90,6 +90,11 @@ impl Running {
         Some((fd, PollFlags::POLLIN, self.until))
     }
 
+    /// Whether it has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready.is_none()
+    }
+
     /// Whether it is ready.
     ///
     /// # Errors

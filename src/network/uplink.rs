@@ -70,20 +70,40 @@ impl Uplink {
         }
     }
 
-    /// What has news once it has ended or says something; nothing any more once
-    /// it has ended for good.
+    /// What has news once it has ended, says something or is ready again; nothing
+    /// any more once it has ended for good.
     pub fn news(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let running = self.running.iter();
-        running.flat_map(|running| std::iter::once(running.pidfd()).chain(running.words()))
+        running.flat_map(|running| {
+            let ready = running.awaited().map(|(fd, ..)| fd);
+            std::iter::once(running.pidfd()).chain(running.words()).chain(ready)
+        })
+    }
+
+    /// Until when it has to be ready again, where it was started again.
+    pub fn until(&self) -> Option<Instant> {
+        self.awaited().map(|(.., until)| until)
+    }
+
+    /// Whether it has ended for good.
+    pub fn is_down(&self) -> bool {
+        self.running.is_none()
     }
 
     /// Looks after it when there is news: started again once where it has
     /// ended. What the user should hear.
     pub fn attend(&mut self) -> Option<String> {
         let running = self.running.as_mut()?;
-        running.listen();
         if !super::running::has_news(running.pidfd()) {
-            return None;
+            if running.is_ready() {
+                running.listen();
+                return None;
+            }
+            let why = causes(&running.proceed(&self.helper).err()?);
+            if !super::running::has_news(running.pidfd()) {
+                self.running = None;
+                return Some(format!("the container has no network any more: {why}"));
+            }
         }
         let (name, said) = (self.helper.driver.name(), running.ended());
         if self.restarts < RESTARTS {

@@ -13,10 +13,11 @@ use oci_spec::runtime::Mount;
 use super::attr::NOEXEC;
 use super::draft::{Draft, cstring};
 use super::join::Whose;
-use super::network::Network;
+use super::network::{Network, service};
 use super::step::{Missing, Step, Target};
 use super::workshop::Workshop;
 use crate::host::Host;
+use crate::spec::Beside;
 use crate::spec::network::Names;
 use crate::sys::mount::Reach;
 
@@ -41,7 +42,8 @@ pub struct Resolv {
 
 impl Files {
     /// The files of a container of that name.
-    pub fn of(hostname: &str, network: &Network, names: &Names, host: &Host) -> Self {
+    pub fn of(hostname: &str, network: &Network, beside: &Beside, host: &Host) -> Self {
+        let Beside { names, services, .. } = beside;
         let mut hosts = match network {
             // On the host's network the host's own answers are the right ones.
             Network::Host => text("/etc/hosts", host),
@@ -58,6 +60,11 @@ impl Files {
         }
         for entry in &names.hosts {
             let _ = writeln!(hosts, "{}\t{}", entry.address, entry.name);
+        }
+        let mut called: Vec<&str> = services.iter().map(|service| &*service.name).collect();
+        called.dedup();
+        for name in called {
+            let _ = writeln!(hosts, "{}\t{name}", service::ADDRESS);
         }
         let hosts = (!names.no_hosts).then_some(hosts);
         let resolv = Resolv::of(network, names, host);
@@ -220,7 +227,7 @@ mod tests {
         let idmap = super::super::idmap::compile(&spec, &host).unwrap();
         let network =
             super::super::network::plan(&spec.beside, &idmap, &host, &mut Vec::new()).unwrap();
-        let Files { hosts, resolv, .. } = Files::of("box", &network, &spec.beside.names, &host);
+        let Files { hosts, resolv, .. } = Files::of("box", &network, &spec.beside, &host);
         (hosts.unwrap_or_default(), resolv.text, resolv.note)
     }
 
@@ -278,5 +285,9 @@ mod tests {
         let (hosts, ..) = files(&[&["--net", "host"], &added[..2]].concat(), RESOLV);
         assert_eq!(hosts, "192.0.2.2 thehost\n192.0.2.7\tdb\n");
         assert_eq!(files(&["--no-hosts"], RESOLV).0, "");
+        let services = ["--host-service", "80:db", "--host-service", "81"];
+        let (hosts, ..) = files(&services, RESOLV);
+        let told = "127.0.1.1\tbox\n169.254.1.2\tdb\n169.254.1.2\thost.containers.internal\n";
+        assert!(hosts.ends_with(told), "{hosts}");
     }
 }

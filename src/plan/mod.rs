@@ -125,7 +125,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     mounts::plan(&first, setting, &mut made, &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.label());
-        let files = etc::Files::of(hostname, &network, &spec.beside.names, host);
+        let files = etc::Files::of(hostname, &network, &spec.beside, host);
         etc::plan(files, mounts, workshop, &mut draft)?;
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
@@ -165,7 +165,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
     // Before the filter, which need not let it hear.
-    if let Network::Helped(_) = network {
+    if matches!(network, Network::Helped(_)) || !outline.services.is_empty() {
         draft.push(Step::Pass(Gate::Connected));
         draft.push(Step::Mark(Phase::Uplink));
     }

@@ -4,6 +4,7 @@
 //! installed; [`network`](crate::network) starts the one that is chosen.
 
 pub mod closed;
+pub mod service;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -47,8 +48,6 @@ pub struct Helper {
     pub ipv6: bool,
     /// Whether the container's user namespace has a root that it can be.
     pub has_root: bool,
-    /// The first and the last group inside that may ping: all of them.
-    pub ping: (u32, u32),
     /// The address at which it passes questions for names on to the host's own
     /// resolver: only where none can be asked without it.
     pub resolver: Option<Ipv4Addr>,
@@ -215,8 +214,8 @@ fn slirp4netns(options: &Slirp4netns, idmap: &Idmap, host: &Host) -> anyhow::Res
     };
     let (outbound, outbound6) = (options.outbound.clone(), options.outbound6.clone());
     let driver = Driver::Slirp4netns { cidr, outbound, outbound6 };
-    let (has_root, ping) = (has_root(idmap), idmap.group_range());
-    Ok(Helper { program, driver, mtu, ipv6, has_root, ping, resolver: None })
+    let has_root = has_root(idmap);
+    Ok(Helper { program, driver, mtu, ipv6, has_root, resolver: None })
 }
 
 fn pasta(arguments: &[String], idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {
@@ -226,8 +225,8 @@ fn pasta(arguments: &[String], idmap: &Idmap, host: &Host) -> anyhow::Result<Hel
     let ipv6 = has_ipv6(host);
     let route = host.routes().mtu(host.files());
     let mtu = if ipv6 { route.max(SHORTEST_IPV6) } else { route };
-    let (has_root, ping) = (has_root(idmap), idmap.group_range());
-    Ok(Helper { program, driver, mtu, ipv6, has_root, ping, resolver: None })
+    let has_root = has_root(idmap);
+    Ok(Helper { program, driver, mtu, ipv6, has_root, resolver: None })
 }
 
 fn has_ipv6(host: &Host) -> bool {

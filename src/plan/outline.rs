@@ -15,6 +15,7 @@ use super::namespaces::Namespaces;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::Spec;
+use crate::spec::network::Service;
 use crate::spec::port::Port;
 
 /// What one launch begins with.
@@ -36,6 +37,8 @@ pub struct Outline {
     pub timeout: Option<Duration>,
     /// Which ports of the host lead to the container's.
     pub ports: Vec<Port>,
+    /// The services of the host that it reaches.
+    pub services: Vec<Service>,
     /// The network of another that it has.
     pub join: Option<Join>,
     /// The text for /proc/self/oom_score_adj, where it can't be set by a step.
@@ -109,6 +112,7 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     let terminal = process.terminal().unwrap_or(false);
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     let (timeout, ports) = (spec.beside.timeout, spec.beside.ports.clone());
+    let services = spec.beside.services.clone();
     Ok(Outline {
         idmap,
         namespaces,
@@ -118,6 +122,7 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
         first,
         timeout,
         ports,
+        services,
         join,
         oom_score_adj,
         notes,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Plan;
 use super::idmap::Mapping;
+use super::network::service;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,6 +19,9 @@ impl fmt::Display for Plan {
         }
         for port in &self.outline.ports {
             writeln!(f, "published port: {port}")?;
+        }
+        for service in &self.outline.services {
+            writeln!(f, "service of the host: {service}, at {}", service::ADDRESS)?;
         }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
@@ -41,6 +45,8 @@ struct Told<'a> {
     timeout_seconds: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ports: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    host_services: Vec<String>,
     notes: &'a [String],
     steps: Vec<String>,
 }
@@ -72,7 +78,7 @@ struct Extent {
 impl Plan {
     /// The plan as JSON: `id_map` (extents with the field names of the OCI
     /// specification in snake case), `namespaces`, `network`, `cgroup` (settings as they
-    /// are written), `timeout_seconds`, `ports`, `notes`, and `steps` in the words of the table
+    /// are written), `timeout_seconds`, `ports`, `host_services`, `notes`, and `steps` in the words of the table
     /// that errors are told from.
     pub fn to_json(&self) -> serde_json::Result<String> {
         let extents = |map: &[Mapping]| {
@@ -98,6 +104,7 @@ impl Plan {
             },
             timeout_seconds: self.outline.timeout.map(|timeout| timeout.as_secs()),
             ports: self.outline.ports.iter().map(ToString::to_string).collect(),
+            host_services: self.outline.services.iter().map(ToString::to_string).collect(),
             notes: &self.notes,
             steps: self.steps.iter().map(ToString::to_string).collect(),
         };

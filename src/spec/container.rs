@@ -68,6 +68,7 @@ impl Spec {
             network: Network::default(),
             names: Names::default(),
             ports: Vec::new(),
+            services: Vec::new(),
         };
         Self { oci, beside }
     }

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::security::caps::CapSet;
 pub use id::{ContainerId, Name};
 use known::Known;
-use network::{Names, Network};
+use network::{Names, Network, Service};
 use port::Port;
 use resources::control::Control;
 pub use user::{GroupName, UserName};
@@ -108,6 +108,9 @@ pub struct Beside {
     pub names: Names,
     /// The ports of the container that the host has.
     pub ports: Vec<Port>,
+    /// The services of the host that it reaches.
+    #[serde(default)]
+    pub services: Vec<Service>,
 }
 
 impl Beside {

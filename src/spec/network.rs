@@ -1,6 +1,7 @@
 //! How a container reaches the world, and what it knows of names.
 
 mod names;
+pub mod service;
 mod slirp4netns;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Explain;
 pub use crate::host::network::Cidr;
 pub use names::{Entry, Names, name, server};
+pub use service::Service;
 pub use slirp4netns::Slirp4netns;
 
 /// Which network a container has.

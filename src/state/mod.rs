@@ -55,7 +55,7 @@ mod tests;
 mod watch;
 
 pub use process::{Identity, boot};
-pub use record::{Afterwards, Asked, End, Exit, Life, Moment, Place, Record, Usage};
+pub use record::{Afterwards, Asked, End, Exit, Life, Link, Moment, Network, Place, Record, Usage};
 pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};

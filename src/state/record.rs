@@ -1,6 +1,7 @@
 //! What is written down of a container.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -42,6 +43,9 @@ pub struct Record {
     /// The last that a command of ours did to it while it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Request>,
+    /// How it reaches the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Fields that a later program knows: kept, so that an earlier one can
     /// change a record without taking them away.
     #[serde(flatten)]
@@ -194,6 +198,29 @@ pub struct Place {
     pub unit: Option<String>,
 }
 
+/// How a container reaches the world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The helper's name, `host`, `none`, or whose network it is.
+    pub mode: String,
+    /// Whether the helper works, where there is one.
+    pub link: Option<Link>,
+    /// The container's address, where it has one of its own.
+    pub address: Option<Ipv4Addr>,
+    /// Where its packets go.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// Whether a helper works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Link {
+    /// It does, or is started again.
+    Up,
+    /// It has ended for good.
+    Down,
+}
+
 /// A time of the wall clock, in nanoseconds since 1970: for display only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -227,6 +254,7 @@ impl Record {
             place: None,
             failed: None,
             request: None,
+            network: None,
             unknown: Map::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! What `nix` has no safe name for: accept4(2), ipv6(7); and listen(2), where it
 //! takes no more than the C library's SOMAXCONN, which is 128 with musl.
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
 
@@ -13,6 +13,27 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> Result<()> {
     // SAFETY: numbers only.
     unsafe { call!(libc::SYS_listen, socket.as_raw_fd(), backlog)? };
     Ok(())
+}
+
+/// A socket of TCP that listens at an address of IPv4, and does not block:
+/// socket(2), bind(2), listen(2), without the heap.
+pub fn listening(address: [u8; 4], port: u16, backlog: i32) -> Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: numbers only; the answer is a new descriptor.
+    let socket = unsafe {
+        let made = call!(libc::SYS_socket, libc::AF_INET, kind, 0)?;
+        OwnedFd::from_raw_fd(made as i32)
+    };
+    let name = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address) },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: the kernel reads one address of the size given.
+    unsafe { call!(libc::SYS_bind, socket.as_raw_fd(), &raw const name, size_of_val(&name))? };
+    listen(socket.as_fd(), backlog)?;
+    Ok(socket)
 }
 
 /// Lets the next client in: a socket that does not block, and its address.

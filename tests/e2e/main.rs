@@ -23,6 +23,7 @@ mod races;
 mod real;
 mod records;
 mod run;
+mod services;
 mod signals;
 mod systemd;
 mod telling;

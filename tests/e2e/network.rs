@@ -118,6 +118,57 @@ fn the_world_is_reached_and_the_hosts_loopback_is_not() {
     }
 }
 
+/// With a service that is to be reached, all others are as closed as before.
+#[test]
+fn one_service_of_the_host_is_opened_and_nothing_else() {
+    requires!(lan, slirp4netns, pasta, python3);
+    const SERVICE: &str = "169.254.1.2@7001";
+    let served = ["127.0.0.1@7001", "::1@7001", "127.0.0.1@7003", "127.0.0.53@7001"];
+    let targets = [&[SERVICE, "169.254.1.2@7003", "169.254.1.2@53"][..], &WAYS_IN].concat();
+    for network in [&HELPERS[..], &["none", "loopback"]].concat() {
+        let scratch = Scratch::new();
+        let options = ["--network", network, "--host-service", "7001"];
+        let heard = heard(&scratch, &options, "nameserver 127.0.0.1\n", &served, &targets);
+        for (target, word) in targets.iter().zip(&heard) {
+            // On all addresses of the container's own is that one, too.
+            let is_opened = [SERVICE].contains(target);
+            assert_eq!(word == "open", is_opened, "{network}: {target} is {word}");
+        }
+    }
+}
+
+#[test]
+fn an_echo_comes_back() {
+    requires!(lan, slirp4netns, pasta, python3);
+    // What is outside must let the helper ping.
+    let outside = "echo 0 0 >/proc/sys/net/ipv4/ping_group_range";
+    for helper in HELPERS {
+        let scratch = Scratch::new();
+        let ping = include_str!("network/ping.py");
+        let words = ["host", "--", "python3", "-c", ping, "198.51.100.3"];
+        let container = run(&scratch, &["--network", helper]).args(words);
+        let told = on_lan(outside, container).ok();
+        assert_eq!(told, "answered by 198.51.100.3 abcdefgh", "{helper}");
+    }
+}
+
+#[test]
+fn much_goes_both_ways() {
+    requires!(lan, slirp4netns, pasta, iperf3);
+    let serving = "iperf3 -s -B 198.51.100.3 >/dev/null & server=$!; code=0; \"$@\" || code=$?; \
+                   kill $server; exit $code";
+    let client = "until iperf3 -c 198.51.100.3 -n 20M >/dev/null; do sleep 0.1; done; \
+                  iperf3 -c 198.51.100.3 -n 20M --reverse --json";
+    for helper in HELPERS {
+        let scratch = Scratch::new();
+        let words = ["host", "--", "sh", "-c", client];
+        let container = run(&scratch, &["--network", helper]).args(words).inside(serving);
+        let told = on_lan("", container).json();
+        let bytes = told["end"]["sum_received"]["bytes"].as_u64();
+        assert!(bytes >= Some(20_000_000), "{helper}: {told}");
+    }
+}
+
 #[test]
 fn names_are_asked_of_the_hosts_own_resolver() {
     requires!(lan, slirp4netns, pasta, python3);
@@ -413,16 +464,23 @@ fn a_helper_that_dies_is_started_again_once() {
         let root = Root::busybox(&scratch);
         let words = ["sh", "-c", "echo up; until test -e /mnt/end; do sleep 0.1; done"];
         let volume = format!("{}:/mnt", scratch.dir("volume"));
-        let options = ["--network", name, "-v", &volume];
+        let options = ["--network", name, "-v", &volume, "--name", "web"];
         let container = run(&scratch, &options).arg(root.path()).args(words);
         let mut running = on_lan("", container).spawn();
         assert_eq!(running.line(), "up");
+        let state = || {
+            let words = ["inspect", "-f", "{{.NetworkSettings.State}}", "web"];
+            Program::sublet(&scratch).args(words).ok()
+        };
+        assert_eq!(state(), "up");
         let first = helper(running.pid(), None);
         kill(first, libc::SIGKILL).unwrap();
         let second = helper(running.pid(), Some(first));
         kill(second, libc::SIGKILL).unwrap();
         let gone = eventually(5.0, || helpers(running.pid()).is_empty().then_some(()));
         assert!(gone.is_some(), "{name} is started a third time");
+        let down = eventually(5.0, || (state() == "down").then_some(()));
+        assert!(down.is_some(), "{name}: its record says {}", state());
         scratch.file("volume/end", "");
         let done = running.wait();
         done.exits(0);

@@ -1,11 +1,13 @@
 //! What network the container has, and whom it asks for names.
 
+use anyhow::{Context, anyhow};
 use clap::Args;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::typed;
+use crate::error::Explain;
 use crate::spec::Spec;
-use crate::spec::network::{Entry, Names, Network, name, server};
+use crate::spec::network::{Entry, Names, Network, Service, name, server, service};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
@@ -38,6 +40,11 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "NAME:IP")]
     add_host: Vec<String>,
 
+    /// A service on the host's 127.0.0.1 that is reached from inside, as NAME;
+    /// host.containers.internal without
+    #[arg(long, value_name = "PORT[:NAME]", allow_hyphen_values = true)]
+    host_service: Vec<String>,
+
     /// Leave /etc/hosts as the root has it
     #[arg(long, conflicts_with = "add_host")]
     no_hosts: bool,
@@ -58,6 +65,20 @@ impl NetworkArgs {
         }
         if let Network::Namespace(path) = &spec.beside.network {
             spec.join(LinuxNamespaceType::Network, path.clone());
+        }
+        spec.beside.services = all("--host-service", &self.host_service, Service::parse)?;
+        service::check(&spec.beside.services).context("--host-service")?;
+        let hint = match &spec.beside.network {
+            Network::Host => "on the host's own network all of them are reached at 127.0.0.1",
+            Network::Container(_) | Network::Namespace(_) => {
+                "give it to the container whose network it is"
+            }
+            _ => "",
+        };
+        if !spec.beside.services.is_empty() && !hint.is_empty() {
+            let network = self.network.as_deref().unwrap_or_default();
+            return Err(anyhow!("--host-service has no effect with --network {network}"))
+                .hint(hint);
         }
         let search = all("--dns-search", &self.dns_search, |text| match text {
             "." => Ok(String::new()),

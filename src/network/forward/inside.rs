@@ -100,6 +100,11 @@ impl Dialer {
         }
     }
 
+    /// Makes sockets in the present network, for services on its loopback.
+    pub fn to_loopback() -> Self {
+        Self { inside: Inside::LOOPBACK, router: None }
+    }
+
     /// A way to a port of the container for a client, the best first.
     pub fn ways(&self, client: SocketAddr, port: u16) -> impl Iterator<Item = Way> {
         let keeps = self.router.is_some() && is_kept(client.ip());

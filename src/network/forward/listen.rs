@@ -16,6 +16,7 @@ use super::handed::Handed;
 use super::holder;
 use crate::error::Explain;
 use crate::host::advice::{Hole, table};
+use crate::plan::network::service;
 use crate::spec::port::{Port, Protocol, Source};
 use crate::sys::{Errno, socket as options};
 
@@ -68,6 +69,18 @@ impl Listeners {
             listeners.push(listener.with_context(|| format!("publish {port}"))?);
         }
         Ok(Self(listeners))
+    }
+
+    /// Sockets that listen in a container, each for the port of that number
+    /// here.
+    pub fn made(sockets: Vec<(OwnedFd, u16)>) -> Self {
+        let made = |(socket, port)| Listener {
+            socket,
+            bound: (service::ADDRESS, port).into(),
+            protocol: Protocol::Tcp,
+            container: port,
+        };
+        Self(sockets.into_iter().map(made).collect())
     }
 
     /// Each of them, in the order in which they were asked for.

@@ -137,6 +137,15 @@ fn begin(
     Ok(Some(Begun { process, channel: ours, seen }))
 }
 
+/// Forwards from `listeners`, which are in a container, to this machine's
+/// loopback, until the launcher at the other end of `launcher` is gone.
+///
+/// # Errors
+/// What epoll(7) says.
+pub fn serve_host(launcher: BorrowedFd<'_>, listeners: &Listeners) -> crate::sys::Result<()> {
+    serve::serve(launcher, listeners, Dialer::to_loopback())
+}
+
 /// What the process does.
 fn forward(
     launcher: BorrowedFd<'_>,

@@ -63,10 +63,15 @@ impl Requests {
         (action, table): (u8, u8),
         only: &[(u16, &[u8])],
     ) {
-        let mut body = vec![family, to.len() as u8 * 8, 0, 0, table, 0, 0, action, 0, 0, 0, 0];
+        let body = vec![family, to.len() as u8 * 8, 0, 0, table, 0, 0, action, 0, 0, 0, 0];
         let priority = priority.to_ne_bytes();
         let first = [(FRA_DST, to), (FRA_PRIORITY, &priority[..])];
-        for (kind, value) in first.iter().chain(only) {
+        self.push(RTM_NEWRULE, body, &[&first, only].concat());
+    }
+
+    /// One request to make something: what is told of it, and its attributes.
+    pub(super) fn push(&mut self, kind: u16, mut body: Vec<u8>, attributes: &[(u16, &[u8])]) {
+        for (kind, value) in attributes {
             let length = 4 + value.len() as u16;
             body.extend(length.to_ne_bytes());
             body.extend(kind.to_ne_bytes());
@@ -76,7 +81,7 @@ impl Requests {
         self.count += 1;
         let length = 16 + body.len() as u32;
         self.bytes.extend(length.to_ne_bytes());
-        self.bytes.extend(RTM_NEWRULE.to_ne_bytes());
+        self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(NLM_F_REQUEST_ACK_CREATE_EXCL.to_ne_bytes());
         self.bytes.extend((self.count as u32).to_ne_bytes());
         self.bytes.extend([0; 4]);

@@ -140,6 +140,10 @@ pub fn redis() -> Need {
     program("redis-cli", "redis-tools")
 }
 
+pub fn iperf3() -> Need {
+    program("iperf3", "iperf3")
+}
+
 pub fn curl() -> Need {
     program("curl", "curl")
 }
