@@ -24,7 +24,7 @@ pub struct Which {
     #[arg(short, long)]
     all: bool,
 
-    /// Of these those: id, name, status, label, label! or exited; may be repeated
+    /// Of these those: id, name, status, label, label!, exited or until; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 

@@ -1,6 +1,6 @@
 //! `sublet inspect`: all that is known of containers.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use clap::{ArgAction, Args};
 use serde_json::Value;
 
@@ -26,6 +26,14 @@ pub struct InspectArgs {
     /// json (an array), jsonl (a line a container), or fields: {{.State.ExitCode}}
     #[arg(short, long, value_name = "FORM", default_value = "json", hide_default_value = true)]
     format: String,
+
+    /// container, the only type that there is
+    #[arg(long, value_name = "TYPE", default_value = "container", hide = true)]
+    r#type: String,
+
+    /// The newest
+    #[arg(short, long)]
+    latest: bool,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -78,16 +86,30 @@ impl Format {
 
 /// Shows those that are there, and gives the code to end with.
 pub fn run(args: InspectArgs) -> anyhow::Result<u8> {
-    if args.containers.is_empty() {
+    ensure!(
+        matches!(args.r#type.as_str(), "container" | "all"),
+        "--type {:?}: there are only containers",
+        args.r#type
+    );
+    let store = record::store()?;
+    let mut containers = args.containers;
+    if args.latest {
+        let newest = store.list()?.records.pop().map(|record| record.id.to_string());
+        containers.extend(newest);
+    }
+    if containers.is_empty() {
         return Err(anyhow!("CONTAINER is missing: a name or an id"))
             .hint("sublet ps -a shows those that are known");
     }
     let format = typed("--format", &args.format, Format::read)?;
-    let store = record::store()?;
     let (mut found, mut code) = (Vec::new(), 0);
-    for word in &args.containers {
+    for word in &containers {
         match store.find(word) {
-            Ok(record) => found.push(inspect(&record)),
+            Ok(record) => {
+                // What can't be read is null; the record is what counts.
+                let spec = store.spec(&record).ok();
+                found.push(inspect(&record, spec.as_ref()));
+            }
             Err(error) => {
                 terminal::tell_error(&error);
                 code = EXIT_CONTAINER;

@@ -11,6 +11,7 @@ mod inspect;
 mod kill;
 mod later;
 mod ns;
+mod pace;
 mod paper;
 mod pause;
 mod prune;

@@ -17,7 +17,7 @@ use crate::state::{Life, Record};
 #[derive(Debug, Args)]
 #[command(override_usage = "sublet prune [OPTIONS]", help_template = HELP)]
 pub struct PruneArgs {
-    /// Only those: id, name, status, label, label! or exited; may be repeated
+    /// Only those: id, name, status, label, label!, exited or until; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 
@@ -49,7 +49,13 @@ pub fn run(args: PruneArgs) -> anyhow::Result<u8> {
     for problem in &listing.problems {
         terminal::tell_warning(&causes(problem));
     }
-    listing.records.retain(|record| matches!(record.life, Life::Exited(_)));
+    // A start that failed has ended, too.
+    let is_over = |record: &Record| match record.life {
+        Life::Exited(_) => true,
+        Life::Created { .. } => record.failed.is_some(),
+        Life::Running { .. } => false,
+    };
+    listing.records.retain(is_over);
     if listing.records.is_empty() || !(args.force || is_wanted(&listing.records)?) {
         return Ok(0);
     }

@@ -1,17 +1,21 @@
 //! `sublet ps`: which containers there are.
 
-use anyhow::Context;
-use clap::{ArgAction, Args};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{ArgAction, Args, ValueEnum};
 use serde_json::Value;
 
 use super::columns::{aligned, plain};
+use super::pace::{Pace, Waited};
 use super::run::typed;
 use super::template::Template;
-use super::terminal;
+use super::terminal::{self, Reader};
 use crate::container::list::{Wanted, list};
 use crate::container::record;
 use crate::container::view::View;
-use crate::error::causes;
+use crate::error::{Explain, causes};
 use crate::spec::ContainerId;
 use crate::state::Moment;
 
@@ -27,7 +31,7 @@ pub struct PsArgs {
     #[arg(short, long)]
     all: bool,
 
-    /// Only those: id, name, status, label, label! or exited; may be repeated
+    /// Only those: id, name, status, label, label!, exited or until; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 
@@ -47,6 +51,22 @@ pub struct PsArgs {
     #[arg(long)]
     no_trunc: bool,
 
+    /// No line of titles above a table
+    #[arg(long)]
+    noheading: bool,
+
+    /// In the order of: created, id, names, command, status or pid
+    #[arg(long, value_enum, value_name = "FIELD", hide_possible_values = true)]
+    sort: Option<Sort>,
+
+    /// Again every so many seconds, until ctrl-C
+    #[arg(short, long, value_name = "SECONDS")]
+    watch: Option<u32>,
+
+    /// docker's flag: no container takes room on a disk
+    #[arg(short, long, hide = true)]
+    size: bool,
+
     /// Ids alone
     #[arg(short, long)]
     quiet: bool,
@@ -54,6 +74,31 @@ pub struct PsArgs {
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
     help: Option<bool>,
+}
+
+/// What a list is ordered by; the newest first without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    Created,
+    Id,
+    Names,
+    Command,
+    Status,
+    Pid,
+}
+
+impl Sort {
+    /// By the field, and those that are equal there as they were.
+    fn order(self, views: &mut [View]) {
+        match self {
+            Self::Created => views.sort_by(|one, other| one.created_at.cmp(&other.created_at)),
+            Self::Id => views.sort_by(|one, other| one.id.cmp(&other.id)),
+            Self::Names => views.sort_by(|one, other| one.names.cmp(&other.names)),
+            Self::Command => views.sort_by(|one, other| one.command.cmp(&other.command)),
+            Self::Status => views.sort_by(|one, other| one.state.cmp(other.state)),
+            Self::Pid => views.sort_by_key(|view| view.pid),
+        }
+    }
 }
 
 const HELP: &str = "\
@@ -73,6 +118,7 @@ Examples:
   sublet ps -q --filter name=^web         ids of those whose name begins so
   sublet ps -a --format '{{.Names}} {{.Status}}'
   sublet ps -a --format jsonl             for a program
+  sublet ps --watch 2 --sort names        every two seconds
 
 The fields are ID, Names, Root, Command, CreatedAt, RunningFor, Status, State,
 Labels, Pid and ExitCode.";
@@ -98,6 +144,11 @@ impl Format {
                 None => Self::Fields(Template::read(text)?),
             },
         })
+    }
+
+    /// Whether the first line is one of titles.
+    fn has_titles(&self) -> bool {
+        matches!(self, Self::Table | Self::FieldsTable(_))
     }
 
     fn text(&self, views: &[View], whole: bool) -> anyhow::Result<String> {
@@ -165,6 +216,10 @@ fn table(views: &[View], whole: bool) -> String {
 
 /// Lists, and gives the code to end with.
 pub fn run(args: PsArgs) -> anyhow::Result<u8> {
+    if args.size {
+        return Err(anyhow!("--size: no container takes room on a disk"))
+            .hint("what one has changed lies in memory (sublet stats) or in its root (du)");
+    }
     let format = typed("--format", &args.format, Format::read)?;
     let filters = args.filter.iter().map(|text| typed("--filter", text, str::parse));
     let wanted = Wanted {
@@ -172,17 +227,41 @@ pub fn run(args: PsArgs) -> anyhow::Result<u8> {
         last: args.last.or(args.latest.then_some(1)),
         filters: filters.collect::<anyhow::Result<_>>()?,
     };
-    let listing = list(&record::store()?, &wanted)?;
-    for problem in &listing.problems {
-        terminal::tell_warning(&causes(problem));
+    let store = record::store()?;
+    let repaints = args.watch.is_some() && std::io::stdout().is_terminal();
+    let mut pace = None;
+    loop {
+        let listing = list(&store, &wanted)?;
+        for problem in &listing.problems {
+            terminal::tell_warning(&causes(problem));
+        }
+        let now = Moment::now();
+        let mut views: Vec<View> =
+            listing.records.iter().map(|record| View::of(record, now)).collect();
+        if let Some(sort) = args.sort {
+            sort.order(&mut views);
+        }
+        let mut text = match args.quiet {
+            true => views.iter().map(|view| id(&view.id, args.no_trunc) + "\n").collect(),
+            false => format.text(&views, args.no_trunc)?,
+        };
+        if args.noheading && !args.quiet && format.has_titles() {
+            text = text.split_once('\n').map_or_else(String::new, |(_, rest)| rest.to_owned());
+        }
+        if repaints {
+            text = terminal::repaint(&text);
+        }
+        let reader = terminal::answer(&text)?;
+        let Some(seconds) = args.watch else { return Ok(0) };
+        let pace = match &mut pace {
+            Some(pace) => pace,
+            none => none.insert(Pace::new()?),
+        };
+        let pause = Duration::from_secs(seconds.max(1).into());
+        if reader == Reader::Gone || pace.wait(pause)? == Waited::Interrupted {
+            return Ok(0);
+        }
     }
-    let now = Moment::now();
-    let views: Vec<View> = listing.records.iter().map(|record| View::of(record, now)).collect();
-    let text = match args.quiet {
-        true => views.iter().map(|view| id(&view.id, args.no_trunc) + "\n").collect(),
-        false => format.text(&views, args.no_trunc)?,
-    };
-    terminal::answer(&text).map(|_| 0)
 }
 
 #[cfg(test)]
@@ -202,6 +281,23 @@ mod tests {
         web.asked.command =
             ["sh", "-c", "while :; do :; done # \u{1b}[2J"].map(str::to_owned).into();
         [web, ended(record(0xcd, None), End::Code(7))]
+    }
+
+    #[test]
+    fn an_order_is_that_of_a_field() {
+        let mut views: Vec<_> =
+            two().iter().map(|record| View::of(record, Moment(180_000_000_000))).collect();
+        let mut order = |sort: Sort| {
+            sort.order(&mut views);
+            views.iter().map(|view| view.id.as_str()[..2].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (order(Sort::Names), order(Sort::Id)),
+            (vec!["cd".into(), "ab".into()], vec!["ab".into(), "cd".into()])
+        );
+        assert_eq!(order(Sort::Status), ["cd", "ab"]);
+        assert_eq!(order(Sort::Command), ["ab", "cd"]);
+        assert_eq!(order(Sort::Pid), ["cd", "ab"]);
     }
 
     #[test]

@@ -43,6 +43,12 @@ pub fn answer(text: &str) -> anyhow::Result<Reader> {
     }
 }
 
+/// A table in the place of what is on the screen: from its upper left corner,
+/// the rest of each line and of the screen cleared (ECMA-48: CUP, EL, ED).
+pub fn repaint(table: &str) -> String {
+    format!("\x1b[H{}\x1b[J", table.replace('\n', "\x1b[K\n"))
+}
+
 /// Prints a line on standard error.
 pub fn tell(text: std::fmt::Arguments) {
     // Where standard error is closed there is nobody to tell.
@@ -59,4 +65,14 @@ pub fn wants_color() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     !set("NO_COLOR") && !dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repaint_clears_what_was_longer() {
+        assert_eq!(repaint("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+    }
 }

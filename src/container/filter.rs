@@ -8,8 +8,9 @@ use std::str::FromStr;
 use anyhow::{Context, anyhow, bail, ensure};
 
 use super::pause;
+use super::time::moment;
 use crate::error::Explain;
-use crate::state::{Life, Record};
+use crate::state::{Life, Moment, Record};
 
 /// What a container has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Filter {
     NoLabel(String, Option<String>),
     /// It has ended with that code.
     Exited(u8),
+    /// It was made before that moment.
+    Until(Moment),
 }
 
 /// A part of a name: the ends that `^` and `$` bind of a regular expression,
@@ -67,9 +70,10 @@ impl FromStr for Filter {
             "exited" => Self::Exited(
                 value.parse().with_context(|| format!("{value:?} is not an exit code"))?,
             ),
+            "until" => Self::Until(moment(value, Moment::now())?),
             _ => {
                 return Err(anyhow!("there is no filter {key:?}"))
-                    .hint("id, name, status, label, label!, exited");
+                    .hint("id, name, status, label, label!, exited, until");
             }
         })
     }
@@ -120,6 +124,7 @@ impl Filter {
             Self::Status(status) => pause::status(record) == *status,
             Self::Label(key, value) => has(key, value),
             Self::NoLabel(key, value) => !has(key, value),
+            Self::Until(moment) => record.created < *moment,
             Self::Exited(code) => {
                 matches!(&record.life, Life::Exited(exit) if exit.end.code() == Some(*code))
             }
@@ -174,6 +179,8 @@ mod tests {
             "label=x=",
             "label!=y",
             "label!=tier=back",
+            "until=1970-01-02",
+            "until=10m",
         ] {
             assert!(passes(&[text], &web), "{text}");
         }
@@ -187,6 +194,7 @@ mod tests {
             "label=tier=back",
             "label!=tier",
             "label!=tier=front",
+            "until=1970-01-01",
         ] {
             assert!(!passes(&[text], &web), "{text}");
         }
@@ -215,6 +223,7 @@ mod tests {
             ("exited=x", "exit code"),
             ("name=we?", "^ and $"),
             ("label==x", "a name"),
+            ("until=soon", "is not a moment"),
         ] {
             let told = report(&text.parse::<Filter>().unwrap_err());
             assert!(told.contains(word), "{text}: {told}");

@@ -2,18 +2,27 @@
 
 use std::net::Ipv4Addr;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::pause;
 use super::time::{NEVER, utc};
 use super::view::pid;
-use crate::spec::Name;
+use super::{asked, pause};
+use crate::spec::{Name, Spec};
 use crate::state::{Afterwards, Exit, Life, Moment, Record};
 
 /// All of it, under docker's names where docker has it. What is nowhere but
-/// here is `Root`, `CgroupPath`, `Unit` and `Usage`.
-pub fn inspect(record: &Record) -> Value {
+/// here is `Root`, `CgroupPath`, `Unit` and `Usage`. Without the Spec, that is
+/// null which it alone tells.
+pub fn inspect(record: &Record, spec: Option<&Spec>) -> Value {
     let command = &record.asked.command;
+    let with = |own: Value, asked: Option<Map<String, Value>>| match own {
+        Value::Object(mut map) => {
+            map.extend(asked.unwrap_or_default());
+            Value::Object(map)
+        }
+        own => own,
+    };
+    let config = json!({"Cmd": command, "Labels": record.asked.labels});
     json!({
         "Id": record.id,
         "Name": record.name.as_ref().map_or("", Name::as_str),
@@ -22,9 +31,10 @@ pub fn inspect(record: &Record) -> Value {
         "Args": command.get(1..).unwrap_or_default(),
         "Root": record.asked.root,
         "State": state(record),
-        "Config": {"Cmd": command, "Labels": record.asked.labels},
-        "HostConfig": host_config(record),
-        "NetworkSettings": network(record),
+        "Config": with(config, spec.map(asked::config)),
+        "HostConfig": with(host_config(record), spec.map(asked::host_config)),
+        "NetworkSettings": with(network(record), spec.map(asked::network_settings)),
+        "Mounts": spec.map(asked::mounts),
         "CgroupPath": record.place.as_ref().map(|place| &place.cgroup),
         "Unit": record.place.as_ref().and_then(|place| place.unit.as_ref()),
         "Usage": ended(record).map(usage),
@@ -44,7 +54,10 @@ fn state(record: &Record) -> Value {
     let status = pause::status(record);
     let time = |moment: Option<Moment>| moment.map_or_else(|| NEVER.to_owned(), utc);
     let (started, finished, code, killed) = match life {
-        Life::Created { .. } => (None, None, Some(0), false),
+        Life::Created { .. } => {
+            let code = record.failed.as_ref().map_or(0, |failed| failed.code);
+            (None, None, Some(code), false)
+        }
         Life::Running { started, .. } => (Some(*started), None, Some(0), false),
         Life::Exited(exit) => {
             (exit.started, Some(exit.finished), exit.end.code(), exit.usage.oom_killed)
@@ -59,6 +72,7 @@ fn state(record: &Record) -> Value {
         "OOMKilled": killed,
         "StartedAt": time(started),
         "FinishedAt": time(finished),
+        "Error": record.failed.as_ref().map_or("", |failed| failed.error.as_str()),
     })
 }
 
@@ -89,10 +103,16 @@ fn host_config(record: &Record) -> Value {
 fn network(record: &Record) -> Value {
     let network = record.network.as_ref();
     let text = |address: Option<Ipv4Addr>| address.map_or_else(String::new, |it| it.to_string());
+    let address = text(network.and_then(|network| network.address));
+    let gateway = text(network.and_then(|network| network.gateway));
+    let one = |network: &crate::state::Network| {
+        (network.mode.clone(), json!({"IPAddress": address, "Gateway": gateway}))
+    };
     json!({
         "State": network.and_then(|network| network.link),
-        "IPAddress": text(network.and_then(|network| network.address)),
-        "Gateway": text(network.and_then(|network| network.gateway)),
+        "IPAddress": address,
+        "Gateway": gateway,
+        "Networks": network.into_iter().map(one).collect::<Map<_, _>>(),
     })
 }
 
@@ -125,7 +145,7 @@ mod tests {
         let words = ["-m", "64m", "--cpu-quota", "10000", "--pids-limit", "9", "host"];
         let spec = asked_words(&words).unwrap().spec;
         record.asked.limits = spec.oci.linux().as_ref().unwrap().resources().clone();
-        let told = inspect(&record);
+        let told = inspect(&record, Some(&spec));
         assert_eq!((&told["Name"], &told["Path"]), (&json!("web"), &json!("sleep")));
         assert_eq!(
             (&told["Args"], &told["Config"]["Cmd"]),
@@ -136,12 +156,13 @@ mod tests {
             json!({
                 "Status": "running", "Running": true, "Paused": false, "Pid": 7, "ExitCode": 0,
                 "OOMKilled": false, "StartedAt": "1970-01-01T00:00:00.000000000Z",
-                "FinishedAt": NEVER,
+                "FinishedAt": NEVER, "Error": "",
             })
         );
         let config = &told["HostConfig"];
         assert_eq!((&config["Memory"], &config["CpuQuota"]), (&json!(64 << 20), &json!(10000)));
         assert_eq!((&config["PidsLimit"], &config["CpuShares"]), (&json!(9), &json!(0)));
+        assert_eq!((&config["PidMode"], &told["Mounts"]), (&json!("private"), &json!([])));
         assert_eq!((&config["AutoRemove"], &told["Usage"]), (&json!(true), &Value::Null));
     }
 
@@ -169,8 +190,9 @@ mod tests {
         exit.usage.oom_killed = true;
         exit.usage.oom_process = Some("python3".to_owned());
         exit.usage.memory_peak = Some(64 << 20);
-        let told = inspect(&killed);
+        let told = inspect(&killed, None);
         let state = &told["State"];
+        assert_eq!((&told["Mounts"], &told["Config"].get("Env")), (&Value::Null, &None));
         assert_eq!((&state["Status"], &state["ExitCode"]), (&json!("exited"), &json!(137)));
         assert_eq!((&state["Running"], &state["OOMKilled"]), (&json!(false), &json!(true)));
         assert_eq!((&state["Pid"], &told["Name"]), (&json!(0), &json!("")));
@@ -184,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_code_that_nobody_knows_is_none() {
-        let state = |end| inspect(&ended(record(1, None), end))["State"].clone();
+        let state = |end| inspect(&ended(record(1, None), end), None)["State"].clone();
         for (end, status) in [(End::SupervisorLost, "supervisor-lost"), (End::Reboot, "reboot")] {
             assert_eq!(
                 (&state(end)["Status"], &state(end)["ExitCode"]),

@@ -1,6 +1,7 @@
 //! What can be done with containers, one file a verb.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod cidfile;
 pub mod diff;
 pub mod events;

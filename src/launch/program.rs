@@ -200,18 +200,26 @@ fn elf(head: &[u8], read: impl FnOnce(u64, usize) -> Option<Vec<u8>>) -> Option<
     // where what it is of begins and how long that is.
     let (word, table, sizes, place, length) =
         if class == 2 { (8, 32, 54, 8, 32) } else { (4, 28, 42, 4, 16) };
-    let (table, size, count) = (number(table, word)?, number(sizes, 2)?, number(sizes + 2, 2)?);
-    let mut loader = None;
-    for index in 0..count {
-        let at = usize::try_from(table.checked_add(index * size)?).ok()?;
-        if number(at, 4)? == INTERP {
-            let begins = number(at.checked_add(place)?, word)?;
-            let length = usize::try_from(number(at.checked_add(length)?, word)?).ok()?;
-            let name = (1..=LONGEST).contains(&length).then(|| read(begins, length)).flatten()?;
-            loader = Some(CStr::from_bytes_until_nul(&name).ok()?.to_string_lossy().into_owned());
-            break;
+    let named_loader = || -> Option<Option<String>> {
+        let (table, size, count) = (number(table, word)?, number(sizes, 2)?, number(sizes + 2, 2)?);
+        for index in 0..count {
+            let at = usize::try_from(table.checked_add(index * size)?).ok()?;
+            if number(at, 4)? == INTERP {
+                let begins = number(at.checked_add(place)?, word)?;
+                let length = usize::try_from(number(at.checked_add(length)?, word)?).ok()?;
+                let name = (1..=LONGEST).contains(&length).then(|| read(begins, length));
+                let name = CStr::from_bytes_until_nul(&name.flatten()?).ok()?.to_owned();
+                return Some(Some(name.to_string_lossy().into_owned()));
+            }
         }
-    }
+        Some(None)
+    };
+    // That it is another machine's is enough, whatever else it says.
+    let loader = match (&foreign, named_loader()) {
+        (_, Some(loader)) => loader,
+        (Some(_), None) => None,
+        (None, None) => return None,
+    };
     Some(Kind::Program { machine: foreign, loader })
 }
 

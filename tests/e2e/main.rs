@@ -16,6 +16,7 @@ mod identity;
 mod join;
 mod limits;
 mod limits_stats;
+mod looking;
 mod namespaces;
 mod network;
 mod ports;

@@ -47,9 +47,10 @@ fn whoever_asks_for_it_leaves_none() {
     let at = At::new();
     at.run(&["--name", "web", "--rm"]).args(["sh", "-c", "exit 7"]).run().exits(7);
     assert!(at.left().is_empty(), "{:?}", at.left());
-    // Nor does who has nothing to be called by, or was never started.
+    // Nor does who has nothing to be called by.
     at.run(&[]).arg("true").ok();
-    at.run(&["--name", "web"]).arg("/no/such/program").run().exits(127);
+    at.run(&["--name", "web", "--rm"]).arg("/no/such/program").run().exits(127);
+    at.run(&["--label", "x"]).arg("/no/such/program").run().exits(127);
     assert!(at.left().is_empty(), "{:?}", at.left());
     assert_eq!(at.sublet(&["ps", "-a", "--format", "json"]).json(), json!([]));
 }

@@ -1,6 +1,5 @@
 //! `sublet stats`: a table that follows, or figures for programs.
 
-mod pace;
 mod table;
 
 use std::io::IsTerminal;
@@ -9,13 +8,13 @@ use std::time::Duration;
 use anyhow::ensure;
 use clap::{ArgAction, Args, ValueEnum};
 
+use super::pace::{Pace, Waited};
 use super::run::typed;
 use super::terminal::{self, Reader};
 use crate::container::record;
 use crate::container::stats::{self, Figures, Which};
 use crate::error::causes;
 use crate::spec::duration::duration;
-use pace::{Pace, Waited};
 use table::Ids;
 
 /// Show what running containers use
@@ -156,7 +155,7 @@ impl View {
 
     fn text(&self, figures: &[Figures]) -> anyhow::Result<String> {
         Ok(match self.format {
-            Format::Table if self.repaints => table::repaint(&table::table(figures, self.ids)),
+            Format::Table if self.repaints => terminal::repaint(&table::table(figures, self.ids)),
             Format::Table => table::table(figures, self.ids),
             Format::Json => serde_json::to_string_pretty(figures)? + "\n",
             Format::Jsonl => {

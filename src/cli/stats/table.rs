@@ -35,12 +35,6 @@ pub fn table(figures: &[Figures], ids: Ids) -> String {
     aligned(&rows)
 }
 
-/// The same in the place of what is on the screen: from its upper left corner,
-/// the rest of each line and of the screen cleared (ECMA-48: CUP, EL, ED).
-pub fn repaint(table: &str) -> String {
-    format!("\x1b[H{}\x1b[J", table.replace('\n', "\x1b[K\n"))
-}
-
 fn row(figures: &Figures, ids: Ids) -> [String; COLUMNS.len()] {
     let Figures { id, name, usage, .. } = figures;
     let nothing = || NOTHING.to_owned();
@@ -146,10 +140,5 @@ abababababab  web   --       --         --              --      --            --
 "
         );
         assert!(table(&[nothing()], Ids::Whole).contains(&"ab".repeat(32)));
-    }
-
-    #[test]
-    fn a_repaint_clears_what_was_longer() {
-        assert_eq!(repaint("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
     }
 }

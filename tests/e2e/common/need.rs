@@ -93,6 +93,11 @@ pub fn root() -> Need {
     need(caller().0 == 0, "the tests do not run as root")
 }
 
+/// The kernel's log can be read.
+pub fn kernel_log() -> Need {
+    need(fs::File::open("/dev/kmsg").is_ok(), "/dev/kmsg can't be opened by this user")
+}
+
 /// This is the machine under QEMU, which lasts for one job: its root may do
 /// anything to it.
 pub fn machine() -> Need {
