@@ -248,10 +248,14 @@ fn killed(record: &Record, exit: &Exit, number: i32, told: &mut Told) -> Reason 
                 "While it ran the kernel killed {kills} of the machine's processes for want of \
                  memory; it is likely to be one of them."
             )),
-            _ => told.say(
+            Some(0) => told.say(
                 "No command of sublet's sent it and memory did not run out, so it was sent from \
                  outside of the container: a kill -9 of yours or of root's, or a daemon that \
                  frees memory (systemd-oomd, earlyoom). The kernel says to nobody who it was.",
+            ),
+            None => told.say(
+                "No command of sublet's sent it, so it was sent from outside of the container, or \
+                 by the kernel for want of memory, which can't be seen here.",
             ),
         }
         return Reason::Signal;
@@ -436,7 +440,11 @@ mod tests {
             (sent(15, by(Some("kill"))), "It was sent by kill (process 77, uid 1001)"),
             (sent(15, by(None)), "process 77 (uid 1001), which is gone"),
             (sent(2, Sender::Kernel), "ctrl-C"),
-            (over(End::Signal(9), |_| {}), "sent from outside of the container"),
+            (over(End::Signal(9), |_| {}), "or by the kernel for want of memory"),
+            (
+                over(End::Signal(9), |exit| exit.story.machine_oom_kills = Some(0)),
+                "memory did not run out, so it was sent from outside of the container",
+            ),
             (over(End::Signal(11), |_| {}), "It used memory that is not its own"),
             (over(End::Signal(15), |_| {}), "Who sent it was not seen"),
             (

@@ -210,13 +210,14 @@ const BASE: &str = "SUBLET_STATE_TEST";
 
 /// Everything that is done with a store, in a process that gets killed: the
 /// ends of two containers that are there only before and of two that stay,
-/// each way once by the launcher and once by who comes after it; in the end one
-/// of the latter is removed.
+/// each way once by the launcher and once by who comes after it; one of the
+/// latter gets another name, and in the end the other is removed.
 fn all_there_is_to_do(base: &Path) {
     let store = store_in(base);
     run_asked(&store, "a", Some("web"), Afterwards::Remove).finish(exit(End::Code(7))).unwrap();
     kill(run_asked(&store, "b", Some("web"), Afterwards::Remove));
     run_asked(&store, "c", Some("web"), Afterwards::Keep).finish(exit(End::Code(7))).unwrap();
+    store.call(&id("c"), &name("www")).unwrap();
     kill(run_asked(&store, "d", Some("db"), Afterwards::Keep));
     store.list().unwrap();
     store.remove(&id("d")).unwrap();
@@ -265,7 +266,9 @@ fn check_after_kill(scratch: &Scratch, at: &str) {
         let name = match id {
             "c" => {
                 assert!([End::Code(7), End::SupervisorLost].contains(&end), "{at}");
-                "web"
+                let name = record.name.as_ref().map_or("", Name::as_str);
+                assert!(["web", "www"].contains(&name), "{at}: {name:?}");
+                name
             }
             "d" => {
                 assert_eq!(end, End::SupervisorLost, "{at}");
@@ -282,7 +285,7 @@ fn check_after_kill(scratch: &Scratch, at: &str) {
     tree.retain(|path| !path.ends_with("/record.other"));
     expected.sort();
     assert_eq!(tree, expected, "{at}");
-    for text in ["web", "db"].into_iter().filter(|text| store.find(text).is_err()) {
+    for text in ["web", "www", "db"].into_iter().filter(|text| store.find(text).is_err()) {
         store.reserve(&id("new"), Some(name(text))).expect("the name is free");
     }
 }

@@ -92,6 +92,26 @@ fn what_two_containers_share_has_a_number() {
 }
 
 #[test]
+fn who_joins_a_network_shares_it() {
+    requires!();
+    let at = At::new();
+    let web = at.start("web", &[], SLEEP);
+    let db = at.start("db", &["--network", "container:web"], SLEEP);
+    let told = at.sublet(&["ns", "--json", "db"]).json();
+    let (one, other) = (named(&told, "web"), named(&told, "db"));
+    assert_eq!(one["Namespaces"]["net"]["SharedWith"], json!(["db"]));
+    assert_eq!(other["Namespaces"]["net"]["SharedWith"], json!(["web"]));
+    assert_eq!(one["Namespaces"]["mnt"]["SharedWith"], json!([]));
+    assert_eq!((&one["Processes"], &other["Processes"]), (&json!(1), &json!(1)));
+    let network = at.sublet(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", "db"]).ok();
+    assert_eq!(network, "container:web");
+    for running in [db, web] {
+        running.signal(libc::SIGTERM);
+        running.wait();
+    }
+}
+
+#[test]
 fn one_without_a_record_is_seen_and_one_inside_another_is_in_it() {
     requires!();
     let at = At::new();
