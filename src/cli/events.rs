@@ -144,7 +144,9 @@ impl Format {
         Ok(match self {
             Self::Text => plain(&event.line()),
             Self::Json => serde_json::to_string(event)?,
-            Self::Fields(template) => template.fill(&serde_json::to_value(event)?)?,
+            Self::Fields(template) => {
+                terminal::shown(template.fill(&serde_json::to_value(event)?)?)
+            }
         } + "\n")
     }
 }

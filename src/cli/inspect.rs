@@ -78,7 +78,7 @@ impl Format {
             Self::Jsonl => Ok(found.iter().map(|one| format!("{one}\n")).collect()),
             Self::Fields(template) => {
                 let lines = found.iter().map(|one| Ok(template.fill(one)? + "\n"));
-                lines.collect::<anyhow::Result<String>>()
+                lines.collect::<anyhow::Result<String>>().map(terminal::shown)
             }
         }
     }

@@ -165,7 +165,7 @@ impl Format {
                 .iter()
                 .map(|view| Ok(serde_json::to_string(view)? + "\n"))
                 .collect::<Result<String, serde_json::Error>>()?),
-            Self::Fields(template) => lines(&|value| template.fill(value)),
+            Self::Fields(template) => lines(&|value| template.fill(value)).map(terminal::shown),
             Self::FieldsTable(template) => {
                 let rows = template.titles() + "\n" + &lines(&|value| template.fill(value))?;
                 let cells = |line: &str| line.split('\t').map(plain).collect();

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
 
+use super::columns::plain;
 use crate::error::report;
 
 /// Prints an error on standard error, its first word red on a terminal.
@@ -49,6 +50,21 @@ pub fn repaint(table: &str) -> String {
     format!("\x1b[H{}\x1b[J", table.replace('\n', "\x1b[K\n"))
 }
 
+/// What somebody has typed, in a form that a user has chosen: as it is for a
+/// program, and without control characters on a terminal.
+pub fn shown(text: String) -> String {
+    if std::io::stdout().is_terminal() { harmless(&text) } else { text }
+}
+
+fn harmless(text: &str) -> String {
+    text.split_inclusive(['\n', '\t'])
+        .map(|part| {
+            let inner = part.trim_end_matches(['\n', '\t']);
+            plain(inner) + &part[inner.len()..]
+        })
+        .collect()
+}
+
 /// Prints a line on standard error.
 pub fn tell(text: std::fmt::Arguments) {
     // Where standard error is closed there is nobody to tell.
@@ -70,6 +86,11 @@ pub fn wants_color() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_gets_lines_and_nothing_that_moves_it() {
+        assert_eq!(harmless("a\tb\u{1b}[2J\n\r\n"), "a\tb\\u{1b}[2J\n\\r\n");
+    }
 
     #[test]
     fn a_repaint_clears_what_was_longer() {
