@@ -169,16 +169,19 @@ mod tests {
     #[test]
     fn a_network_that_is_down() {
         let mut record = record(1, None);
-        let none = json!({"State": null, "IPAddress": "", "Gateway": ""});
-        assert_eq!(inspect(&record)["NetworkSettings"], none);
+        let none = json!({"State": null, "IPAddress": "", "Gateway": "", "Networks": {}});
+        assert_eq!(inspect(&record, None)["NetworkSettings"], none);
         record.network = Some(Network {
             mode: "slirp4netns".to_owned(),
             link: Some(Link::Down),
             address: Some(Ipv4Addr::new(10, 0, 2, 100)),
             gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
         });
-        let told = inspect(&record);
-        let down = json!({"State": "down", "IPAddress": "10.0.2.100", "Gateway": "10.0.2.2"});
+        let told = inspect(&record, None);
+        let addresses = json!({"IPAddress": "10.0.2.100", "Gateway": "10.0.2.2"});
+        let mut down = addresses.clone();
+        down["State"] = json!("down");
+        down["Networks"] = json!({"slirp4netns": addresses});
         assert_eq!(told["NetworkSettings"], down);
         assert_eq!(told["HostConfig"]["NetworkMode"], "slirp4netns");
     }
