@@ -4,8 +4,9 @@
 //! ```text
 //! OURS                     delegated to us           sublet-ID.scope   systemd's
 //! ├─ supervisor            what was in OURS          ├─ supervisor     our watcher
-//! └─ sublet-ID             the limits                └─ payload        the container
-//!    └─ payload            the container
+//! └─ sublet-ID             the limits                ├─ payload        the container
+//!    ├─ payload            the container             └─ helper         its network's
+//!    └─ helper             its network's
 //! ```
 //!
 //! [`placing`] has the child put there: [`split`] makes the left tree,
@@ -40,6 +41,9 @@ use crate::plan::cgroup::Setting;
 
 /// The leaf that the container is in.
 pub const PAYLOAD: &str = "payload";
+
+/// The leaf that what helps the container is in: its network's helper.
+pub const HELPER: &str = "helper";
 
 /// Writes settings in their order.
 fn write_all(directory: &Directory, settings: &[Setting]) -> Result<(), Refused> {

@@ -7,11 +7,11 @@ use anyhow::{Context, bail, ensure};
 use nix::poll::PollFlags;
 use nix::unistd::Pid;
 
-use super::Directory;
 use super::delegated::{Delegated, divide};
 use super::split::{Split, split};
 use super::systemd::{Job, Line, Progress, StartScope, Systemd};
 use super::usage::Usage;
+use super::{Directory, HELPER, Refused};
 use crate::error::causes;
 use crate::host::Host;
 use crate::plan::cgroup::{Cgroup, Manager, Need};
@@ -219,6 +219,20 @@ impl Placed {
             Kind::Ours(split) => split.limited(),
             Kind::Scope(scope) => scope.limited(),
         })
+    }
+
+    /// Moves a helper of the container to a leaf beside it, whatever it uses
+    /// being the container's.
+    ///
+    /// # Errors
+    /// Where it may not be moved: from a login session into a scope, because
+    /// the nearest cgroup above both is root's.
+    pub fn take_helper(&self, helper: Pid) -> Result<(), Refused> {
+        let limited = match &self.0 {
+            Kind::Ours(split) => split.limited(),
+            Kind::Scope(scope) => scope.limited(),
+        };
+        limited.make_or_open(HELPER)?.add_process(helper.as_raw())
     }
 
     fn payload(&self) -> &Directory {

@@ -48,6 +48,19 @@ pub struct Launched {
     pub notes: Vec<String>,
 }
 
+impl Launched {
+    /// Puts the network's helper beside the container in its control group, as
+    /// far as that may be done. Not before the payload runs: a move takes
+    /// longer than a start.
+    pub fn place_helper(&self) {
+        let helper = self.uplink.as_ref().and_then(Uplink::pid);
+        if let (Some(helper), Some(placed)) = (helper, &self.placed) {
+            // Where it may not, it stays with the launcher, and ends with that.
+            let _ = placed.take_helper(helper);
+        }
+    }
+}
+
 /// Clones, serves the gates, and returns once the payload has been executed.
 /// `complete` decides what the outline leaves open: while others map the ids,
 /// where there are such.

@@ -85,6 +85,7 @@ pub fn supervise(
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
+    launched.place_helper();
     let mut terminal =
         launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
@@ -130,6 +131,7 @@ pub fn supervise(
         if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
             warn(&said);
             happened.push(said);
+            launched.place_helper();
             if launched.uplink.as_ref().is_some_and(Uplink::is_down) {
                 network_down();
             }

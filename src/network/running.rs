@@ -66,6 +66,11 @@ impl Running {
         Ok(Self { child, pidfd, words, ready: Some(ready), until, _hold: hold })
     }
 
+    /// Its id, good until it is waited for.
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32)
+    }
+
     /// Ready to be read once it has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use nix::poll::PollFlags;
+use nix::unistd::Pid;
 
 use super::recipe::{Namespaces, Recipe};
 use super::running::Running;
@@ -83,6 +84,11 @@ impl Uplink {
     /// Until when it has to be ready again, where it was started again.
     pub fn until(&self) -> Option<Instant> {
         self.awaited().map(|(.., until)| until)
+    }
+
+    /// The helper that runs now, good until it is [attended](Self::attend) to.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().map(Running::pid)
     }
 
     /// Whether it has ended for good.

@@ -422,6 +422,27 @@ fn a_container_is_born_in_a_group_of_ours() {
     assert!(!trace.contains("payload>, \"cgroup.procs\", O_WRONLY"), "{trace}");
 }
 
+/// It is in neither the launcher's group nor the container's.
+#[test]
+fn the_networks_helper_has_a_leaf_of_its_own() {
+    requires!(scopes, delegated, slirp4netns);
+    let at = At::new();
+    let script = "own=$(sed -n s/^0:://p /proc/self/cgroup); sublet=$1; shift 4; \
+         \"$sublet\" run --network slirp4netns --userns single --cgroups direct \
+             --cgroup-parent \"$own\" \"$@\" & \
+         until cat /sys/fs/cgroup$own/sublet-*/helper/cgroup.procs 2>/dev/null | grep -q .; do \
+             sleep 0.1; done; \
+         cat /proc/$(cat /sys/fs/cgroup$own/sublet-*/helper/cgroup.procs)/comm; \
+         kill $!; wait $! || true; \
+         ls -d /sys/fs/cgroup$own/sublet-* 2>/dev/null || echo gone";
+    let scoped =
+        ["systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "Delegate=yes", "--"];
+    let (uid, _) = caller();
+    let program = at.run(&[]).args(["sleep", "100"]).within(90.0).inside(script).under(&scoped);
+    let told = program.env("XDG_RUNTIME_DIR", format!("/run/user/{uid}")).ok();
+    assert_eq!(told, "slirp4netns\ngone");
+}
+
 #[test]
 fn who_makes_the_group_can_be_said() {
     requires!(scopes);
