@@ -103,8 +103,6 @@ fn who_joins_a_network_shares_it() {
     assert_eq!(other["Namespaces"]["net"]["SharedWith"], json!(["web"]));
     assert_eq!(one["Namespaces"]["mnt"]["SharedWith"], json!([]));
     assert_eq!((&one["Processes"], &other["Processes"]), (&json!(1), &json!(1)));
-    let network = at.sublet(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", "db"]).ok();
-    assert_eq!(network, "container:web");
     for running in [db, web] {
         running.signal(libc::SIGTERM);
         running.wait();
