@@ -106,9 +106,9 @@ const HELP: &str = "\
 
 {usage-heading} {usage}
 
-Without -a it is those that run. Containers are known that were started with
---name, --label or --cidfile or have a control group of their own, as one with a
-limit has; when they end, their records stay, unless they were started with --rm.
+Without -a it is those that run. When they end, their records stay, unless they
+were started with --rm; of those without a name, a label or a --cidfile the
+newest hundred. One with --rm that has none of these, nor a limit, is not known.
 
 {all-args}{after-help}";
 

@@ -1,8 +1,9 @@
 //! What other commands know of a run, while it lasts and afterwards.
 //!
-//! A run with a control group of its own, a name, a label or a file for its id
-//! is in the store of records. Any other can neither be limited anew nor be
-//! called, and starts without touching a disk.
+//! Every container is in the store of records, but for one that is to leave no
+//! record (`--rm`) and has neither a control group of its own nor a name, a
+//! label or a file for its id: that can neither be limited anew nor be called,
+//! and starts without touching a disk.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -54,24 +55,21 @@ pub fn store() -> anyhow::Result<Store> {
 }
 
 /// Records what is about to be started, if it is to be known. Where it can't
-/// be and was not given a name, the plan notes that others won't see its
-/// limits.
+/// be and nobody has a word for it, the plan notes that others won't know it.
 ///
 /// # Errors
 /// A name that is taken, or can't be recorded.
 pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
-    let asked = spec.beside.name.is_some() || spec.beside.known.is_asked();
-    if !asked && !plan.outline.cgroup.is_own() {
+    let asked = is_asked(spec);
+    if !asked && spec.beside.known.remove && !plan.outline.cgroup.is_own() {
         return Ok(None);
     }
     match Recorded::new(spec, plan) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if asked => Err(error),
         Err(error) => {
-            if asked_limits(spec).is_some() {
-                let why = causes(&error);
-                plan.notes.push(format!("sublet stats and update won't know it: {why}"));
-            }
+            let why = causes(&error);
+            plan.notes.push(format!("other commands won't know this container: {why}"));
             Ok(None)
         }
     }
@@ -93,6 +91,11 @@ fn network(plan: &plan::network::Network) -> Network {
         }
     };
     Network { mode: mode.to_owned(), link, address, gateway }
+}
+
+/// Whether somebody has a word for it.
+fn is_asked(spec: &Spec) -> bool {
+    spec.beside.name.is_some() || spec.beside.known.is_asked()
 }
 
 fn asked_limits(spec: &Spec) -> Option<&oci_spec::runtime::LinuxResources> {
@@ -132,8 +135,15 @@ impl Recorded {
         let mut record = Record::new(id, name, asked, Some(launcher.clone()));
         record.place = place;
         record.network = Some(network(&plan.network));
-        record.afterwards = if known.remove { Afterwards::Remove } else { Afterwards::Keep };
-        reserved.ask(spec)?;
+        record.afterwards = match (known.remove, is_asked(spec)) {
+            (true, _) => Afterwards::Remove,
+            (false, true) => Afterwards::Keep,
+            (false, false) => Afterwards::Fade,
+        };
+        if record.afterwards == Afterwards::Fade {
+            store.fade(&record.id);
+        }
+        reserved.ask(spec, record.afterwards)?;
         reserved.commit(&record)?;
         if let Some(cidfile) = &cidfile {
             cidfile.write(&record.id)?;

@@ -194,6 +194,6 @@ impl Entry {
 fn durability(afterwards: Afterwards) -> Durability {
     match afterwards {
         Afterwards::Keep => Durability::Disk,
-        Afterwards::Remove => Durability::None,
+        Afterwards::Fade | Afterwards::Remove => Durability::None,
     }
 }

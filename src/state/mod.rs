@@ -36,6 +36,7 @@
 
 mod directory;
 mod entry;
+mod fade;
 mod files;
 mod lock;
 mod names;

@@ -58,6 +58,9 @@ pub struct Record {
 pub enum Afterwards {
     /// It stays until it is removed.
     Keep,
+    /// It stays until many that came later have ended too: nobody has a word
+    /// for it but its id.
+    Fade,
     /// It goes with the container.
     Remove,
 }

@@ -52,12 +52,8 @@ impl Reserved {
     ///
     /// # Errors
     /// What the disk says; a path of the host that is not UTF-8.
-    pub fn ask(&self, spec: &Spec) -> anyhow::Result<()> {
-        let kept = match spec.beside.known.remove {
-            true => Afterwards::Remove,
-            false => Afterwards::Keep,
-        };
-        self.entry.write_spec(&self.store, spec, kept)
+    pub fn ask(&self, spec: &Spec, afterwards: Afterwards) -> anyhow::Result<()> {
+        self.entry.write_spec(&self.store, spec, afterwards)
     }
 
     /// Writes the record for the first time: from now on other commands know
@@ -108,7 +104,9 @@ impl Reserved {
     pub fn finish(mut self, exit: Exit) -> anyhow::Result<()> {
         self.dropped = Afterwards::Keep;
         match self.afterwards {
-            Afterwards::Keep => self.edit(|record| record.life = Life::Exited(exit)).map(drop),
+            Afterwards::Keep | Afterwards::Fade => {
+                self.edit(|record| record.life = Life::Exited(exit)).map(drop)
+            }
             Afterwards::Remove => {
                 let name = self.called();
                 self.store.bury_as(&self.id, name.as_ref(), exit.end.code())

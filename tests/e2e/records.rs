@@ -47,12 +47,32 @@ fn whoever_asks_for_it_leaves_none() {
     let at = At::new();
     at.run(&["--name", "web", "--rm"]).args(["sh", "-c", "exit 7"]).run().exits(7);
     assert!(at.left().is_empty(), "{:?}", at.left());
-    // Nor does who has nothing to be called by.
-    at.run(&[]).arg("true").ok();
+    at.run(&["--rm"]).arg("true").ok();
+    // Nor does who was never started, and has nothing to be called by.
     at.run(&["--name", "web", "--rm"]).arg("/no/such/program").run().exits(127);
     at.run(&["--label", "x"]).arg("/no/such/program").run().exits(127);
     assert!(at.left().is_empty(), "{:?}", at.left());
     assert_eq!(at.sublet(&["ps", "-a", "--format", "json"]).json(), json!([]));
+}
+
+#[test]
+fn who_has_no_name_is_known_by_its_id() {
+    requires!();
+    let at = At::new();
+    at.run(&[]).args(["sh", "-c", "exit 7"]).run().exits(7);
+    let id = at.sublet(&["ps", "-aq", "--no-trunc"]).ok();
+    let told = at.inspect(&id);
+    assert_eq!((&told["Name"], &told["State"]["ExitCode"]), (&json!(""), &json!(7)));
+    let spec = at.scratch.join("run/sublet").join(&id).join("spec.json");
+    let mode = fs::metadata(spec).expect("what was asked for").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // One that can't be written down runs all the same.
+    let open = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(at.scratch.join("run/sublet"), open).expect("let others in");
+    let done = at.run(&[]).args(["sh", "-c", "exit 7"]).run();
+    done.exits(7);
+    assert!(done.stderr.contains("won't know this container"), "{}", done.stderr);
+    at.run(&["--name", "web"]).arg("true").refused(&["can be written by others"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod damage;
 mod directory;
+mod faded;
 mod full;
 mod killed;
 mod life;

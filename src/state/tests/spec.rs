@@ -37,7 +37,7 @@ pub(super) fn run_asked(
     afterwards: Afterwards,
 ) -> Reserved {
     let mut reserved = store.reserve(&id(text), named.map(name)).unwrap();
-    reserved.ask(&asked(&["host"], text, named, afterwards)).unwrap();
+    reserved.ask(&asked(&["host"], text, named, afterwards), afterwards).unwrap();
     reserved.commit(&record(text, named, afterwards)).unwrap();
     reserved.edit(|record| record.life = running()).unwrap();
     reserved
@@ -49,7 +49,7 @@ fn kept(scratch: &Scratch, line: &str) -> (Reserved, Spec) {
     let mut record = record("a", None, Afterwards::Keep);
     record.asked.limits = spec.oci.linux().as_ref().unwrap().resources().clone();
     let mut reserved = scratch.store().reserve(&id("a"), None).unwrap();
-    reserved.ask(&spec).unwrap();
+    reserved.ask(&spec, Afterwards::Keep).unwrap();
     reserved.commit(&record).unwrap();
     (reserved, spec)
 }
@@ -138,7 +138,7 @@ fn a_path_that_json_can_not_hold_is_told() {
     let path = std::ffi::OsString::from_vec(b"/\xff".to_vec());
     spec.beside.root = crate::spec::Root::Directory(path.into());
     let reserved = scratch.store().reserve(&id("a"), None).unwrap();
-    assert!(report(&reserved.ask(&spec).unwrap_err()).contains("UTF-8"));
+    assert!(report(&reserved.ask(&spec, Afterwards::Keep).unwrap_err()).contains("UTF-8"));
     drop(reserved);
     assert!(scratch.tree().is_empty());
 }

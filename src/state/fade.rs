@@ -1,0 +1,32 @@
+//! What nobody would miss goes by itself.
+//!
+//! A run that was given no name, no label and no file for its id leaves a
+//! record behind as any other does. The oldest of these are removed once there
+//! are more than [`KEPT`]. To look for them takes longer the more containers
+//! there are, so only one run of sixteen does, chosen by its id.
+
+use super::record::{Afterwards, Life, Record};
+use super::store::Store;
+use crate::spec::ContainerId;
+
+/// How many records stay that nobody has a word for.
+pub const KEPT: usize = 100;
+
+impl Store {
+    /// Removes the oldest that fade and have ended, if it is the turn of the
+    /// container `id`. One that can't be read or removed is left to those who
+    /// ask for it.
+    pub fn fade(&self, id: &ContainerId) {
+        if !id.as_str().ends_with('0') {
+            return;
+        }
+        let Ok(listing) = self.list() else { return };
+        let fades = |record: &Record| {
+            record.afterwards == Afterwards::Fade && matches!(record.life, Life::Exited(_))
+        };
+        let fading: Vec<_> = listing.records.iter().filter(|record| fades(record)).collect();
+        for record in &fading[..fading.len().saturating_sub(KEPT)] {
+            let _ = self.remove(&record.id);
+        }
+    }
+}
