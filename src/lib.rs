@@ -15,6 +15,8 @@ pub mod spec;
 
 pub mod state;
 
+pub mod log;
+
 pub mod plan;
 
 #[allow(unsafe_code)] // runs between clone and exec

@@ -27,8 +27,7 @@ impl Companion {
         work: impl FnOnce(),
     ) -> Result<Self> {
         use std::os::fd::AsRawFd;
-        let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
-        if threads.is_ok_and(|threads| threads != 1) {
+        if !has_one_thread() {
             return Err(Errno::EDEADLK);
         }
         let null = File::options().read(true).write(true).open("/dev/null");
@@ -72,6 +71,13 @@ impl Drop for Companion {
     }
 }
 
-fn errno_of(error: &std::io::Error) -> Errno {
+/// Whether a copy of the memory is whole: no other thread is about to change
+/// it.
+pub(super) fn has_one_thread() -> bool {
+    let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);
+    !threads.is_ok_and(|threads| threads != 1)
+}
+
+pub(super) fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
 }

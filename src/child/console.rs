@@ -23,9 +23,11 @@ pub fn open(
     let terminal = tty::open_peer(master.as_fd())?;
     // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
     unsafe { call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
-    // Of the caller's terminal, if one of its streams is one: the payload may
-    // ask as soon as it runs.
-    let _ = (0..=2).find(|number| tty::copy_size(fd::standard(*number), master.as_fd()).is_ok());
+    // Of the caller's terminal, if one of its streams is one, else what all
+    // terminals once had: the payload may ask as soon as it runs.
+    if !(0..=2).any(|number| tty::copy_size(fd::standard(number), master.as_fd()).is_ok()) {
+        tty::set_size(master.as_fd(), 24, 80)?;
+    }
     show_as_console(dev, pts, master.as_fd())?;
     fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
     Ok(terminal)

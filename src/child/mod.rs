@@ -7,6 +7,7 @@
 //! it fails). It makes system calls, and on failure sends numbers, which the
 //! parent, who holds the same plan, turns into a story.
 
+pub mod background;
 pub mod companion;
 mod confine;
 mod console;

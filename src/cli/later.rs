@@ -16,11 +16,6 @@ const YET: &str = "is not in sublet yet";
 
 const MISSING: &[Missing] = &[
     Missing {
-        words: &["--detach", "-d"],
-        why: YET,
-        instead: "systemd-run --user sublet run ... runs it in the background",
-    },
-    Missing {
         words: &["--publish-all", "-P"],
         why: YET,
         instead: "-p PORT publishes one, on any free port of the host",
@@ -35,11 +30,6 @@ const MISSING: &[Missing] = &[
         ],
         why: "is not in sublet: cgroup v2 has nothing like it",
         instead: "",
-    },
-    Missing {
-        words: &["--restart"],
-        why: YET,
-        instead: "systemd-run --user -p Restart=on-failure sublet run ... starts it again",
     },
     Missing {
         words: &["--pull", "--platform"],
@@ -69,11 +59,6 @@ const MISSING_VERBS: &[Missing] = &[
                   its files are in /proc/PID/root",
     },
     Missing {
-        words: &["logs"],
-        why: YET,
-        instead: "the output of a container goes to the caller of sublet run",
-    },
-    Missing {
         words: &["container"],
         why: "is not in sublet",
         instead: "its verbs stand alone: sublet ps, inspect, rm, prune",
@@ -84,11 +69,7 @@ const MISSING_VERBS: &[Missing] = &[
         why: YET,
         instead: "ROOT is a directory or the word host",
     },
-    Missing {
-        words: &["create", "start", "restart", "port", "pod", "network", "volume", "system"],
-        why: YET,
-        instead: "",
-    },
+    Missing { words: &["port", "pod", "network", "volume", "system"], why: YET, instead: "" },
 ];
 
 /// The error for a verb or a flag that people type and sublet does not have; `None` for
@@ -121,11 +102,9 @@ mod tests {
     #[test]
     fn flags_that_are_missing_are_explained() {
         for (words, flag) in [
-            ("-d", "-d"),
-            ("-itd", "-d"),
+            ("-itP", "-P"),
             ("-P", "-P"),
             ("--publish-all", "--publish-all"),
-            ("--restart=always", "--restart"),
             ("--memory-swappiness 5", "--memory-swappiness"),
             ("--privileged", "--privileged"),
         ] {

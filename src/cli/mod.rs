@@ -3,6 +3,7 @@
 
 mod changeable;
 mod columns;
+mod create;
 mod diff;
 mod each;
 mod events;
@@ -10,6 +11,7 @@ mod file;
 mod inspect;
 mod kill;
 mod later;
+mod logs;
 mod ns;
 mod pace;
 mod paper;
@@ -19,6 +21,7 @@ mod ps;
 mod rename;
 mod rm;
 mod run;
+mod start;
 mod stats;
 mod stop;
 mod template;
@@ -35,10 +38,12 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
+use create::CreateArgs;
 use diff::DiffArgs;
 use events::EventsArgs;
 use inspect::InspectArgs;
 use kill::KillArgs;
+use logs::LogsArgs;
 use ns::NsArgs;
 use pause::{PauseArgs, UnpauseArgs};
 use prune::PruneArgs;
@@ -48,6 +53,7 @@ use rm::RmArgs;
 use run::RunArgs;
 #[cfg(test)]
 pub(crate) use run::{asked_alone, asked_words};
+use start::{RestartArgs, StartArgs};
 use stats::StatsArgs;
 use stop::StopArgs;
 use update::UpdateArgs;
@@ -69,12 +75,16 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(Box<RunArgs>),
+    Create(Box<CreateArgs>),
+    Start(StartArgs),
+    Restart(RestartArgs),
     Ps(PsArgs),
     Inspect(InspectArgs),
     Why(WhyArgs),
     Ns(NsArgs),
     Diff(DiffArgs),
     Events(EventsArgs),
+    Logs(LogsArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
@@ -97,6 +107,9 @@ pub fn main() -> ExitCode {
     _ = crate::sys::process::expect_children();
     let done = match parse(std::env::args_os()) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
+        Ok(Cli { verb: Verb::Create(args), .. }) => create::run(*args),
+        Ok(Cli { verb: Verb::Start(args), .. }) => start::run(args),
+        Ok(Cli { verb: Verb::Restart(args), .. }) => start::run_restart(args),
         Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
@@ -104,6 +117,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Diff(args), .. }) => diff::run(args),
         Ok(Cli { verb: Verb::Events(args), .. }) => events::run(args),
         Ok(Cli { verb: Verb::Rename(args), .. }) => rename::run(args),
+        Ok(Cli { verb: Verb::Logs(args), .. }) => logs::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
@@ -239,6 +253,10 @@ mod tests {
             "sublet diff -h",
             "sublet events --help",
             "sublet rename -h",
+            "sublet logs -h",
+            "sublet create --help",
+            "sublet start -h",
+            "sublet restart -h",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

@@ -53,7 +53,7 @@ pub fn run(args: PruneArgs) -> anyhow::Result<u8> {
     let is_over = |record: &Record| match record.life {
         Life::Exited(_) => true,
         Life::Created { .. } => record.failed.is_some(),
-        Life::Running { .. } => false,
+        Life::Running { .. } | Life::Restarting { .. } => false,
     };
     listing.records.retain(is_over);
     if listing.records.is_empty() || !(args.force || is_wanted(&listing.records)?) {

@@ -22,13 +22,13 @@ pub struct StopArgs {
     #[command(flatten)]
     which: Which,
 
-    /// Seconds between SIGTERM and SIGKILL
-    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS", default_value_t = 10)]
-    time: u32,
+    /// Seconds between its stop signal and SIGKILL [default: its --stop-timeout, else 10]
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS")]
+    time: Option<u32>,
 
-    /// What it is asked to end by: a name or a number
-    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM")]
-    signal: String,
+    /// What it is asked to end by [default: its --stop-signal, else TERM]
+    #[arg(short, long, value_name = "SIGNAL")]
+    signal: Option<String>,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -56,9 +56,12 @@ The exit code is 1 if one of them is not there or does not end.";
 
 /// Stops each, one after the other.
 pub fn run(args: StopArgs) -> anyhow::Result<u8> {
-    let patience = Duration::from_secs(args.time.into());
-    let signal = typed("--signal", &args.signal, str::parse::<Signal>)?;
-    let runs = |record: &Record| matches!(record.life, Life::Running { .. });
+    let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
+    let signal = args.signal.as_deref();
+    let signal =
+        signal.map(|signal| typed("--signal", signal, str::parse::<Signal>)).transpose()?;
+    let runs =
+        |record: &Record| matches!(record.life, Life::Running { .. } | Life::Restarting { .. });
     each(&args.which, args.which.absent(), runs, |store, record| {
         stop(store, record, signal, patience).map(|()| None)
     })

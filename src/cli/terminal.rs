@@ -6,14 +6,11 @@ use anyhow::Context;
 
 use super::columns::plain;
 use crate::error::report;
+use crate::log::{More, Stream};
 
 /// Prints an error on standard error, its first word red on a terminal.
 pub fn tell_error(error: &anyhow::Error) {
-    let text = report(error);
-    match text.strip_prefix("error:") {
-        Some(rest) if in_color() => tell(format_args!("\x1b[1;31merror:\x1b[0m{rest}")),
-        _ => tell(format_args!("{text}")),
-    }
+    tell_report(&report(error));
 }
 
 /// Prints a warning on standard error.
@@ -65,6 +62,64 @@ fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// Prints a report of an error that somebody else has made.
+pub fn tell_report(text: &str) {
+    match text.strip_prefix("error:") {
+        Some(rest) if in_color() => tell(format_args!("\x1b[1;31merror:\x1b[0m{rest}")),
+        _ => tell(format_args!("{text}")),
+    }
+}
+
+/// Passes on what a container has said.
+///
+/// # Errors
+/// What the disk says.
+pub fn pass_on(stream: Stream, bytes: &[u8]) -> anyhow::Result<More> {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    let to: &mut dyn Write = match stream {
+        Stream::Out => &mut out,
+        Stream::Err => &mut err,
+    };
+    match to.write_all(bytes).and_then(|()| to.flush()) {
+        Ok(()) => Ok(More::Wanted),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(More::Enough),
+        Err(error) => Err(error).context("write what the container has said"),
+    }
+}
+
+/// Puts `text` behind what `into` holds, but for what would change more of a
+/// terminal than a colour: a title, the clipboard, what is typed next.
+pub fn escape(text: &[u8], into: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy(text);
+    let mut rest = &*text;
+    while let Some(character) = rest.chars().next() {
+        if let Some(length) = colour(rest) {
+            into.extend_from_slice(&rest.as_bytes()[..length]);
+            rest = &rest[length..];
+            continue;
+        }
+        let length = character.len_utf8();
+        match character {
+            '\t' => into.push(b'\t'),
+            // The terminal of a container ends its lines so.
+            '\r' if rest.len() == 1 => {}
+            _ if character.is_control() => {
+                into.extend(character.escape_unicode().to_string().bytes());
+            }
+            _ => into.extend_from_slice(&rest.as_bytes()[..length]),
+        }
+        rest = &rest[length..];
+    }
+}
+
+/// How long the sequence for a colour is that `text` begins with: SGR of
+/// ECMA-48.
+fn colour(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix("\x1b[")?;
+    let end = inner.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    inner[end..].starts_with('m').then_some(2 + end + 1)
+}
+
 /// Prints a line on standard error.
 pub fn tell(text: std::fmt::Arguments) {
     // Where standard error is closed there is nobody to tell.
@@ -95,5 +150,24 @@ mod tests {
     #[test]
     fn a_repaint_clears_what_was_longer() {
         assert_eq!(repaint("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+    }
+
+    #[test]
+    fn colours_pass_and_nothing_else() {
+        for (text, shown) in [
+            ("plain \té", "plain \té"),
+            ("\x1b[1;31mred\x1b[m", "\x1b[1;31mred\x1b[m"),
+            ("\x1b]52;c;eA==\x07", "\\u{1b}]52;c;eA==\\u{7}"),
+            ("\x1b[2J\x1b[", "\\u{1b}[2J\\u{1b}["),
+            ("a\rb\r", "a\\u{d}b"),
+            ("\u{9b}2J", "\\u{9b}2J"),
+        ] {
+            let mut bytes = Vec::new();
+            escape(text.as_bytes(), &mut bytes);
+            assert_eq!(String::from_utf8(bytes).unwrap(), shown);
+        }
+        let mut bytes = Vec::new();
+        escape(b"\xff\x1b", &mut bytes);
+        assert_eq!(bytes, "\u{fffd}\\u{1b}".as_bytes());
     }
 }

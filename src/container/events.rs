@@ -110,7 +110,7 @@ fn between(before: Option<&Record>, after: &Record) -> Vec<Event> {
     }
     let started = |record: &Record| match &record.life {
         Life::Running { started, .. } => Some(*started),
-        Life::Exited(exit) => exit.started,
+        Life::Restarting { exit, .. } | Life::Exited(exit) => exit.started,
         Life::Created { .. } => None,
     };
     if let Some(at) = started(after).filter(|at| before.and_then(started) != Some(*at)) {
@@ -131,9 +131,13 @@ fn between(before: Option<&Record>, after: &Record) -> Vec<Event> {
         let more = [("exitCode", failure.code.to_string()), ("error", failure.error)];
         add("die", failure.at, &more);
     }
-    let is_over = |record: &Record| matches!(record.life, Life::Exited(_));
-    if let Life::Exited(exit) = &after.life
-        && !before.is_some_and(is_over)
+    // One that is started again has ended all the same, and only once.
+    let over = |record: &Record| match &record.life {
+        Life::Restarting { exit, .. } | Life::Exited(exit) => Some(exit.started),
+        _ => None,
+    };
+    if let Life::Restarting { exit, .. } | Life::Exited(exit) = &after.life
+        && before.and_then(over) != Some(exit.started)
     {
         if exit.usage.oom_killed {
             add("oom", exit.finished, &[]);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::time::{NEVER, utc};
 use super::view::pid;
 use super::{asked, pause};
+use crate::spec::background::{Restart, STOP_TIMEOUT};
 use crate::spec::{Name, Spec};
 use crate::state::{Afterwards, Exit, Life, Moment, Record};
 
@@ -22,7 +23,12 @@ pub fn inspect(record: &Record, spec: Option<&Spec>) -> Value {
         }
         own => own,
     };
-    let config = json!({"Cmd": command, "Labels": record.asked.labels});
+    let config = json!({
+        "Cmd": command,
+        "Labels": record.asked.labels,
+        "StopSignal": record.upkeep.stop_signal.unwrap_or(nix::libc::SIGTERM),
+        "StopTimeout": record.upkeep.stop_timeout.unwrap_or(STOP_TIMEOUT),
+    });
     json!({
         "Id": record.id,
         "Name": record.name.as_ref().map_or("", Name::as_str),
@@ -31,6 +37,8 @@ pub fn inspect(record: &Record, spec: Option<&Spec>) -> Value {
         "Args": command.get(1..).unwrap_or_default(),
         "Root": record.asked.root,
         "State": state(record),
+        "RestartCount": record.upkeep.restarts,
+        "LogPath": record.upkeep.log.as_deref().unwrap_or("".as_ref()),
         "Config": with(config, spec.map(asked::config)),
         "HostConfig": with(host_config(record), spec.map(asked::host_config)),
         "NetworkSettings": with(network(record), spec.map(asked::network_settings)),
@@ -59,7 +67,7 @@ fn state(record: &Record) -> Value {
             (None, None, Some(code), false)
         }
         Life::Running { started, .. } => (Some(*started), None, Some(0), false),
-        Life::Exited(exit) => {
+        Life::Restarting { exit, .. } | Life::Exited(exit) => {
             (exit.started, Some(exit.finished), exit.end.code(), exit.usage.oom_killed)
         }
     };
@@ -67,6 +75,7 @@ fn state(record: &Record) -> Value {
         "Status": status,
         "Running": matches!(life, Life::Running { .. }),
         "Paused": status == "paused",
+        "Restarting": matches!(life, Life::Restarting { .. }),
         "Pid": pid(life).unwrap_or(0),
         "ExitCode": code,
         "OOMKilled": killed,
@@ -85,6 +94,7 @@ fn host_config(record: &Record) -> Value {
     let list = |value: Option<&String>| value.cloned().unwrap_or_default();
     json!({
         "NetworkMode": record.network.as_ref().map_or("", |network| &network.mode),
+        "RestartPolicy": restart_policy(record),
         "AutoRemove": record.afterwards == Afterwards::Remove,
         "Memory": bytes(memory.and_then(|memory| memory.limit())),
         "MemoryReservation": bytes(memory.and_then(|memory| memory.reservation())),
@@ -114,6 +124,15 @@ fn network(record: &Record) -> Value {
         "Gateway": gateway,
         "Networks": network.into_iter().map(one).collect::<Map<_, _>>(),
     })
+}
+
+fn restart_policy(record: &Record) -> Value {
+    let restart = record.upkeep.restart;
+    let most = match restart {
+        Restart::OnFailure(most) => most.unwrap_or(0),
+        _ => 0,
+    };
+    json!({"Name": restart.name(), "MaximumRetryCount": most})
 }
 
 /// What it has used until its end, with the unit in each name; null is what
@@ -154,7 +173,7 @@ mod tests {
         assert_eq!(
             told["State"],
             json!({
-                "Status": "running", "Running": true, "Paused": false, "Pid": 7, "ExitCode": 0,
+                "Status": "running", "Running": true, "Paused": false, "Restarting": false, "Pid": 7, "ExitCode": 0,
                 "OOMKilled": false, "StartedAt": "1970-01-01T00:00:00.000000000Z",
                 "FinishedAt": NEVER, "Error": "",
             })

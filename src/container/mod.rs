@@ -3,12 +3,16 @@
 
 mod asked;
 mod cidfile;
+pub mod create;
+pub mod detach;
 pub mod diff;
 pub mod events;
 pub mod filter;
 pub mod inspect;
 mod joined;
+mod linger;
 pub mod list;
+pub mod logs;
 pub mod ns;
 pub mod pause;
 mod program;
@@ -19,6 +23,7 @@ pub mod run;
 pub mod signal;
 pub mod stats;
 mod streams;
+mod supervisor;
 pub mod time;
 pub mod update;
 pub mod view;

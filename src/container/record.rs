@@ -6,7 +6,7 @@
 //! and starts without touching a disk.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,6 +17,7 @@ use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::error::{causes, exit_code, hint};
 use crate::host::{Host, memory};
+use crate::log;
 use crate::monitor;
 use crate::plan::cgroup::Manager;
 use crate::plan::network::Driver;
@@ -24,7 +25,7 @@ use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
 use crate::state::{
     Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place, Record,
-    Reserved, Store, Story, Usage, boot,
+    Reserved, Store, Story, Upkeep, Usage, boot,
 };
 use crate::sys::Errno;
 
@@ -33,7 +34,8 @@ use crate::sys::Errno;
 #[derive(Debug)]
 pub struct Recorded {
     reserved: Reserved,
-    launcher: Identity,
+    /// This process, if it is the one that starts it.
+    launcher: Option<Identity>,
     /// Since when it runs.
     started: Option<Moment>,
     cidfile: Option<CidFile>,
@@ -44,6 +46,8 @@ pub struct Recorded {
     /// How many processes of the machine had been killed for want of memory
     /// when it began to run.
     oom_kills: Option<u64>,
+    /// What goes with the record at the end.
+    goes: Option<PathBuf>,
 }
 
 /// The records of the caller's containers.
@@ -59,12 +63,14 @@ pub fn store() -> anyhow::Result<Store> {
 ///
 /// # Errors
 /// A name that is taken, or can't be recorded.
-pub fn begin(spec: &Spec, plan: &mut Plan) -> anyhow::Result<Option<Recorded>> {
-    let asked = is_asked(spec);
+pub fn begin(spec: &Spec, plan: &mut Plan, upkeep: Upkeep) -> anyhow::Result<Option<Recorded>> {
+    // What is in the background is nowhere else to be found.
+    let asked = is_asked(spec) || upkeep.background;
     if !asked && spec.beside.known.remove && !plan.outline.cgroup.is_own() {
         return Ok(None);
     }
-    match Recorded::new(spec, plan) {
+    let launcher = boot().and_then(|boot| Identity::of(getpid(), &boot));
+    match launcher.and_then(|launcher| Recorded::new(spec, plan, upkeep, Some(launcher))) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if asked => Err(error),
         Err(error) => {
@@ -103,21 +109,16 @@ fn asked_limits(spec: &Spec) -> Option<&oci_spec::runtime::LinuxResources> {
 }
 
 impl Recorded {
-    fn new(spec: &Spec, plan: &Plan) -> anyhow::Result<Self> {
+    fn new(
+        spec: &Spec,
+        plan: &Plan,
+        upkeep: Upkeep,
+        launcher: Option<Identity>,
+    ) -> anyhow::Result<Self> {
         let (id, name) = (spec.beside.id.clone(), spec.beside.name.clone());
         let known = &spec.beside.known;
         let cidfile = known.cidfile.as_deref().map(CidFile::make).transpose()?;
-        let (group, place) = match &plan.outline.cgroup.manager {
-            Manager::Direct { parent, name } => {
-                let place = Place { cgroup: parent.join(name), unit: None };
-                (Some((name.clone(), None)), Some(place))
-            }
-            // Where systemd puts it shows when it is there; until then there
-            // is nothing to take down, for it removes what is empty.
-            Manager::Systemd { unit, .. } => (Some((unit.clone(), Some(unit.clone()))), None),
-            Manager::None => (None, None),
-        };
-        let launcher = Identity::of(getpid(), &boot()?)?;
+        let (group, place) = group_of(plan);
         let store = store()?;
         if let Some(name) = &name {
             match known.replace {
@@ -132,10 +133,10 @@ impl Recorded {
             labels: known.labels.clone(),
             limits: asked_limits(spec).cloned(),
         };
-        let mut record = Record::new(id, name, asked, Some(launcher.clone()));
-        record.place = place;
+        let mut record = Record::new(id, name, asked, launcher.clone());
+        record.place = place.filter(|_| launcher.is_some());
         record.network = Some(network(&plan.network));
-        record.afterwards = match (known.remove, is_asked(spec)) {
+        record.afterwards = match (known.remove, is_asked(spec) || upkeep.background) {
             (true, _) => Afterwards::Remove,
             (false, true) => Afterwards::Keep,
             (false, false) => Afterwards::Fade,
@@ -143,19 +144,101 @@ impl Recorded {
         if record.afterwards == Afterwards::Fade {
             store.fade(&record.id);
         }
+        let goes = upkeep.log.clone().filter(|_| known.remove);
+        record.upkeep = upkeep;
         reserved.ask(spec, record.afterwards)?;
         reserved.commit(&record)?;
         if let Some(cidfile) = &cidfile {
             cidfile.write(&record.id)?;
         }
         let filter = spec.beside.seccomp.clone();
-        Ok(Self { reserved, launcher, started: None, cidfile, group, filter, oom_kills: None })
+        let (started, oom_kills) = (None, None);
+        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes })
+    }
+
+    /// Records a container that is to be started later, by another process.
+    ///
+    /// # Errors
+    /// As [`begin`].
+    pub fn create(spec: &Spec, plan: &Plan, upkeep: Upkeep) -> anyhow::Result<()> {
+        let mut recorded = Self::new(spec, plan, upkeep, None)?;
+        if let Some(cidfile) = &mut recorded.cidfile {
+            cidfile.keep();
+        }
+        recorded.reserved.leave();
+        Ok(())
+    }
+
+    /// Takes the container that `word` means, to start it again: with it, what
+    /// was asked for.
+    ///
+    /// # Errors
+    /// One that is not there or runs, or of which it is not known.
+    pub fn take(store: &Store, word: &str) -> anyhow::Result<(Self, Spec)> {
+        let (reserved, record) = store.take(&store.find(word)?.id)?;
+        let spec = store.spec(&record)?;
+        let launcher = Some(Identity::of(getpid(), &boot()?)?);
+        let goes = record.upkeep.log.filter(|_| record.afterwards == Afterwards::Remove);
+        let recorded = Self {
+            reserved,
+            launcher,
+            started: None,
+            cidfile: None,
+            group: None,
+            filter: spec.beside.seccomp.clone(),
+            oom_kills: None,
+            goes,
+        };
+        Ok((recorded, spec))
+    }
+
+    /// Says that it is started once more. If that fails, it has ended as it had
+    /// before.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn again(&mut self, plan: &Plan, keep: impl FnOnce(&mut Upkeep)) -> anyhow::Result<()> {
+        let (group, place) = group_of(plan);
+        self.group = group;
+        let launcher = self.launcher.clone();
+        let mut before = None;
+        self.reserved.edit(|record| {
+            let life = std::mem::replace(&mut record.life, Life::Created { launcher });
+            before = Some(match life {
+                Life::Restarting { exit, .. } => Life::Exited(exit),
+                life => life,
+            });
+            record.place = place;
+            keep(&mut record.upkeep);
+        })?;
+        before.into_iter().for_each(|life| self.reserved.restores(life));
+        Ok(())
+    }
+
+    /// Says that it has ended and is about to be started once more: the record
+    /// as it is then.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn restarting(&self, exit: &monitor::Exit) -> anyhow::Result<Record> {
+        let exit = self.exit(Some(exit));
+        let launcher = self.launcher.clone().context("it has no launcher")?;
+        self.reserved.edit(|record| {
+            record.life = Life::Restarting { launcher, exit };
+            record.place = None;
+        })
+    }
+
+    /// Whether somebody wants it not to be started again.
+    pub fn is_stopped(&self) -> bool {
+        self.reserved.edit(|_| ()).map_or(true, |record| record.upkeep.stopped)
     }
 
     /// Says that `payload`, a child not yet reaped, runs. Where it can't be
     /// said others take it for one that has not started.
     pub fn running(&mut self, payload: Pid, host: &Host) {
-        let (launcher, started) = (self.launcher.clone(), Moment::now());
+        let Some(launcher) = self.launcher.clone() else { return };
+        let started = Moment::now();
         self.started = Some(started);
         self.oom_kills = memory::oom_kills();
         if let Some(cidfile) = &mut self.cidfile {
@@ -208,6 +291,14 @@ impl Recorded {
     /// # Errors
     /// What the disk says. Others then take the launcher for killed.
     pub fn finish(self, exit: Option<&monitor::Exit>) -> anyhow::Result<()> {
+        if let Some(log) = &self.goes {
+            log::remove(log);
+        }
+        let exit = self.exit(exit);
+        self.reserved.finish(exit)
+    }
+
+    fn exit(&self, exit: Option<&monitor::Exit>) -> Exit {
         let (end, usage, story) = match exit {
             None => (End::SupervisorLost, Usage::default(), Story::default()),
             Some(exit) => {
@@ -215,8 +306,7 @@ impl Recorded {
                 (end, used(exit), self.story(exit))
             }
         };
-        let (started, finished) = (self.started, Moment::now());
-        self.reserved.finish(Exit { started, finished, end, usage, story })
+        Exit { started: self.started, finished: Moment::now(), end, usage, story }
     }
 
     /// What else was seen.
@@ -251,6 +341,23 @@ impl Recorded {
     }
 }
 
+/// The name of the control group's directory and of its unit, and where the
+/// group is if that is known.
+type Group = (Option<(String, Option<String>)>, Option<Place>);
+
+fn group_of(plan: &Plan) -> Group {
+    match &plan.outline.cgroup.manager {
+        Manager::Direct { parent, name } => {
+            let place = Place { cgroup: parent.join(name), unit: None };
+            (Some((name.clone(), None)), Some(place))
+        }
+        // Where systemd puts it shows when it is there; until then there
+        // is nothing to take down, for it removes what is empty.
+        Manager::Systemd { unit, .. } => (Some((unit.clone(), Some(unit.clone()))), None),
+        Manager::None => (None, None),
+    }
+}
+
 /// What the record holds of what was used.
 fn used(exit: &monitor::Exit) -> Usage {
     let used = exit.usage.clone().unwrap_or_default();
@@ -277,6 +384,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Takes down what is left of a container: systemd itself removes the scope
 /// that has become empty.
 fn release(record: &Record) -> anyhow::Result<()> {
+    if let (Afterwards::Remove, Some(log)) = (record.afterwards, &record.upkeep.log) {
+        log::remove(log);
+    }
     let Some(Place { cgroup, unit }) = &record.place else { return Ok(()) };
     let name = cgroup.file_name().and_then(OsStr::to_str).unwrap_or_default();
     let parent = cgroup.parent().unwrap_or(Path::new("/"));

@@ -7,6 +7,7 @@ use nix::libc;
 
 use super::request;
 use crate::error::Explain;
+use crate::log;
 use crate::spec::Name;
 use crate::spec::signal::Signal;
 use crate::state::{Life, Record, Removal, Store};
@@ -38,7 +39,10 @@ pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()
 
 fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
     match store.remove(&record.id)? {
-        Removal::Removed | Removal::Gone => Ok(()),
+        Removal::Removed | Removal::Gone => {
+            record.upkeep.log.iter().for_each(|log| log::remove(log));
+            Ok(())
+        }
         Removal::Alive(record) => {
             let (label, status) = (record.label(), record.life.status());
             let told = anyhow!("container {label} is {status}");
@@ -73,10 +77,12 @@ pub fn make_way(store: &Store, name: &Name) -> anyhow::Result<()> {
 pub(super) fn end(store: &Store, record: &Record, verb: &str) -> anyhow::Result<()> {
     let (payload, launcher) = match &record.life {
         Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
+        Life::Restarting { launcher, .. } => (None, Some(launcher)),
         Life::Created { launcher } => (None, launcher.as_ref()),
         Life::Exited(_) => return Ok(()),
     };
     request::note(store, record, verb, Signal::KILL);
+    super::signal::spare(store, record);
     // A launcher that is stopped doesn't notice; its watcher takes the payload
     // along.
     for process in payload.into_iter().chain(launcher) {

@@ -2,15 +2,18 @@
 
 use std::rc::Rc;
 
+use anyhow::Context;
+
 use super::record::{self, Recorded};
 use crate::error::causes;
 use crate::host::Host;
-use crate::launch::launch;
-use crate::monitor::{Exit, Input, supervise};
+use crate::launch::{Launched, launch};
+use crate::monitor::{Exit, Front, supervise};
 use crate::network::forward::{self, Forwarder, Inside, Listeners, Seen};
 use crate::plan::step::Step;
-use crate::plan::{self, Plan, Streams};
+use crate::plan::{self, Outline, Plan, Streams};
 use crate::spec::{Spec, Stdin};
+use crate::state::Upkeep;
 
 /// Makes sure that no container can write to the launcher's own program file;
 /// may start the program over.
@@ -52,18 +55,71 @@ pub fn run(
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
+    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec));
+    let started = start(spec, clock, host, record, tell, &warn)?;
+    let front = match spec.beside.stdin {
+        Stdin::Inherit => Front::Attached,
+        Stdin::Null => Front::Listening,
+    };
+    let Stayed { exit, record } = started.stay(front, &warn);
+    if let Some(record) = record
+        && let Err(error) = record.finish(exit.as_ref().ok())
+    {
+        let why = causes(&error);
+        warn(&format!("the container's record doesn't say how it ended: {why}"));
+    }
+    exit
+}
+
+/// What the record is to say of how it is kept going.
+pub(super) fn upkeep(spec: &Spec) -> Upkeep {
+    let process = spec.oci.process().as_ref();
+    Upkeep {
+        terminal: process.and_then(|process| process.terminal()).unwrap_or(false),
+        stop_signal: spec.beside.stop.signal,
+        stop_timeout: spec.beside.stop.timeout,
+        restart: spec.beside.restart,
+        ..Upkeep::default()
+    }
+}
+
+/// A container that runs.
+pub(super) struct Started {
+    launched: Launched,
+    ports: Option<Forwarder>,
+    outline: Rc<Outline>,
+    record: Option<Recorded>,
+}
+
+/// What became of it, and its record, which does not say so yet.
+pub(super) struct Stayed {
+    pub exit: anyhow::Result<Exit>,
+    pub record: Option<Recorded>,
+}
+
+/// Starts a container. `record` notes it, once it is known what will be done.
+///
+/// # Errors
+/// Whatever kept the payload from running, with what would help.
+pub(super) fn start(
+    spec: &Spec,
+    clock: Clock,
+    host: &Host,
+    record: impl FnOnce(&mut Plan) -> anyhow::Result<Option<Recorded>>,
+    tell: impl Fn(&str),
+    warn: impl Fn(&str),
+) -> anyhow::Result<Started> {
     let join = super::joined::find(&spec.beside.network, host)?;
     let outline = Rc::new(plan::outline(spec, join, host)?);
-    let stdin = spec.beside.stdin;
     if outline.streams == Streams::Inherited {
-        super::streams::check(stdin)?;
+        super::streams::check(spec.beside.stdin)?;
     }
     // Before anything of ours is open, for it may take what it was handed.
     let ports = Listeners::bind(&outline.ports)?;
-    let (mut record, mut inside) = (None, Inside::LOOPBACK);
+    let (mut recorded, mut inside) = (None, Inside::LOOPBACK);
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
-        record = record::begin(spec, &mut plan)?;
+        recorded = record(&mut plan)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
         inside = Inside::of(&plan.network);
         plan.notes.iter().for_each(|note| warn(note));
@@ -76,40 +132,46 @@ pub fn run(
     let launched = match launch(&outline, complete, host) {
         Ok(launched) => launched,
         Err(error) => {
-            if let Some(record) = record {
-                record.failed(&error);
+            if let Some(recorded) = recorded {
+                recorded.failed(&error);
             }
             return Err(error);
         }
     };
-    if let Some(record) = &mut record {
-        record.running(launched.payload.pid(), host);
+    if let Some(recorded) = &mut recorded {
+        recorded.running(launched.payload.pid(), host);
     }
     launched.notes.iter().for_each(|note| warn(note));
-    let input = match stdin {
-        Stdin::Inherit => Input::Attached,
-        Stdin::Null => Input::Detached,
-    };
-    let forwarder = match ports.is_empty() {
+    if let Some(file) = &spec.beside.known.pidfile {
+        std::fs::write(file, format!("{}\n", launched.payload.pid()))
+            .with_context(|| format!("--pidfile: write to {}", file.display()))?;
+    }
+    let ports = match ports.is_empty() {
         true => None,
         false => forward::start(ports, launched.payload.pidfd(), inside)?,
     };
-    if let Some(Seen::Masked(why)) = forwarder.as_ref().map(Forwarder::seen) {
+    if let Some(Seen::Masked(why)) = ports.as_ref().map(Forwarder::seen) {
         warn(&format!("services see no clients' addresses at published ports, because {why}"));
     }
-    let network_down = || {
-        if let Some(Err(error)) = record.as_ref().map(Recorded::network_down) {
-            let why = causes(&error);
-            warn(&format!("the container's record doesn't say that its network is down: {why}"));
-        }
-    };
-    let (first, timeout) = (outline.first, outline.timeout);
-    let exit = supervise(launched, forwarder, input, first, timeout, &warn, network_down);
-    if let Some(record) = record
-        && let Err(error) = record.finish(exit.as_ref().ok())
-    {
-        let why = causes(&error);
-        warn(&format!("the container's record doesn't say how it ended: {why}"));
+    Ok(Started { launched, ports, outline, record: recorded })
+}
+
+impl Started {
+    /// Stays with it to its end.
+    pub fn stay(self, front: Front, warn: impl Fn(&str)) -> Stayed {
+        let Self { launched, ports, outline, record } = self;
+        let (first, timeout) = (outline.first, outline.timeout);
+        // Whoever stays for long holds what he needs, and no more.
+        drop(outline);
+        let network_down = || {
+            if let Some(Err(error)) = record.as_ref().map(Recorded::network_down) {
+                let why = causes(&error);
+                warn(&format!(
+                    "the container's record doesn't say that its network is down: {why}"
+                ));
+            }
+        };
+        let exit = supervise(launched, ports, front, first, timeout, &warn, network_down);
+        Stayed { exit, record }
     }
-    exit
 }

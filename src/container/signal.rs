@@ -8,12 +8,14 @@ use nix::libc;
 
 use super::pause::{is_paused, unpause};
 use super::{remove, request};
+use crate::spec::background::{Restart, STOP_TIMEOUT};
 use crate::spec::signal::Signal;
 use crate::state::{Life, Record, Store};
 use crate::sys::Errno;
 use crate::sys::process::send_signal;
 
-/// Sends a signal to the payload.
+/// Sends a signal to the payload. One that was to end it has ended it for good:
+/// it is not started again.
 ///
 /// What a process can catch goes to the launcher, which passes it on: the
 /// kernel keeps from a pid 1 all that it has no handler for
@@ -22,6 +24,10 @@ use crate::sys::process::send_signal;
 /// # Errors
 /// A container that does not run.
 pub fn kill(store: &Store, record: &Record, signal: Signal) -> anyhow::Result<()> {
+    let stops = record.upkeep.stop_signal.unwrap_or(libc::SIGTERM);
+    if [libc::SIGKILL, stops].contains(&signal.0) {
+        spare(store, record);
+    }
     send(store, record, "kill", signal)
 }
 
@@ -46,27 +52,49 @@ fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::R
     }
 }
 
-/// Asks the payload by `signal` to end, and kills it if it has not after
-/// `patience`. One that does not run is stopped already.
+/// Has a container not be started again. One that is gone needs no word, and
+/// where it can't be said, the disk is full and it ends all the same.
+pub(super) fn spare(store: &Store, record: &Record) {
+    if record.upkeep.restart != Restart::No {
+        _ = store.edit(&record.id, |record| record.upkeep.stopped = true);
+    }
+}
+
+/// Asks the payload to end, by `signal` or by its own, and kills it if it has
+/// not after `patience`, or after its own. One that does not run is stopped
+/// already.
 ///
 /// # Errors
 /// Where it doesn't even end then.
 pub fn stop(
     store: &Store,
     record: &Record,
-    signal: Signal,
-    patience: Duration,
+    signal: Option<Signal>,
+    patience: Option<Duration>,
 ) -> anyhow::Result<()> {
-    if matches!(record.life, Life::Exited(_)) {
+    if matches!(record.life, Life::Exited(_) | Life::Created { launcher: None }) {
         return Ok(());
     }
-    if matches!(record.life, Life::Running { .. }) {
-        // It may end before it hears.
-        _ = send(store, record, "stop", signal);
-        if is_paused(record) {
-            unpause(record)?;
+    spare(store, record);
+    match &record.life {
+        Life::Running { .. } => {
+            let own = record.upkeep.stop_signal.map_or(Signal::TERM, Signal);
+            // It may end before it hears.
+            _ = send(store, record, "stop", signal.unwrap_or(own));
+            if is_paused(record) {
+                unpause(record)?;
+            }
         }
+        // What is told to the launcher now ends its wait.
+        Life::Restarting { launcher, .. } => {
+            if let Some(process) = launcher.open()? {
+                _ = send_signal(process.as_fd(), libc::SIGTERM);
+            }
+        }
+        _ => {}
     }
+    let own = record.upkeep.stop_timeout.unwrap_or(STOP_TIMEOUT);
+    let patience = patience.unwrap_or(Duration::from_secs(own.into()));
     if store.await_end(&record.id, patience)? {
         return Ok(());
     }

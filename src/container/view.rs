@@ -46,6 +46,7 @@ impl View {
             Life::Exited(exit) => exit.end.code(),
             Life::Created { .. } => record.failed.as_ref().map(|failed| failed.code),
             Life::Running { .. } => None,
+            Life::Restarting { exit, .. } => exit.end.code(),
         };
         let state = pause::status(record);
         Self {
@@ -76,6 +77,10 @@ fn status(life: &Life, now: Moment) -> String {
     let exit = match life {
         Life::Created { .. } => return "Created".to_owned(),
         Life::Running { started, .. } => return format!("Up {}", between(*started, now)),
+        Life::Restarting { exit, .. } => {
+            let (code, ago) = (exit.end.code().unwrap_or(0), between(exit.finished, now));
+            return format!("Restarting ({code}) {ago} ago");
+        }
         Life::Exited(exit) => exit,
     };
     let ago = format!("{} ago", between(exit.finished, now));

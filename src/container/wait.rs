@@ -27,7 +27,7 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
         Life::Created { launcher: None } if record.failed.is_some() => {
             return Ok(record.failed.map(|failed| failed.code));
         }
-        Life::Running { launcher, .. } => Some(launcher),
+        Life::Running { launcher, .. } | Life::Restarting { launcher, .. } => Some(launcher),
         Life::Created { launcher } => launcher.as_ref(),
     };
     // The launcher says how it ended, then ends.

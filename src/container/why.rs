@@ -100,10 +100,14 @@ pub fn why(record: &Record, status: &'static str, now: Moment) -> Why {
             }
             Reason::Running
         }
+        (Life::Restarting { exit, .. }, _) => {
+            told.say("It is about to be started again, as its --restart wants it.");
+            ended(record, exit, now, &mut told)
+        }
         (Life::Exited(exit), _) => ended(record, exit, now, &mut told),
     };
     let exit = match &record.life {
-        Life::Exited(exit) => Some(exit),
+        Life::Restarting { exit, .. } | Life::Exited(exit) => Some(exit),
         _ => None,
     };
     let signal = exit.and_then(|exit| match exit.end {

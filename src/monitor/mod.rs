@@ -1,7 +1,9 @@
 //! Staying with the payload: signals on, terminal through, exit code back.
 #![forbid(unsafe_code)]
 
+pub mod background;
 mod buffer;
+mod front;
 mod memory;
 mod overtime;
 mod sender;
@@ -26,10 +28,11 @@ use crate::security::seccomp;
 use crate::state;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
+pub use front::Front;
+use front::Relay;
 pub use memory::{RanOut, mebibytes};
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
-use terminal::Terminal;
 
 /// What became of the payload.
 #[derive(Debug)]
@@ -61,22 +64,13 @@ pub struct Exit {
 /// The code of a payload whose time was over: podman's.
 const EXIT_TIMED_OUT: u8 = 255;
 
-/// Which end of the terminal the caller has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// The caller's standard input goes to the payload.
-    Attached,
-    /// It does not.
-    Detached,
-}
-
 /// Stays until the payload ends, or has run for as long as it may; so long its
 /// ports are published. Calls `warn` with what fails meanwhile and does not end
 /// it, and `network_down` when nothing connects it with the world any more.
 pub fn supervise(
     launched: Launched,
     mut ports: Option<forward::Forwarder>,
-    input: Input,
+    front: Front,
     first: First,
     timeout: Option<Duration>,
     warn: impl Fn(&str),
@@ -86,8 +80,7 @@ pub fn supervise(
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
     launched.place_helper();
-    let mut terminal =
-        launched.terminal.take().map(|master| Terminal::new(master, input)).transpose()?;
+    let mut relay = Relay::begin(front, launched.terminal.take())?;
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
@@ -100,9 +93,7 @@ pub fn supervise(
         if let Some(ports) = &ports {
             ready.push(PollFd::new(ports.pidfd(), PollFlags::POLLIN));
         }
-        if let Some(terminal) = &terminal {
-            ready.extend(terminal.interests());
-        }
+        ready.extend(relay.interests());
         if let Some(uplink) = &launched.uplink {
             ready.extend(uplink.news().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
@@ -119,9 +110,7 @@ pub fn supervise(
         let unwatched = ready[2].any().unwrap_or(true);
         let unpublished = ports.is_some() && ready[3].any().unwrap_or(true);
         drop(ready);
-        if let Some(terminal) = &mut terminal {
-            terminal.relay()?;
-        }
+        relay.relay()?;
         if ended {
             break;
         }
@@ -151,21 +140,14 @@ pub fn supervise(
         }
         while let Some(info) = launched.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
-            match (number, &mut terminal) {
-                (nix::libc::SIGWINCH, Some(terminal)) => {
-                    terminal.follow_size();
-                    continue;
-                }
-                (nix::libc::SIGCONT, Some(terminal)) => terminal.resume(),
-                _ => {}
+            if relay.takes(number) {
+                continue;
             }
             if signals::ends(number) {
                 sent = sender::sent(&info).or(sent);
             }
-            if forwarder.forward(number, launched.payload.pidfd()) == Sent::Stopped {
-                if let Some(terminal) = &terminal {
-                    terminal.pause();
-                }
+            if forwarder.forward(number, launched.payload.pidfd()) == Sent::Stopped && relay.stops()
+            {
                 // What lets us go on is a SIGCONT, which comes here too.
                 signals::stop_too(launched.payload.pidfd());
             }
@@ -178,9 +160,7 @@ pub fn supervise(
     let mut ran_out = usage.as_ref().and_then(|usage| RanOut::of(usage.memory?));
     let name = ran_out.as_ref().and_then(|_| memory::name_of(launched.payload.pid()));
     let ended = launched.payload.wait().context("wait for the payload")?;
-    if let Some(terminal) = terminal {
-        terminal.finish(&launched.signals);
-    }
+    relay.finish(&launched.signals);
     let (code, signal) = match ended {
         _ if overtime.is_over() => (i32::from(EXIT_TIMED_OUT), None),
         Ended::Exited(code) => (code, None),

@@ -7,7 +7,6 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
-use super::Input;
 use super::buffer::{Buffer, Filled};
 use crate::sys::Errno;
 use crate::sys::fd::standard;
@@ -37,12 +36,12 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Takes the caller's terminal, if it has one.
-    pub fn new(master: OwnedFd, input: Input) -> anyhow::Result<Self> {
+    /// Takes the caller's terminal, if it has one; `listening` to what is typed
+    /// there.
+    pub fn new(master: OwnedFd, listening: bool) -> anyhow::Result<Self> {
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR))
             .context("set up the terminal")?;
         let peer = open_peer(master.as_fd()).context("keep the terminal open")?;
-        let listening = input == Input::Attached;
         let raw = (listening && is_terminal(standard(0)))
             .then(|| RawMode::enter(standard(0)).context("put the terminal into raw mode"))
             .transpose()?;

@@ -8,6 +8,7 @@ use oci_spec::runtime::{
 
 use crate::security::caps::CapSet;
 
+use super::background::{Log, Restart, Stop};
 use super::known::Known;
 use super::network::{Names, Network};
 use super::resources::control::Control;
@@ -69,6 +70,9 @@ impl Spec {
             names: Names::default(),
             ports: Vec::new(),
             services: Vec::new(),
+            log: Log::default(),
+            restart: Restart::No,
+            stop: Stop::default(),
         };
         Self { oci, beside }
     }

@@ -16,6 +16,8 @@ pub struct Known {
     pub replace: bool,
     /// The file that gets the id: `--cidfile`.
     pub cidfile: Option<PathBuf>,
+    /// The file that gets the id of its first process: `--pidfile`.
+    pub pidfile: Option<PathBuf>,
     /// What the user says of it: `--label`.
     pub labels: BTreeMap<String, String>,
 }

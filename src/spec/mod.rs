@@ -5,6 +5,7 @@
 //! `plan` is its only reader.
 #![forbid(unsafe_code)]
 
+pub mod background;
 mod container;
 mod csv;
 pub mod device;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::security::caps::CapSet;
+use background::{Log, Restart, Stop};
 pub use id::{ContainerId, Name};
 use known::Known;
 use network::{Names, Network, Service};
@@ -111,6 +113,12 @@ pub struct Beside {
     /// The services of the host that it reaches.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// Where its output goes in the background.
+    pub log: Log,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How it is asked to end.
+    pub stop: Stop,
 }
 
 impl Beside {

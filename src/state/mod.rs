@@ -39,6 +39,7 @@ mod entry;
 mod fade;
 mod files;
 mod lock;
+pub mod moment;
 mod names;
 mod near;
 mod process;
@@ -55,8 +56,9 @@ mod story;
 mod tests;
 mod watch;
 
+pub use moment::Moment;
 pub use process::{Identity, boot};
-pub use record::{Afterwards, Asked, End, Exit, Life, Link, Moment, Network, Place, Record, Usage};
+pub use record::{Afterwards, Asked, End, Exit, Life, Link, Network, Place, Record, Upkeep, Usage};
 pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow, ensure};
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::moment::Moment;
 use super::process::Identity;
 use super::seal;
 use super::story::{Failed, Request, Story};
+use crate::spec::background::Restart;
 use crate::spec::{ContainerId, Name};
 
 /// The version that is written. A record that a program of this version can't
@@ -46,6 +47,9 @@ pub struct Record {
     /// How it reaches the world.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// How it is kept going, and stopped.
+    #[serde(default)]
+    pub upkeep: Upkeep,
     /// Fields that a later program knows: kept, so that an earlier one can
     /// change a record without taking them away.
     #[serde(flatten)]
@@ -79,6 +83,28 @@ pub struct Asked {
     pub limits: Option<LinuxResources>,
 }
 
+/// How a container is kept going, and stopped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Upkeep {
+    /// Its output is kept there, if it is.
+    pub log: Option<PathBuf>,
+    /// It has a terminal.
+    pub terminal: bool,
+    /// Nobody's terminal or streams hang on it.
+    pub background: bool,
+    /// The signal that it is asked by to end, where it is not SIGTERM.
+    pub stop_signal: Option<i32>,
+    /// How long it has then, in seconds, where it is not ten.
+    pub stop_timeout: Option<u32>,
+    /// When it is started again.
+    pub restart: Restart,
+    /// How often it was.
+    pub restarts: u32,
+    /// Somebody has ended it, who does not want it to be started again.
+    pub stopped: bool,
+}
+
 /// How far a container is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
@@ -97,6 +123,13 @@ pub enum Life {
         /// Since when.
         started: Moment,
     },
+    /// It has ended, and its launcher is about to start it again.
+    Restarting {
+        /// Who stays with it.
+        launcher: Identity,
+        /// How it ended.
+        exit: Exit,
+    },
     /// It is over.
     Exited(Exit),
 }
@@ -107,6 +140,7 @@ impl Life {
         match self {
             Self::Created { .. } => "created",
             Self::Running { .. } => "running",
+            Self::Restarting { .. } => "restarting",
             Self::Exited(exit) => match exit.end {
                 End::Code(_) | End::Signal(_) => "exited",
                 End::SupervisorLost => "supervisor-lost",
@@ -119,7 +153,7 @@ impl Life {
     fn launcher(&self) -> Option<&Identity> {
         match self {
             Self::Created { launcher } => launcher.as_ref(),
-            Self::Running { launcher, .. } => Some(launcher),
+            Self::Running { launcher, .. } | Self::Restarting { launcher, .. } => Some(launcher),
             Self::Exited(_) => None,
         }
     }
@@ -224,19 +258,6 @@ pub enum Link {
     Down,
 }
 
-/// A time of the wall clock, in nanoseconds since 1970: for display only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Moment(pub u64);
-
-impl Moment {
-    /// Now.
-    pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self(since.as_nanos() as u64)
-    }
-}
-
 impl Record {
     /// A container that is about to be started by `launcher`, or by nobody
     /// yet.
@@ -258,6 +279,7 @@ impl Record {
             failed: None,
             request: None,
             network: None,
+            upkeep: Upkeep::default(),
             unknown: Map::new(),
         }
     }
@@ -285,6 +307,7 @@ impl Record {
         let end = if launcher.boot == boot { End::SupervisorLost } else { End::Reboot };
         let started = match self.life {
             Life::Running { started, .. } => Some(started),
+            Life::Restarting { exit, .. } => exit.started,
             _ => None,
         };
         let (finished, usage, story) = (Moment::now(), Usage::default(), Story::default());

@@ -21,7 +21,18 @@ pub struct Reserved {
     /// What the record says.
     afterwards: Afterwards,
     /// What becomes of it if this is dropped.
-    dropped: Afterwards,
+    dropped: Dropped,
+}
+
+/// What becomes of a container that nobody has finished.
+#[derive(Debug)]
+enum Dropped {
+    /// It has never been.
+    Bury,
+    /// It is as the record says.
+    Leave,
+    /// It is as it was before it was to be started again.
+    Restore(Box<Life>),
 }
 
 impl Reserved {
@@ -38,13 +49,29 @@ impl Reserved {
             name: None,
             entry,
             afterwards: Afterwards::Remove,
-            dropped: Afterwards::Remove,
+            dropped: Dropped::Bury,
         };
         if let Some(name) = name {
             names::claim(&reserved.store, &name, &reserved.id)?;
             reserved.name = Some(name);
         }
         Ok(reserved)
+    }
+
+    /// Takes a container that is not alive, which `entry` is, to start it again.
+    pub(super) fn again(store: Store, record: &Record, entry: Entry) -> Self {
+        let (id, name, afterwards) = (record.id.clone(), record.name.clone(), record.afterwards);
+        Self { store, id, name, entry, afterwards, dropped: Dropped::Leave }
+    }
+
+    /// Has it be so again, should this be dropped.
+    pub fn restores(&mut self, life: Life) {
+        self.dropped = Dropped::Restore(Box::new(life));
+    }
+
+    /// Lets go of it, and leaves it as the record says.
+    pub fn leave(mut self) {
+        self.dropped = Dropped::Leave;
     }
 
     /// Writes down what was asked for, ahead of the record that is
@@ -77,21 +104,26 @@ impl Reserved {
     }
 
     /// A start that came to nothing: says so in the record of a container that
-    /// has a name, if records are to stay; it counts as created. Any other is
-    /// removed: false.
+    /// has a name, if records are to stay; it counts as created, or as what it
+    /// was before it was to be started again. Any other is removed: false.
     ///
     /// # Errors
     /// As [`edit`](Self::edit): then it is removed, too.
     pub fn fail(mut self, failed: Failed) -> anyhow::Result<bool> {
-        if self.afterwards == Afterwards::Remove || self.name.is_none() {
+        let anew = !matches!(self.dropped, Dropped::Restore(_));
+        if anew && (self.afterwards == Afterwards::Remove || self.name.is_none()) {
             return Ok(false);
         }
+        let before = match std::mem::replace(&mut self.dropped, Dropped::Bury) {
+            Dropped::Restore(life) => *life,
+            Dropped::Bury | Dropped::Leave => Life::Created { launcher: None },
+        };
         self.edit(|record| {
-            record.life = Life::Created { launcher: None };
+            record.life = before;
             record.place = None;
             record.failed = Some(failed);
         })?;
-        self.dropped = Afterwards::Keep;
+        self.dropped = Dropped::Leave;
         Ok(true)
     }
 
@@ -102,7 +134,7 @@ impl Reserved {
     /// As [`edit`](Self::edit). Whatever happens, no other command believes
     /// that the container still runs.
     pub fn finish(mut self, exit: Exit) -> anyhow::Result<()> {
-        self.dropped = Afterwards::Keep;
+        self.dropped = Dropped::Leave;
         match self.afterwards {
             Afterwards::Keep | Afterwards::Fade => {
                 self.edit(|record| record.life = Life::Exited(exit)).map(drop)
@@ -133,9 +165,11 @@ impl AsFd for Reserved {
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if self.dropped == Afterwards::Remove {
-            // Who could be told? The next command tries again.
-            let _ = self.store.bury(&self.id, self.called().as_ref());
+        // Who could be told? The next command tries again.
+        match std::mem::replace(&mut self.dropped, Dropped::Leave) {
+            Dropped::Bury => _ = self.store.bury(&self.id, self.called().as_ref()),
+            Dropped::Leave => {}
+            Dropped::Restore(life) => _ = self.edit(|record| record.life = *life),
         }
     }
 }

@@ -8,9 +8,9 @@ use std::rc::Rc;
 use anyhow::{Context, anyhow, bail};
 
 use super::directory::Directory;
-use super::entry::Entry;
+use super::entry::{Entry, Loaded};
 use super::files::{self, Refused};
-use super::lock::patiently;
+use super::lock::{Byte, PATIENCE, patiently};
 use super::names;
 use super::near;
 use super::record::Record;
@@ -76,6 +76,42 @@ impl Store {
             }
         }
         bail!("{} comes and goes", self.path_of(id).display())
+    }
+
+    /// Takes a container that is not alive, to start it again: it, and its
+    /// record as it is now.
+    ///
+    /// # Errors
+    /// One that is gone or alive.
+    pub fn take(&self, id: &ContainerId) -> anyhow::Result<(Reserved, Record)> {
+        let look = || format!("look at container {}", id.short());
+        let gone = || anyhow!("container {} is gone", id.short());
+        self.visit(id)?.ok_or_else(gone)?;
+        let entry = Entry::open(self, id).with_context(look)?.ok_or_else(gone)?;
+        // Who has written how it ended lets go at once.
+        let taken =
+            patiently(PATIENCE, || Ok(entry.lock.take(Byte::Life)? || self.runs(&entry, id)));
+        taken.with_context(look)?;
+        if !entry.lock.take(Byte::Life).with_context(look)? {
+            bail!("container {} is running", id.short());
+        }
+        // Who removes it holds the other byte, and looks at this one then.
+        let ours = patiently(PATIENCE, || entry.lock.take(Byte::Edit)).with_context(look)?;
+        if !ours || !entry.is_at(self, id).with_context(look)? {
+            return Err(gone());
+        }
+        let Loaded::Record(record) = entry.load(id)? else { return Err(gone()) };
+        if record.needs_launcher() {
+            // It was killed since we looked first.
+            self.release(&record)?;
+        }
+        entry.lock.release(Byte::Edit).with_context(look)?;
+        Ok((Reserved::again(self.clone(), &record, entry), *record))
+    }
+
+    /// Whether the record says that somebody is to hold the lock.
+    fn runs(&self, entry: &Entry, id: &ContainerId) -> bool {
+        matches!(entry.load(id), Ok(Loaded::Record(record)) if record.needs_launcher())
     }
 
     /// Removes what is left of an earlier container with this id.

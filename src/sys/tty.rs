@@ -63,6 +63,14 @@ pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
     Some(size.ws_col).filter(|width| *width > 0)
 }
 
+/// Gives a terminal a window of so many rows and columns.
+pub fn set_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one such structure.
+    unsafe { call!(libc::SYS_ioctl, terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size)? };
+    Ok(())
+}
+
 /// Whether the descriptor is a terminal.
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     nix::unistd::isatty(fd).unwrap_or(false)

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod background;
 mod badinput;
 mod cgroupns;
 mod cgroups;

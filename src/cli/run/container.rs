@@ -52,6 +52,7 @@ impl ContainerArgs {
             remove: self.rm,
             replace: self.replace,
             cidfile: self.cidfile.map(std::path::absolute).transpose().context("--cidfile")?,
+            pidfile: None,
             labels: labels.collect::<anyhow::Result<_>>()?,
         };
         Ok(())

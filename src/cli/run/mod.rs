@@ -1,5 +1,6 @@
 //! `sublet run`: flags to [`Spec`], and the container's story from there.
 
+mod background;
 mod caller;
 mod container;
 mod identity;
@@ -14,13 +15,16 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args};
 
 use super::terminal;
+use crate::container::detach::{Outcome, Which, detach};
 use crate::container::run::{self as verb, Clock};
+use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
+use background::BackgroundArgs;
 use caller::Caller;
 pub use telling::{DryRun, Telling};
 #[cfg(test)]
@@ -65,6 +69,8 @@ pub struct RunArgs {
     #[command(flatten)]
     limits: limits::LimitArgs,
     #[command(flatten)]
+    background: background::BackgroundArgs,
+    #[command(flatten)]
     telling: telling::TellingArgs,
 
     /// Print help (-h is --hostname, as elsewhere)
@@ -103,13 +109,16 @@ pub struct Asked {
     pub spec: Spec,
     /// What to tell about it.
     pub telling: Telling,
+    /// Whether it runs in the background.
+    pub detach: bool,
     /// What the user should hear before it starts.
     pub warnings: Vec<String>,
 }
 
 /// Runs one container in the foreground and gives the code to end with.
 pub fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let Asked { spec, telling, warnings } = args.into_spec(&Caller::here())?;
+    let Asked { spec, telling, detach, warnings } = args.into_spec(&Caller::here())?;
+    BackgroundArgs::check(detach, &spec)?;
     if telling.dry_run.is_none() {
         // First of all: it may start over, and then all would be said twice.
         verb::protect_program()?;
@@ -119,6 +128,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
     }
     if telling.dry_run == Some(DryRun::Oci) {
         return terminal::answer(&telling::oci(&spec)?).map(|_| 0);
+    }
+    if detach {
+        return start_behind(spec);
     }
     let host = Host::new();
     match telling.dry_run {
@@ -138,6 +150,39 @@ fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
         terminal::tell(format_args!("{}", exit.timing));
     }
     Ok(exit.code)
+}
+
+/// Writes a container down for later, prints its id, and gives the code to end
+/// with.
+pub fn create(args: RunArgs) -> anyhow::Result<u8> {
+    let Asked { spec, telling, detach, warnings } = args.into_spec(&Caller::here())?;
+    if detach || telling.timing || telling.dry_run.is_some() {
+        return Err(anyhow!("nothing is run by it"))
+            .context("--detach, --timing and --dry-run")
+            .hint("sublet run has them; sublet start starts it in the background");
+    }
+    warnings.iter().for_each(|warning| terminal::tell_warning(warning));
+    crate::container::create::create(&spec, &Host::new(), terminal::tell_warning)?;
+    terminal::answer(&format!("{}\n", spec.beside.id)).map(|_| 0)
+}
+
+/// Starts it in the background, and prints its id.
+fn start_behind(spec: Spec) -> anyhow::Result<u8> {
+    let (id, handed) = (spec.beside.id.clone(), spec.beside.preserve_fds);
+    behind(Which::New(Box::new(spec)), handed, id.as_str())
+}
+
+/// Starts a container in the background, prints `answer` once it runs, and
+/// gives the code to end with.
+pub fn behind(which: Which<'_>, handed: u32, answer: &str) -> anyhow::Result<u8> {
+    let tell = |line: &str| terminal::tell(format_args!("sublet: {line}"));
+    match detach(which, handed, tell, terminal::tell_warning)? {
+        Outcome::Running => terminal::answer(&format!("{answer}\n")).map(|_| 0),
+        Outcome::Failed { report, code } => {
+            terminal::tell_report(&report);
+            Ok(code)
+        }
+    }
 }
 
 impl RunArgs {
@@ -162,7 +207,9 @@ impl RunArgs {
         self.process.enter(&mut spec, command, caller, &mut warnings)?;
         self.security.enter(&mut spec)?;
         self.limits.enter(&mut spec, caller)?;
-        Ok(Asked { spec, telling: self.telling.into(), warnings })
+        let detach = self.background.detach();
+        self.background.enter(&mut spec)?;
+        Ok(Asked { spec, telling: self.telling.into(), detach, warnings })
     }
 }
 

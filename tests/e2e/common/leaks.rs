@@ -40,14 +40,14 @@ impl<'a> Leaks<'a> {
         processes.chain(mounts).chain(self.files()).collect()
     }
 
-    /// Files in the directories that are given to the launcher. An empty
-    /// directory directly in one of them may stay for the next call.
+    /// Files in the directories that are given to the launcher. Directories in
+    /// one of them that hold nothing but empty ones may stay for the next call.
     fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (_, base) in self.scratch.environment() {
             for entry in entries(&base) {
                 if entry.is_dir() {
-                    found.extend(entries(&entry));
+                    found.extend(entries(&entry).into_iter().filter(|entry| !is_empty(entry)));
                 } else {
                     found.push(entry);
                 }
@@ -55,6 +55,10 @@ impl<'a> Leaks<'a> {
         }
         found.iter().map(|path| path.display().to_string()).collect()
     }
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.is_dir() && entries(path).is_empty()
 }
 
 fn entries(directory: &Path) -> Vec<PathBuf> {

@@ -1,0 +1,94 @@
+//! Running in the background, and how that is kept and ended.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+
+use super::typed;
+use crate::error::Explain;
+use crate::spec::Spec;
+use crate::spec::background::{Log, Restart, Stop};
+use crate::spec::port::Source;
+use crate::spec::signal::Signal;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Background")]
+pub struct BackgroundArgs {
+    /// Run it in the background, and print its id
+    #[arg(short, long, conflicts_with_all = ["dry_run", "timing"])]
+    detach: bool,
+
+    /// When it is started again: no, on-failure[:N], always, unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
+
+    /// What ends it, for sublet stop [default: SIGTERM]
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+
+    /// Seconds from then to SIGKILL [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    stop_timeout: Option<u32>,
+
+    /// Where its output goes in the background: k8s-file or none
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
+
+    /// How much of it is kept: max-size=10m, max-file=3
+    #[arg(long, value_name = "KEY=VALUE")]
+    log_opt: Vec<String>,
+
+    /// Write the process id of its first process to a file
+    #[arg(long, value_name = "FILE")]
+    pidfile: Option<PathBuf>,
+}
+
+impl BackgroundArgs {
+    /// Whether the caller wants to go on.
+    pub fn detach(&self) -> bool {
+        self.detach
+    }
+
+    /// After all that it may not go with.
+    pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
+        if let Some(driver) = &self.log_driver {
+            spec.beside.log = typed("--log-driver", driver, Log::driver)?;
+        }
+        for option in &self.log_opt {
+            typed("--log-opt", option, |option| spec.beside.log.option(option))?;
+        }
+        let signal = self.stop_signal.as_deref();
+        let signal = signal.map(|signal| typed("--stop-signal", signal, str::parse::<Signal>));
+        let (signal, timeout) = (signal.transpose()?.map(|signal| signal.0), self.stop_timeout);
+        spec.beside.stop = Stop { signal, timeout };
+        let pidfile = self.pidfile.map(std::path::absolute).transpose();
+        spec.beside.known.pidfile = pidfile.context("--pidfile")?;
+        if let Some(policy) = &self.restart {
+            spec.beside.restart = typed("--restart", policy, str::parse)?;
+        }
+        let handed = |port: &crate::spec::port::Port| matches!(port.source, Source::Handed(_));
+        if self.detach && spec.beside.ports.iter().any(handed) {
+            return Err(anyhow!("a socket that systemd has opened can't be handed on"))
+                .context("--detach")
+                .hint("a service runs in the background already: leave --detach away");
+        }
+        if spec.beside.restart == Restart::No {
+            return Ok(());
+        }
+        if spec.beside.known.remove {
+            return Err(anyhow!("--restart with --rm: what is removed can't be started again"))
+                .hint("leave one of the two away");
+        }
+        Ok(())
+    }
+
+    /// Whether what is asked for can be had in the foreground.
+    pub fn check(detach: bool, spec: &Spec) -> anyhow::Result<()> {
+        if detach || spec.beside.restart == Restart::No {
+            return Ok(());
+        }
+        Err(anyhow!("--restart without --detach: who waits for it would not see its end"))
+            .hint("sublet run -d --restart ... runs it in the background")
+    }
+}

@@ -1,0 +1,134 @@
+//! `sublet start` and `sublet restart`: containers that run, or run anew.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::{ArgAction, Args};
+
+use super::run::behind;
+use super::terminal;
+use crate::container::detach::Which;
+use crate::container::record;
+use crate::container::run::protect_program;
+use crate::container::signal::stop;
+use crate::error::{EXIT_CONTAINER, Explain};
+use crate::state::{Life, Store};
+
+/// Start containers that have ended, or were only prepared
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sublet start CONTAINER...",
+    help_template = HELP,
+    after_help = EXAMPLES
+)]
+pub struct StartArgs {
+    /// Names or ids, or beginnings of ids
+    #[arg(value_name = "CONTAINER", hide = true)]
+    containers: Vec<String>,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+CONTAINER is a name, an id or the beginning of one. It runs in the background, as
+it was asked for when it was made; sublet logs shows what it says. One that runs
+is started already.
+
+{all-args}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  sublet start web
+  sublet start web db
+
+The exit code is 1 if one of them is not there, and that of sublet run if one
+could not be started.";
+
+/// Stop containers and start them again
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "sublet restart [OPTIONS] CONTAINER...",
+    help_template = HELP_RESTART,
+    after_help = EXAMPLES_RESTART
+)]
+pub struct RestartArgs {
+    /// Names or ids, or beginnings of ids
+    #[arg(value_name = "CONTAINER", hide = true)]
+    containers: Vec<String>,
+
+    /// Seconds between its stop signal and SIGKILL [default: its --stop-timeout, else 10]
+    #[arg(short, long, visible_alias = "timeout", value_name = "SECONDS")]
+    time: Option<u32>,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
+}
+
+const HELP_RESTART: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+CONTAINER is a name, an id or the beginning of one. One that does not run is only
+started. It runs in the background then.
+
+{all-args}{after-help}";
+
+const EXAMPLES_RESTART: &str = "\
+Examples:
+  sublet restart web
+  sublet restart -t 60 db                 a minute to write everything down
+
+The exit code is 1 if one of them is not there or does not end.";
+
+/// Starts each, and gives the code to end with.
+pub fn run(args: StartArgs) -> anyhow::Result<u8> {
+    each(&args.containers, |store, word| match store.find(word)?.life {
+        Life::Running { .. } | Life::Restarting { .. } => {
+            terminal::answer(&format!("{word}\n")).map(|_| 0)
+        }
+        _ => behind(Which::Known(word), 0, word),
+    })
+}
+
+/// Stops each and starts it again, and gives the code to end with.
+pub fn run_restart(args: RestartArgs) -> anyhow::Result<u8> {
+    let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
+    each(&args.containers, |store, word| {
+        stop(store, &store.find(word)?, None, patience)?;
+        behind(Which::Known(word), 0, word)
+    })
+}
+
+/// Does `act` to each, which gives a code; what goes wrong with one keeps it
+/// from no other.
+fn each(
+    containers: &[String],
+    act: impl Fn(&Store, &str) -> anyhow::Result<u8>,
+) -> anyhow::Result<u8> {
+    if containers.is_empty() {
+        return Err(anyhow!("CONTAINER is missing: a name or an id"))
+            .hint("sublet ps -a shows those that are known");
+    }
+    protect_program()?;
+    let store = record::store()?;
+    let mut code = 0;
+    for word in containers {
+        match act(&store, word) {
+            Ok(0) => {}
+            Ok(failed) => code = failed,
+            Err(error) => {
+                terminal::tell_error(&error);
+                code = EXIT_CONTAINER;
+            }
+        }
+    }
+    Ok(code)
+}

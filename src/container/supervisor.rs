@@ -1,0 +1,269 @@
+//! What stays with a container in the background: starts it, keeps its output,
+//! and starts it again where that was asked for.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use nix::unistd::pipe2;
+
+use super::linger;
+use super::record::{self, Recorded};
+use super::run::{self, Clock, Started, Stayed};
+use crate::error::causes;
+use crate::host::Host;
+use crate::launch::patience;
+use crate::log::{self, Stream, Writer};
+use crate::monitor::Front;
+use crate::monitor::background::{Background, Log};
+use crate::plan::Plan;
+use crate::spec::background::{self, Restart};
+use crate::spec::{ContainerId, Spec, Stdin};
+use crate::state::{Store, Upkeep};
+use crate::sys::fd;
+
+/// One container, which runs.
+pub(super) struct Supervisor {
+    id: ContainerId,
+    started: Started,
+    front: Background,
+    log: Log,
+    restart: Restart,
+}
+
+impl Supervisor {
+    /// Starts a new container.
+    ///
+    /// # Errors
+    /// Whatever kept the payload from running, with what would help.
+    pub fn begin(
+        spec: &Spec,
+        host: &Host,
+        tell: impl Fn(&str),
+        warn: impl Fn(&str),
+    ) -> anyhow::Result<Self> {
+        let path = log_path(spec, host)?;
+        let log = Log::default();
+        let upkeep = Upkeep { log: path.clone(), background: true, ..run::upkeep(spec) };
+        let record = |plan: &mut Plan| {
+            let recorded = record::begin(spec, plan, upkeep)?;
+            // Not before there is a record that leads to it.
+            *log.borrow_mut() = open_log(spec, path.as_deref())?;
+            Ok(recorded)
+        };
+        let told = path.as_ref().and_then(|path| linger::warning(host, path.parent()?));
+        told.iter().for_each(|told| warn(told));
+        let started = start(spec, host, (Rc::clone(&log), record), tell, warn);
+        if let (Err(_), Some(path)) = (&started, &path) {
+            log::remove(path);
+        }
+        started
+    }
+
+    /// Starts a container again that has ended, or was only made.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); one that runs, or of which it is not known
+    /// what was asked for.
+    pub fn again(
+        word: &str,
+        host: &Host,
+        tell: impl Fn(&str),
+        warn: impl Fn(&str),
+    ) -> anyhow::Result<Self> {
+        let store = record::store()?;
+        let (mut recorded, spec) = Recorded::take(&store, word)?;
+        let path = log_path(&spec, host)?;
+        let log = Log::default();
+        let record = |plan: &mut Plan| {
+            recorded.again(plan, |upkeep| {
+                upkeep.log = path.clone();
+                upkeep.background = true;
+                upkeep.stopped = false;
+                upkeep.restarts = 0;
+            })?;
+            *log.borrow_mut() = open_log(&spec, path.as_deref())?;
+            Ok(Some(recorded))
+        };
+        start(&spec, host, (Rc::clone(&log), record), tell, warn)
+    }
+
+    /// Stays until the container is over.
+    pub fn stay(self) {
+        let Self { id, mut started, mut front, log, restart } = self;
+        let warn = |text: &str| note(&log, text);
+        let mut pause = Pause::new();
+        loop {
+            let since = Instant::now();
+            let Stayed { exit, record } = started.stay(Front::Background(front), &warn);
+            match &exit {
+                Ok(exit) => exit.told.iter().for_each(|line| note(&log, line)),
+                Err(error) => note(&log, &causes(error)),
+            }
+            let Some(record) = record else { return };
+            let again = match &exit {
+                Ok(exit) if restart != Restart::No => {
+                    record.restarting(exit).is_ok_and(|known| {
+                        let Upkeep { stopped, restarts, .. } = known.upkeep;
+                        !stopped && restart.wants(exit.code, restarts)
+                    }) && pause.wait(since.elapsed())
+                        && !record.is_stopped()
+                }
+                _ => false,
+            };
+            if !again {
+                if let Err(error) = record.finish(exit.as_ref().ok()) {
+                    note(&log, &format!("the record doesn't say how it ended: {}", causes(&error)));
+                }
+                return;
+            }
+            match once_more(&id, record, &log) {
+                Ok(next) => Self { started, front, .. } = next,
+                Err(error) => {
+                    return note(&log, &format!("it can't be started again: {}", causes(&error)));
+                }
+            }
+        }
+    }
+}
+
+/// Starts it once more.
+fn once_more(id: &ContainerId, mut recorded: Recorded, log: &Log) -> anyhow::Result<Supervisor> {
+    let host = Host::new();
+    let store = record::store()?;
+    let spec = store.spec(&store.find(id.as_str())?)?;
+    let record = |plan: &mut Plan| {
+        recorded.again(plan, |upkeep| upkeep.restarts += 1)?;
+        Ok(Some(recorded))
+    };
+    let warn = |text: &str| note(log, text);
+    start(&spec, &host, (Rc::clone(log), record), |_| (), warn)
+}
+
+/// Starts a container whose streams we hold.
+fn start(
+    spec: &Spec,
+    host: &Host,
+    (log, record): (Log, impl FnOnce(&mut Plan) -> anyhow::Result<Option<Recorded>>),
+    tell: impl Fn(&str),
+    warn: impl Fn(&str),
+) -> anyhow::Result<Supervisor> {
+    let terminal = run::upkeep(spec).terminal;
+    let streams = Streams::make(terminal, spec.beside.stdin).context("make the streams")?;
+    let started = run::start(spec, Clock::Off, host, record, tell, warn);
+    // Ours has to be gone, or the payload's end would not be seen.
+    let front = streams.ours(Rc::clone(&log))?;
+    let (id, restart) = (spec.beside.id.clone(), spec.beside.restart);
+    Ok(Supervisor { id, started: started?, front, log, restart })
+}
+
+/// The payload's streams: our standard ones, as long as it is started.
+struct Streams {
+    sources: Vec<(OwnedFd, Stream)>,
+    input: Option<OwnedFd>,
+}
+
+impl Streams {
+    fn make(terminal: bool, stdin: Stdin) -> crate::sys::Result<Self> {
+        let mut streams = Self { sources: Vec::new(), input: None };
+        if terminal {
+            return Ok(streams);
+        }
+        for (number, stream) in [(1, Stream::Out), (2, Stream::Err)] {
+            let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+            fd::install(theirs.as_fd(), number)?;
+            streams.sources.push((ours, stream));
+        }
+        if stdin == Stdin::Inherit {
+            let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+            fd::install(theirs.as_fd(), 0)?;
+            streams.input = Some(ours);
+        }
+        Ok(streams)
+    }
+
+    /// Our ends of them; our own streams are null devices again.
+    fn ours(self, log: Log) -> anyhow::Result<Background> {
+        let null = std::fs::File::options().read(true).write(true).open("/dev/null");
+        let null = null.context("open /dev/null")?;
+        for number in [0, 1, 2] {
+            fd::install(null.as_fd(), number).context("leave the streams")?;
+        }
+        Background::new(self.sources, self.input, log)
+    }
+}
+
+/// Where the log of the container is to be, if it is to have one. Logs of
+/// others that nobody knows any more are removed on the way.
+fn log_path(spec: &Spec, host: &Host) -> anyhow::Result<Option<PathBuf>> {
+    if spec.beside.log == background::Log::None {
+        return Ok(None);
+    }
+    let home = host.account()?.ok().map(|account| account.user.home.clone());
+    let directory = log::directory(home.as_deref())?;
+    if let Ok(store) = record::store() {
+        log::sweep(&directory, |id| is_known(&store, id));
+    }
+    Ok(Some(directory.join(format!("{}.log", spec.beside.id))))
+}
+
+fn is_known(store: &Store, id: &ContainerId) -> bool {
+    !matches!(store.seek(id.as_str()), Ok(None))
+}
+
+fn open_log(spec: &Spec, path: Option<&Path>) -> anyhow::Result<Option<Writer>> {
+    match (spec.beside.log, path) {
+        (background::Log::File(rotation), Some(path)) => Writer::open(path, rotation).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Says something of ours in the log.
+fn note(log: &Log, text: &str) {
+    if let Some(log) = &mut *log.borrow_mut() {
+        log.write(Stream::Err, format!("[sublet: {text}]\n").as_bytes());
+    }
+}
+
+/// The time between an end and the next start: twice as long each time, as
+/// docker has it, and from the beginning again after a run that lasted.
+struct Pause(Duration);
+
+impl Pause {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(60);
+    const LASTED: Duration = Duration::from_secs(10);
+
+    fn new() -> Self {
+        Self(Self::FIRST)
+    }
+
+    /// Waits, after a run that has lasted so long; false if we are told to end
+    /// meanwhile.
+    fn wait(&mut self, lasted: Duration) -> bool {
+        if lasted >= Self::LASTED {
+            self.0 = Self::FIRST;
+        }
+        let until = Instant::now() + self.0;
+        self.0 = (self.0 * 2).min(Self::LONGEST);
+        // They are blocked since the first start.
+        let mut set = SigSet::empty();
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().for_each(|one| set.add(one));
+        let Ok(signals) = SignalFd::new(&set) else { return true };
+        loop {
+            let mut told = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut told, patience(Some(until))) {
+                Ok(0) => return true,
+                Ok(_) => return false,
+                Err(_) if Instant::now() >= until => return true,
+                Err(_) => {}
+            }
+        }
+    }
+}

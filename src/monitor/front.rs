@@ -1,0 +1,104 @@
+//! Where the payload's output goes and its input comes from.
+
+use std::os::fd::OwnedFd;
+
+use nix::libc;
+use nix::poll::PollFd;
+use nix::sys::signalfd::SignalFd;
+
+use super::background::Background;
+use super::terminal::Terminal;
+
+/// Which end of the payload's streams we have.
+#[derive(Debug)]
+pub enum Front {
+    /// The caller is there. Of his streams the payload has the very same, but
+    /// for a terminal of its own, of which his input goes to the payload.
+    Attached,
+    /// The same, but for the input.
+    Listening,
+    /// Nobody may be there.
+    Background(Background),
+}
+
+/// What is done for it.
+pub(super) enum Relay {
+    /// Nothing: the streams are the caller's own.
+    Nothing,
+    /// To and from the caller's terminal.
+    Terminal(Terminal),
+    /// To whoever is there.
+    Background(Background),
+}
+
+impl Relay {
+    /// Begins, with our end of the payload's terminal, if it has one.
+    pub fn begin(front: Front, master: Option<OwnedFd>) -> anyhow::Result<Self> {
+        Ok(match (front, master) {
+            (Front::Background(mut background), master) => {
+                if let Some(master) = master {
+                    background.take_terminal(master)?;
+                }
+                Self::Background(background)
+            }
+            (_, None) => Self::Nothing,
+            (front, Some(master)) => {
+                Self::Terminal(Terminal::new(master, matches!(front, Front::Attached))?)
+            }
+        })
+    }
+
+    /// What to wait for.
+    pub fn interests(&self) -> Vec<PollFd<'_>> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Terminal(terminal) => terminal.interests(),
+            Self::Background(background) => background.interests(),
+        }
+    }
+
+    /// Moves what can be moved now.
+    pub fn relay(&mut self) -> anyhow::Result<()> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Terminal(terminal) => terminal.relay(),
+            Self::Background(background) => {
+                background.relay();
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a signal is meant for us and not for the payload.
+    pub fn takes(&mut self, signal: i32) -> bool {
+        match (self, signal) {
+            (Self::Terminal(terminal), libc::SIGWINCH) => {
+                terminal.follow_size();
+                true
+            }
+            (Self::Terminal(terminal), libc::SIGCONT) => {
+                terminal.resume();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether we stop with the payload, so that the caller's shell sees it;
+    /// then the terminal is his again.
+    pub fn stops(&self) -> bool {
+        if let Self::Terminal(terminal) = self {
+            terminal.pause();
+        }
+        !matches!(self, Self::Background(_))
+    }
+
+    /// Brings what was said before the payload's end where it belongs.
+    pub fn finish(self, signals: &SignalFd) {
+        match self {
+            Self::Nothing => {}
+            Self::Terminal(terminal) => terminal.finish(signals),
+            Self::Background(background) => background.finish(),
+        }
+    }
+}
