@@ -17,6 +17,8 @@ pub mod state;
 
 pub mod log;
 
+pub mod control;
+
 pub mod plan;
 
 #[allow(unsafe_code)] // runs between clone and exec

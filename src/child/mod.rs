@@ -13,6 +13,7 @@ mod confine;
 mod console;
 pub mod door;
 mod enter;
+pub mod guard;
 pub mod helper;
 mod mount;
 pub mod network;

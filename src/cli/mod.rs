@@ -1,6 +1,7 @@
 //! Words in, words out.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod changeable;
 mod columns;
 mod create;
@@ -38,6 +39,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
+use attach::AttachArgs;
 use create::CreateArgs;
 use diff::DiffArgs;
 use events::EventsArgs;
@@ -85,6 +87,7 @@ enum Verb {
     Diff(DiffArgs),
     Events(EventsArgs),
     Logs(LogsArgs),
+    Attach(AttachArgs),
     Stats(StatsArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Events(args), .. }) => events::run(args),
         Ok(Cli { verb: Verb::Rename(args), .. }) => rename::run(args),
         Ok(Cli { verb: Verb::Logs(args), .. }) => logs::run(args),
+        Ok(Cli { verb: Verb::Attach(args), .. }) => attach::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
@@ -254,6 +258,7 @@ mod tests {
             "sublet events --help",
             "sublet rename -h",
             "sublet logs -h",
+            "sublet attach --help",
             "sublet create --help",
             "sublet start -h",
             "sublet restart -h",

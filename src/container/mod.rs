@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod asked;
+pub mod attach;
 mod cidfile;
 pub mod create;
 pub mod detach;

@@ -15,6 +15,7 @@ use nix::unistd::{Pid, getpid};
 use super::cidfile::CidFile;
 use super::remove;
 use crate::cgroup::{Deadline, Directory};
+use crate::control::Listener;
 use crate::error::{causes, exit_code, hint};
 use crate::host::{Host, memory};
 use crate::log;
@@ -227,6 +228,14 @@ impl Recorded {
             record.life = Life::Restarting { launcher, exit };
             record.place = None;
         })
+    }
+
+    /// Makes the socket by which others reach this process.
+    ///
+    /// # Errors
+    /// What bind(2) says.
+    pub fn listen(&self) -> anyhow::Result<Listener> {
+        Listener::make(self.reserved.directory()).context("make the control socket")
     }
 
     /// Whether somebody wants it not to be started again.

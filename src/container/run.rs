@@ -157,6 +157,11 @@ pub(super) fn start(
 }
 
 impl Started {
+    /// Its record, if it has one.
+    pub fn record(&self) -> Option<&Recorded> {
+        self.record.as_ref()
+    }
+
     /// Stays with it to its end.
     pub fn stay(self, front: Front, warn: impl Fn(&str)) -> Stayed {
         let Self { launched, ports, outline, record } = self;

@@ -1,6 +1,7 @@
 //! Where the payload's output goes and its input comes from.
 
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use nix::libc;
 use nix::poll::PollFd;
@@ -57,6 +58,14 @@ impl Relay {
         }
     }
 
+    /// When something is due, whatever comes.
+    pub fn next(&self) -> Option<Instant> {
+        match self {
+            Self::Nothing | Self::Terminal(_) => None,
+            Self::Background(background) => background.next(),
+        }
+    }
+
     /// Moves what can be moved now.
     pub fn relay(&mut self) -> anyhow::Result<()> {
         match self {
@@ -94,11 +103,11 @@ impl Relay {
     }
 
     /// Brings what was said before the payload's end where it belongs.
-    pub fn finish(self, signals: &SignalFd) {
+    pub fn finish(self, signals: &SignalFd, code: u8) {
         match self {
             Self::Nothing => {}
             Self::Terminal(terminal) => terminal.finish(signals),
-            Self::Background(background) => background.finish(),
+            Self::Background(background) => background.finish(code),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod background;
 mod buffer;
+mod clients;
 mod front;
 mod memory;
 mod overtime;
@@ -100,7 +101,7 @@ pub fn supervise(
         let services = launched.services.iter().filter_map(Services::news);
         ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let link = launched.uplink.as_ref().and_then(Uplink::until);
-        let until = overtime.next().into_iter().chain(link).min();
+        let until = overtime.next().into_iter().chain(link).chain(relay.next()).min();
         match poll(&mut ready, patience(until)) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -160,7 +161,6 @@ pub fn supervise(
     let mut ran_out = usage.as_ref().and_then(|usage| RanOut::of(usage.memory?));
     let name = ran_out.as_ref().and_then(|_| memory::name_of(launched.payload.pid()));
     let ended = launched.payload.wait().context("wait for the payload")?;
-    relay.finish(&launched.signals);
     let (code, signal) = match ended {
         _ if overtime.is_over() => (i32::from(EXIT_TIMED_OUT), None),
         Ended::Exited(code) => (code, None),
@@ -169,6 +169,7 @@ pub fn supervise(
             (128 + signal, Some(signal))
         }
     };
+    relay.finish(&launched.signals, code as u8);
     // All that is in the group is killed at once; so the payload is one of
     // them, if it is a SIGKILL that nobody asked for. Of a container with a
     // reaper that would be the reaper.

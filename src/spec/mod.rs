@@ -14,6 +14,7 @@ pub mod env;
 pub mod env_file;
 mod id;
 pub mod idmap;
+pub mod keys;
 pub mod known;
 pub mod masks;
 pub mod mount;

@@ -69,6 +69,11 @@ impl Reserved {
         self.dropped = Dropped::Restore(Box::new(life));
     }
 
+    /// Its directory.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.entry.directory.as_fd()
+    }
+
     /// Lets go of it, and leaves it as the record says.
     pub fn leave(mut self) {
         self.dropped = Dropped::Leave;

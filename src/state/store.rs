@@ -1,7 +1,7 @@
 //! All containers of a user.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -191,6 +191,15 @@ impl Store {
             0 | 1 => Ok(found.pop()),
             _ => Err(ambiguous(word, &found)),
         }
+    }
+
+    /// The directory of a container, for what its supervisor has put there.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn directory(&self, record: &Record) -> anyhow::Result<OwnedFd> {
+        files::open_directory(self.fd(), record.id.as_str())
+            .refused("open", &self.path_of(&record.id))
     }
 
     /// What was asked for of a container, with the name and the limits that it

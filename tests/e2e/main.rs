@@ -5,6 +5,7 @@
 
 mod common;
 
+mod attach;
 mod background;
 mod badinput;
 mod cgroupns;
