@@ -19,11 +19,17 @@ pub fn aligned<S: AsRef<str>>(rows: &[Vec<S>]) -> String {
 
 /// What somebody has typed, on one line and without control characters.
 pub fn plain(text: &str) -> String {
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().collect(),
-        false => c.to_string(),
-    };
-    text.chars().map(escape).collect()
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    let mut plain = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
 }
 
 /// Words in lines of at most `width` letters, the first of which begins with

@@ -331,11 +331,14 @@ impl Record {
             version: u32,
         }
         let parse = |error: serde_json::Error| damaged(error.into());
-        match serde_json::from_slice::<Versioned>(text).map_err(parse)?.version {
-            VERSION => {}
-            version => return Err(Unreadable::Foreign(version)),
-        }
-        let record: Self = serde_json::from_slice(text).map_err(parse)?;
+        // Of all that are read, nearly all are of this version: those once.
+        let record = match serde_json::from_slice::<Self>(text) {
+            Ok(record) if record.version == VERSION => record,
+            read => match serde_json::from_slice::<Versioned>(text).map_err(parse)?.version {
+                VERSION => read.map_err(parse)?,
+                version => return Err(Unreadable::Foreign(version)),
+            },
+        };
         let own = || {
             ensure!(record.id == *id, "it is that of container {}", record.id);
             Ok(())
