@@ -139,8 +139,8 @@ fn all_that_a_container_can_be_goes_with_it() {
         assert_eq!(second.line(), "up");
         let third = Program::run_in(&scratch).args(["--network", "container:second"]);
         assert_eq!(net(third), plain, "{target:?}");
-        second.signal(libc::SIGTERM);
-        second.wait();
+        Program::sublet(&scratch).args(["kill", "-s", "KILL", "second"]).ok();
+        second.wait().exits(137);
         end(&scratch, first);
         fs::remove_file(scratch.join("volume/end")).unwrap();
     }

@@ -56,12 +56,14 @@ const ASKS: &str = "import socket, sys\n\
 /// The process that forwards: a child of the launcher, with its name, that can
 /// gain no right.
 fn forwarder(launcher: u32) -> Option<u32> {
+    let name = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     let processes = fs::read_dir("/proc").expect("list /proc").flatten();
     let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.find(|pid: &u32| {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let has = |line: &str| status.lines().any(|other| other == line);
-        has("Name:\tsublet") && has(&format!("PPid:\t{launcher}")) && has("NoNewPrivs:\t1")
+        let is_child = has(&format!("PPid:\t{launcher}")) && has("NoNewPrivs:\t1");
+        is_child && name(*pid) == name(launcher)
     })
 }
 
