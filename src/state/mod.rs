@@ -8,6 +8,7 @@
 //!     ID/record.json      what other commands need to know
 //!     ID/record.other     the record before that, or the next, half written
 //!     ID/spec.json         what was asked for
+//!     ID/control           the socket of its supervisor, in the background
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
 //!     .names/NAME         a symbolic link, whose text is the id
 //!     .dead-ID/           removed, but for its files; .dead-ID:7 had ended with 7
