@@ -48,17 +48,23 @@ pub enum Outcome {
 /// say.
 pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<Outcome> {
     let label = record.label();
+    let over = || {
+        Err(anyhow!("container {label} is not running"))
+            .hint(format!("sublet start {label} starts it; sublet logs {label} shows what it said"))
+    };
     if !matches!(record.life, Life::Running { .. }) {
-        return Err(anyhow!("container {label} is not running")).hint(format!(
-            "sublet start {label} starts it; sublet logs {label} shows what it said"
-        ));
+        return over();
     }
     if !record.upkeep.background {
         return Err(anyhow!("container {label} runs in the foreground of its caller"))
             .hint("sublet run -d runs one in the background");
     }
-    let socket = store.directory(record).and_then(|directory| Ok(connect(directory.as_fd())?));
-    let socket = socket.with_context(|| format!("connect to the supervisor of {label}"))?;
+    let directory = store.directory(record)?;
+    let socket = match connect(directory.as_fd()) {
+        // It has just ended, and its record is about to say so.
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return over(),
+        connected => connected.with_context(|| format!("connect to the supervisor of {label}"))?,
+    };
     let request = serde_json::to_vec(&Request::Attach).context("write the request")?;
     fd::write_all(socket.as_fd(), &request).context("ask the supervisor")?;
     let mut packet = [0; LONGEST];
