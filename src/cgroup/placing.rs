@@ -35,7 +35,7 @@ enum Stage {
     /// The child is there, in our own group if the kernel has put it there.
     Born(Placed, Pid),
     /// Asked for a scope for the child and its watcher.
-    Asked(Job, Pid, Pid),
+    Asked(Job, Pid, Option<Pid>),
     Over(Option<Placed>),
 }
 
@@ -76,7 +76,7 @@ impl<'a> Placing<'a> {
     ///
     /// # Errors
     /// Where systemd has hung up.
-    pub fn begin(&mut self, child: Pid, watcher: Pid) -> anyhow::Result<()> {
+    pub fn begin(&mut self, child: Pid, watcher: Option<Pid>) -> anyhow::Result<()> {
         let begun = match self.take() {
             Stage::Made(placed) => Ok(Stage::Born(placed, child)),
             Stage::Connected(line) => self.ask(line, child, watcher),
@@ -86,7 +86,7 @@ impl<'a> Placing<'a> {
         Ok(())
     }
 
-    fn ask(&self, line: Line, child: Pid, watcher: Pid) -> anyhow::Result<Stage> {
+    fn ask(&self, line: Line, child: Pid, watcher: Option<Pid>) -> anyhow::Result<Stage> {
         let Manager::Systemd { unit, slice, .. } = &self.plan.manager else {
             bail!("systemd is not to be asked");
         };
@@ -94,7 +94,7 @@ impl<'a> Placing<'a> {
             unit,
             slice: slice.as_deref(),
             description: "A container of sublet",
-            pids: &[child, watcher],
+            pids: &[child].into_iter().chain(watcher).collect::<Vec<_>>(),
             properties: &self.plan.properties,
         })?;
         Ok(Stage::Asked(job, child, watcher))
@@ -148,14 +148,14 @@ impl<'a> Placing<'a> {
     }
 
     /// Does in the scope what systemd has left to us.
-    fn complete(&self, child: Pid, watcher: Pid, host: &Host) -> anyhow::Result<Placed> {
-        let (child, watcher) = (child.as_raw(), watcher.as_raw());
+    fn complete(&self, child: Pid, watcher: Option<Pid>, host: &Host) -> anyhow::Result<Placed> {
+        let (child, watcher) = (child.as_raw(), watcher.map(Pid::as_raw));
         let scope = host.cgroups()?.of_process(child)?;
         if let Manager::Systemd { unit, .. } = &self.plan.manager {
             let place = scope.display();
             ensure!(scope.ends_with(unit), "systemd made {unit}, but the child is in {place}");
         }
-        Ok(Placed(Kind::Scope(divide(&scope, self.plan, child, Some(watcher))?)))
+        Ok(Placed(Kind::Scope(divide(&scope, self.plan, child, watcher)?)))
     }
 
     fn take(&mut self) -> Stage {
@@ -235,6 +235,12 @@ impl Placed {
         limited.make_or_open(HELPER)?.add_process(helper.as_raw())
     }
 
+    /// Lets it live on without us.
+    pub fn leave(self) {
+        // Its drop would end it. What it holds of ours the kernel takes back.
+        std::mem::forget(self);
+    }
+
     fn payload(&self) -> &Directory {
         match &self.0 {
             Kind::Ours(split) => split.payload(),
@@ -272,7 +278,7 @@ mod tests {
     fn place(plan: &Cgroup) -> anyhow::Result<(Option<Placed>, Vec<String>)> {
         let host = Host::from(made_up::facts());
         let mut placing = Placing::prepare(plan)?;
-        placing.begin(Pid::this(), Pid::this())?;
+        placing.begin(Pid::this(), Some(Pid::this()))?;
         assert!(placing.awaited().is_none());
         assert_eq!(placing.proceed(&host)?, Progress::Done);
         assert_eq!(placing.proceed(&host)?, Progress::Done, "once more");

@@ -62,6 +62,25 @@ pub fn exec(candidates: &[CString], argv: &StringArray, envp: &StringArray) -> F
     denied.unwrap_or(Failure { part: Part::Whole, errno: Errno::ENOENT })
 }
 
+/// Looks for one of the candidates that may be executed, as [`exec`] would try
+/// them. A program that is there can still turn out to be none.
+pub fn find(candidates: &[CString]) -> Outcome {
+    let mut denied = Errno::ENOENT;
+    for candidate in candidates {
+        let directory = || {
+            let opened = path::open_typed(candidate, libc::O_PATH)?;
+            path::status(opened.as_fd()).map(|status| status.is_directory())
+        };
+        match path::may_execute(candidate).and_then(|()| directory()) {
+            Ok(false) => return Ok(()),
+            Ok(true) | Err(Errno::EACCES) => denied = Errno::EACCES,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Err(denied.into())
+}
+
 /// Whether the file itself is there, so that what is not must be what it names
 /// as its interpreter.
 fn is_there(file: &CStr) -> bool {

@@ -11,7 +11,9 @@ pub mod background;
 pub mod companion;
 mod confine;
 mod console;
+mod copyup;
 pub mod door;
+mod doorstep;
 mod enter;
 pub mod guard;
 pub mod helper;
@@ -66,6 +68,8 @@ struct Child {
     open: u32,
     /// The network namespace, once it has come.
     network: Option<OwnedFd>,
+    /// Where it waits for its start, if it does; open as long as it lives.
+    doorstep: Option<BorrowedFd<'static>>,
 }
 
 impl Child {
@@ -94,6 +98,7 @@ impl Child {
     fn perform(&mut self, step: &Step) -> Outcome {
         match step {
             Step::Pass(gate) => self.pass(*gate),
+            Step::Meet(gate) => doorstep::meet(self, *gate),
             Step::Mark(phase) => self.send(&Report::mark(*phase)),
             Step::Propagation(kind) => Ok(crate::sys::mount::set_root_propagation(*kind)?),
             Step::OpenTree { source, into, reach, expect } => {
@@ -115,6 +120,9 @@ impl Child {
                 let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_deref()));
                 let mount = crate::sys::mount::new_filesystem(kind, options, *attrs)?;
                 self.keep(*into, mount)
+            }
+            Step::CopyUp { tree, target, mode_is_given } => {
+                Ok(copyup::fill(self.kept(Slot::ROOT)?, target, self.kept(*tree)?, *mode_is_given)?)
             }
             Step::UnshareCgroup => Ok(process::unshare(nix::libc::CLONE_NEWCGROUP)?),
             Step::SetAttr { tree, attr, reach, .. } => {
@@ -173,6 +181,9 @@ impl Child {
             Step::TakeTerminal(terminal) => console::take(self.kept(*terminal)?),
             Step::NullInput => console::null_input(),
             Step::DieWithParent => self.die_with_parent(),
+            Step::HideMemory => Ok(crate::sys::confine::hide_memory()?),
+            Step::Find { candidates } => enter::find(candidates),
+            Step::AwaitStart { first } => doorstep::await_start(self, *first),
             Step::CloseFrom(first) => Ok(fd::close_from_on_exec(*first)?),
             Step::ResetSignals => Ok(crate::sys::process::reset_signals()?),
             Step::Exec { candidates, argv, envp } => Err(enter::exec(candidates, argv, envp)),

@@ -32,7 +32,10 @@ pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<
         Expect::Node if status.is_device() || status.is_directory() => {}
         Expect::Node => return Err(Part::Kind.failed(Errno::ENODEV)),
         Expect::Device { major, minor } if status.is_character_device(major, minor) => {}
-        Expect::Device { .. } => return Err(Part::Kind.failed(Errno::ENODEV)),
+        Expect::Block { major, minor } if status.is_block_device(major, minor) => {}
+        Expect::Device { .. } | Expect::Block { .. } => {
+            return Err(Part::Kind.failed(Errno::ENODEV));
+        }
     }
     Ok(open_tree(opened.as_fd(), c"", reach)?)
 }

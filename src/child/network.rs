@@ -26,8 +26,8 @@ pub struct Maker {
 
 /// Descriptors of which it has a copy, and what it does beside.
 struct Numbers {
-    /// The child's user namespace, or its pidfd.
-    user: RawFd,
+    /// The child's user namespace, or its pidfd, if it is not our own.
+    user: Option<RawFd>,
     /// The launcher's end of the channel to the child.
     channel: RawFd,
     outward: Option<Outward>,
@@ -68,17 +68,19 @@ impl Maker {
     /// we may look into the child, which we may not once it has become another
     /// user of ours.
     ///
+    /// Without one the child is in ours.
+    ///
     /// Where it ends without success, or is killed, the child can still make
     /// the namespace itself: it does so if no descriptor comes with the word.
     ///
     /// # Errors
     /// What clone3(2) says.
     pub fn start(
-        user: BorrowedFd<'_>,
+        user: Option<BorrowedFd<'_>>,
         channel: BorrowedFd<'_>,
         outward: Option<Outward>,
     ) -> Result<Self> {
-        let (user, channel) = (user.as_raw_fd(), channel.as_raw_fd());
+        let (user, channel) = (user.map(|user| user.as_raw_fd()), channel.as_raw_fd());
         let range =
             outward.as_ref().map(|outward| format!("{} {}", outward.ping.0, outward.ping.1));
         let ping = range.unwrap_or_default().into_bytes();
@@ -115,10 +117,12 @@ extern "C" fn make(numbers: *const ()) -> ! {
     // nobody changes.
     let Numbers { user, channel, outward, ping } = unsafe { &*numbers.cast::<Numbers>() };
     // SAFETY: this process has a copy of all descriptors, and closes none.
-    let (user, channel) =
-        unsafe { (BorrowedFd::borrow_raw(*user), BorrowedFd::borrow_raw(*channel)) };
+    let (user, channel) = unsafe {
+        (user.map(|user| BorrowedFd::borrow_raw(user)), BorrowedFd::borrow_raw(*channel))
+    };
     let word = [Gate::Network as u8];
-    let made = process::join(user, libc::CLONE_NEWUSER).and_then(|()| new_namespace());
+    let joined = user.map_or(Ok(()), |user| process::join(user, libc::CLONE_NEWUSER));
+    let made = joined.and_then(|()| new_namespace());
     let sent = made.and_then(|made| {
         if let Some(outward) = outward {
             link::request(&outward.closed.bytes, outward.closed.count)?;

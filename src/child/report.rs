@@ -1,6 +1,6 @@
 //! What the child tells the parent: a few numbers in one packet.
 
-use crate::plan::step::Phase;
+use crate::plan::step::{Gate, Phase};
 use crate::sys::Errno;
 
 /// The part of a step that failed, where a step has several.
@@ -65,6 +65,8 @@ pub enum Report {
     Mark(Phase, u64),
     /// The descriptor that comes with this packet is the terminal's other end.
     Terminal,
+    /// It has come to a gate where it is met, or, at the last one, passed it.
+    Arrived(Gate),
     /// The step at this index failed, and the child is gone.
     Stopped {
         /// The index of the step.
@@ -95,6 +97,7 @@ impl Report {
         let (kind, detail, number) = match self {
             Self::Mark(phase, nanos) => (1_u32, phase as u32, nanos),
             Self::Terminal => (2, 0, 0),
+            Self::Arrived(gate) => (4, u32::from(gate as u8), 0),
             Self::Stopped { at, part, errno } => {
                 (3, part as u32, (at as u64) << 32 | errno as u32 as u64)
             }
@@ -117,6 +120,10 @@ impl Report {
                 Some(Self::Mark(phase, number))
             }
             2 => Some(Self::Terminal),
+            4 => {
+                let gate = Gate::MET.into_iter().find(|gate| u32::from(*gate as u8) == detail)?;
+                Some(Self::Arrived(gate))
+            }
             3 => {
                 let part = PARTS.into_iter().find(|part| *part as u32 == detail)?;
                 let errno = Errno::from_raw(number as u32 as i32);
@@ -135,6 +142,7 @@ mod tests {
     fn every_report_reads_back() {
         let mut reports = vec![Report::Terminal];
         reports.extend(PHASES.map(|phase| Report::Mark(phase, u64::MAX - 1)));
+        reports.extend(Gate::MET.map(Report::Arrived));
         reports.extend(PARTS.map(|part| Report::stopped(123, part, Errno::EOVERFLOW)));
         for report in reports {
             assert_eq!(Report::from_bytes(&report.to_bytes()), Some(report));

@@ -74,6 +74,9 @@ pub struct Birth<'a> {
     /// Others' namespaces that it is made in; only for one that has a copy of
     /// our memory.
     pub door: Option<Door<'a>>,
+    /// A listening socket, for one that waits for its start; only for one that
+    /// has a copy of our memory.
+    pub doorstep: Option<BorrowedFd<'a>>,
 }
 
 impl Process {
@@ -85,12 +88,17 @@ impl Process {
     /// What clone3(2) says, and what keeps it from getting behind the door.
     pub fn start(
         (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
-        Birth { namespaces, cgroup, door }: Birth<'_>,
+        Birth { namespaces, cgroup, door, doorstep }: Birth<'_>,
         memory: Memory,
         orders: Option<Orders>,
     ) -> std::result::Result<Self, Refused> {
         let parents_end = parents_end.as_raw_fd();
-        let child = Child { channel, parents_end, slots: Vec::new(), open: 0, network: None };
+        // SAFETY: the child has its own table of descriptors, of which it does
+        // not close this one.
+        let doorstep =
+            doorstep.map(|doorstep| unsafe { BorrowedFd::borrow_raw(doorstep.as_raw_fd()) });
+        let child =
+            Child { channel, parents_end, slots: Vec::new(), open: 0, network: None, doorstep };
         let orders = orders.map_or_else(OnceLock::new, OnceLock::from);
         if memory == Memory::Copied {
             let made = match door {
@@ -141,6 +149,11 @@ impl Process {
     /// Frees what the child ran on, now that it has executed the payload.
     pub fn executed(&mut self) {
         self.memory = None;
+    }
+
+    /// Lets it live on without us.
+    pub fn leave(mut self) {
+        self.reaped = true;
     }
 
     /// Waits for its end.

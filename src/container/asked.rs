@@ -149,6 +149,7 @@ fn userns(userns: &Userns) -> &'static str {
         Userns::KeepId { .. } => "keep-id",
         Userns::NoMap => "nomap",
         Userns::Custom => "private",
+        Userns::Caller => "host",
     }
 }
 

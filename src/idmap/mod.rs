@@ -51,10 +51,12 @@ pub fn begin<'a>(map: &'a Idmap, pid: Pid, host: &'a Host) -> anyhow::Result<Pen
     };
     // The kernel takes an unprivileged gid_map only once setgroups is denied,
     // and newgidmap would leave it allowed for who has a range of groups.
-    if map.setgroups == Setgroups::Deny {
+    let ours = map.writer != Writer::Nobody;
+    if ours && map.setgroups == Setgroups::Deny {
         write("setgroups", "deny")?;
     }
     let helpers = match &map.writer {
+        Writer::Nobody => Vec::new(),
         Writer::Direct => {
             write("gid_map", &map_text(&map.gids))?;
             write("uid_map", &map_text(&map.uids))?;
@@ -89,6 +91,9 @@ impl Pending<'_> {
             helpers.into_iter().map(|helper| helper.finish(host)).collect();
         ends.into_iter().collect::<anyhow::Result<()>>()?;
         let Some(process) = process else { return Ok(()) };
+        if map.writer == Writer::Nobody {
+            return Ok(());
+        }
         compare("uid_map", &process, &map.uids)?;
         compare("gid_map", &process, &map.gids)?;
         let setgroups = process.read("setgroups")?;

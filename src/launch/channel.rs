@@ -20,6 +20,12 @@ pub fn pair() -> anyhow::Result<(Channel, OwnedFd)> {
     Ok((Channel(ours), childs))
 }
 
+impl From<OwnedFd> for Channel {
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl Channel {
     /// Lets the child pass. One that is gone has said why, or will be found
     /// dead.

@@ -1,5 +1,7 @@
 //! Why a start stopped: the child's numbers, told from the plan.
 
+use std::ffi::CString;
+
 use anyhow::{Context, anyhow};
 
 use super::program::{self, Lack};
@@ -9,9 +11,15 @@ use crate::host::advice::table::{files, run};
 use crate::host::{Host, advice};
 use crate::plan::step::{Expect, Slot, Step};
 use crate::sys::Errno;
+use crate::sys::process::StringArray;
 
 /// The error for a child that stopped at step `at`.
 pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host) -> anyhow::Error {
+    // What is looked for is what is executed later.
+    let at = match steps.get(at) {
+        Some(Step::Find { .. }) => steps.len() - 1,
+        _ => at,
+    };
     let Some(step) = steps.get(at) else {
         return anyhow!("the child did every step and did not become the payload");
     };
@@ -44,6 +52,20 @@ pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host)
         None => result,
     };
     result.err().unwrap_or_else(|| anyhow!("stopped"))
+}
+
+/// Whether the program is given by its name alone, to be found in $PATH.
+fn is_looked_for(argv: &StringArray) -> bool {
+    argv.strings().first().is_some_and(|word| !word.as_bytes().contains(&b'/'))
+}
+
+/// The error for a payload that was let go and then stopped: executing
+/// `program`, for which `part` of it failed.
+pub fn refused_start(program: &str, part: Part, errno: Errno, host: &Host) -> anyhow::Error {
+    let word = || CString::new(program.replace('\0', "")).unwrap_or_default();
+    let empty = || StringArray::new(Vec::new());
+    let argv = StringArray::new(vec![word()]);
+    stopped(&[Step::Exec { candidates: vec![word()], argv, envp: empty() }], 0, part, errno, host)
 }
 
 struct Told<'a> {
@@ -93,7 +115,7 @@ impl Told<'_> {
             (Step::Exec { .. }, Part::Interpreter, _) => {
                 "the file is there, but the interpreter or loader it names is not in this root"
             }
-            (Step::Exec { candidates, .. }, _, Errno::ENOENT) if candidates.len() != 1 => {
+            (Step::Exec { argv, .. }, _, Errno::ENOENT) if is_looked_for(argv) => {
                 "executable file not found in $PATH"
             }
             (Step::Exec { .. }, _, Errno::ENOENT) => "no such file or directory",
@@ -150,7 +172,7 @@ impl Told<'_> {
                 "a program linked to shared libraries needs its loader in the root, a script the \
                  program behind its #!: take a static program, or a root that has them"
             }
-            (Step::Exec { candidates, .. }, _, Errno::ENOENT) if candidates.len() != 1 => {
+            (Step::Exec { argv, .. }, _, Errno::ENOENT) if is_looked_for(argv) => {
                 "look what the root has in its bin directories, or give the whole path"
             }
             (Step::Exec { argv, .. }, _, Errno::ENOENT) => {
@@ -222,7 +244,9 @@ impl Told<'_> {
             (Step::Limit { .. }, _, Errno::EPERM) => {
                 "a limit can't be raised above the hard limit that you have: ulimit -H -a shows it"
             }
-            (Step::WriteProc { .. }, _, Errno::EACCES | Errno::EPERM) => {
+            (Step::WriteProc { path, .. }, _, Errno::EACCES | Errno::EPERM)
+                if path.as_bytes().starts_with(b"self/") =>
+            {
                 "the value may only be raised above what your own processes have"
             }
             (Step::Seccomp { .. }, _, Errno::EINVAL) => {

@@ -1,33 +1,49 @@
 //! What the child waits for is done here, and its gates opened.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, anyhow};
 use nix::unistd::Pid;
 
-use super::Launched;
+use super::Meeting;
 use super::explain;
 use super::spawn::Spawned;
 use super::wait::{Awaited, is_readable, wait_for};
-use crate::cgroup::placing::Placing;
+use crate::cgroup::placing::{Placed, Placing};
 use crate::cgroup::systemd::Progress;
 use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::idmap::Pending;
-use crate::network::{self, Connecting};
+use crate::network::{self, Connecting, Services, Uplink};
 use crate::plan::idmap::Idmap;
 use crate::plan::step::Gate;
 use crate::sys::process;
 
-/// Opens every gate as soon as that may be, and waits for the exec.
+/// What there is once the child needs us no longer.
+pub struct Served {
+    /// The other end of its terminal.
+    pub terminal: Option<OwnedFd>,
+    /// What passes its packets on.
+    pub uplink: Option<Uplink>,
+    /// What passes single services of the host on.
+    pub services: Option<Services>,
+    /// Its own control group.
+    pub placed: Option<Placed>,
+    /// What is less than could be had.
+    pub notes: Vec<String>,
+}
+
+/// Opens every gate as soon as that may be, and waits for the exec, or until a
+/// child that lives on without us is met at the last one.
 pub fn serve(
-    mut spawned: Spawned,
+    spawned: &mut Spawned,
     idmap: &Idmap,
     maps: Pending<'_>,
     (mut placing, mut connecting): (Placing<'_>, Connecting),
+    mut meeting: Option<&mut dyn Meeting>,
     host: &Host,
-) -> anyhow::Result<Launched> {
+) -> anyhow::Result<Served> {
     // Signals that are for the payload, which does not run yet.
     let mut early = Vec::new();
     // While others work for us: systemd takes longer than all else, and the
@@ -50,7 +66,7 @@ pub fn serve(
     });
     match waited.and_then(|()| maps.finish()) {
         Ok(()) => spawned.channel.open(Gate::Mapped),
-        Err(error) => return Err(first_cause(&spawned, error, host)),
+        Err(error) => return Err(first_cause(spawned, error, host)),
     }
     spawned.timing.mapped();
     // Not before: a new process would be in the way of this one.
@@ -63,7 +79,7 @@ pub fn serve(
     loop {
         let answer = placing.awaited().map(Awaited::until);
         if placed == Progress::Waiting && answer.is_none() {
-            placed = place(&spawned, &mut placing, host)?;
+            placed = place(spawned, &mut placing, host)?;
             continue;
         }
         let maker = spawned.maker.as_ref().map(|maker| Awaited::readable(maker.pidfd()));
@@ -81,10 +97,10 @@ pub fn serve(
             spawned.channel.open(Gate::Guarded);
         }
         if answered {
-            placed = place(&spawned, &mut placing, host)?;
+            placed = place(spawned, &mut placing, host)?;
         }
         if linked {
-            connect(&mut spawned, &mut connecting, host)?;
+            connect(spawned, &mut connecting, host)?;
         }
         if !heard {
             continue;
@@ -97,6 +113,14 @@ pub fn serve(
                     .hint("raise the limit: ulimit -n 1024");
             }
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
+            Some((Report::Arrived(gate), _)) => {
+                let meeting = meeting.as_mut().context("the child waits, and nobody meets it")?;
+                meeting.at(gate, spawned.payload.pid(), terminal.as_ref())?;
+                spawned.channel.open(gate);
+                if gate == Gate::Recorded {
+                    break;
+                }
+            }
             Some((Report::Stopped { at, part, errno }, _)) => {
                 return Err(explain::stopped(&spawned.steps, at, part, errno, host));
             }
@@ -108,9 +132,7 @@ pub fn serve(
     // All are blocked, so they come out of the descriptor once more.
     early.into_iter().for_each(|number| process::kill(Pid::this(), number));
     let ((placed, notes), (uplink, services)) = (placing.finish(), connecting.finish());
-    let Spawned { payload, signals, timing, watcher, .. } = spawned;
-    let watcher = watcher.context("the payload runs and nobody watches")?;
-    Ok(Launched { payload, uplink, services, signals, terminal, timing, watcher, placed, notes })
+    Ok(Served { terminal, uplink, services, placed, notes })
 }
 
 /// Goes on with the child's control group, and opens its gate when that is done.
@@ -139,7 +161,7 @@ fn connect(spawned: &mut Spawned, connecting: &mut Connecting, host: &Host) -> a
 }
 
 /// The child may have stopped first, and then its story is the cause.
-fn first_cause(spawned: &Spawned, error: anyhow::Error, host: &Host) -> anyhow::Error {
+pub fn first_cause(spawned: &Spawned, error: anyhow::Error, host: &Host) -> anyhow::Error {
     let heard = is_readable(spawned.channel.as_fd()).then(|| spawned.channel.next());
     match heard {
         Some(Ok(Some((Report::Stopped { at, part, errno }, _)))) => {

@@ -5,23 +5,34 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+pub mod doorstep;
 mod explain;
 mod gates;
+mod joining;
 mod program;
 mod spawn;
 mod timing;
 mod wait;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use anyhow::Context;
 
 use crate::cgroup::placing::{Placed, Placing};
 use crate::child::start::Process;
 use crate::child::watcher::Watcher;
 use crate::host::Host;
+use crate::idmap::Pending;
 use crate::network::{Connecting, Services, Uplink};
+use crate::plan::idmap::Idmap;
+use crate::plan::step::Gate;
 use crate::plan::{Outline, Plan};
+use gates::Served;
 use nix::sys::signalfd::SignalFd;
+use nix::unistd::Pid;
+use spawn::Spawned;
 
+pub use explain::refused_start;
 pub use timing::Timing;
 pub use wait::patience;
 
@@ -61,6 +72,41 @@ impl Launched {
     }
 }
 
+/// A container that is made and waits for its start. Dropped before it is
+/// [left](Self::leave), it is gone.
+pub struct Created {
+    payload: Process,
+    placed: Option<Placed>,
+    /// What is less than could be had, as far as it has only shown now.
+    pub notes: Vec<String>,
+}
+
+impl Created {
+    /// Its first process, as we see it.
+    pub fn pid(&self) -> Pid {
+        self.payload.pid()
+    }
+
+    /// Lets it live on without us.
+    pub fn leave(self) {
+        self.payload.leave();
+        self.placed.into_iter().for_each(Placed::leave);
+    }
+}
+
+/// What is done where the child says that it has come to a gate.
+pub trait Meeting {
+    /// The child `payload` waits at `gate`, which is opened once this returns;
+    /// `terminal` is the other end of its terminal, if it has opened one.
+    ///
+    /// # Errors
+    /// What keeps it from going on.
+    fn at(&mut self, gate: Gate, payload: Pid, terminal: Option<&OwnedFd>) -> anyhow::Result<()>;
+
+    /// The socket at which the child waits for its start.
+    fn doorstep(&self) -> BorrowedFd<'_>;
+}
+
 /// Clones, serves the gates, and returns once the payload has been executed.
 /// `complete` decides what the outline leaves open: while others map the ids,
 /// where there are such.
@@ -73,19 +119,59 @@ pub fn launch(
     complete: impl FnOnce() -> anyhow::Result<Plan>,
     host: &Host,
 ) -> anyhow::Result<Launched> {
+    let (spawned, served) = start(outline, complete, None, host)?;
+    let Spawned { payload, signals, timing, watcher, .. } = spawned;
+    let Served { terminal, uplink, services, placed, notes } = served;
+    let watcher = watcher.context("the payload runs and nobody watches")?;
+    Ok(Launched { payload, uplink, services, signals, terminal, timing, watcher, placed, notes })
+}
+
+/// Does the same for a container that lives on without us, and returns once it
+/// waits for its start and `meeting` has been there.
+///
+/// # Errors
+/// As [`launch`]; what `meeting` says.
+pub fn create(
+    outline: &Outline,
+    complete: impl FnOnce() -> anyhow::Result<Plan>,
+    meeting: &mut dyn Meeting,
+    host: &Host,
+) -> anyhow::Result<Created> {
+    let (spawned, served) = start(outline, complete, Some(meeting), host)?;
+    Ok(Created { payload: spawned.payload, placed: served.placed, notes: served.notes })
+}
+
+fn start(
+    outline: &Outline,
+    complete: impl FnOnce() -> anyhow::Result<Plan>,
+    meeting: Option<&mut dyn Meeting>,
+    host: &Host,
+) -> anyhow::Result<(Spawned, Served)> {
+    joining::join(&outline.joined)?;
     let (idmap, cgroup) = (&outline.idmap, &outline.cgroup);
     let placing = Placing::prepare(cgroup)?;
+    let doorstep = meeting.as_ref().map(|meeting| meeting.doorstep());
+    let mut spawned;
+    let (maps, connecting);
     if outline.is_enough_to_begin() {
-        let mut spawned = spawn::spawn(outline, None, &placing, host)?;
-        let maps = spawned.map(idmap, host)?;
+        spawned = spawn::spawn(outline, None, &placing, doorstep, host)?;
+        maps = map(&mut spawned, idmap, host)?;
         let plan = complete()?;
-        let connecting = Connecting::new(&plan);
+        connecting = Connecting::new(&plan);
         spawned.give(plan);
-        return gates::serve(spawned, idmap, maps, (placing, connecting), host);
+    } else {
+        let plan = complete()?;
+        connecting = Connecting::new(&plan);
+        spawned = spawn::spawn(outline, Some(plan), &placing, doorstep, host)?;
+        maps = map(&mut spawned, idmap, host)?;
     }
-    let plan = complete()?;
-    let connecting = Connecting::new(&plan);
-    let mut spawned = spawn::spawn(outline, Some(plan), &placing, host)?;
-    let maps = spawned.map(idmap, host)?;
-    gates::serve(spawned, idmap, maps, (placing, connecting), host)
+    let served = gates::serve(&mut spawned, idmap, maps, (placing, connecting), meeting, host)?;
+    Ok((spawned, served))
+}
+
+/// Begins to map its ids. A child that has stopped by then has none to map, and
+/// its own story is the cause.
+fn map<'a>(spawned: &mut Spawned, idmap: &'a Idmap, host: &'a Host) -> anyhow::Result<Pending<'a>> {
+    let begun = spawned.map(idmap, host);
+    begun.map_err(|error| gates::first_cause(spawned, error, host))
 }

@@ -1,7 +1,7 @@
 //! The clone.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -26,6 +26,7 @@ use crate::plan::idmap::Idmap;
 use crate::plan::namespaces::Namespaces;
 use crate::plan::step::{Gate, Step};
 use crate::plan::{Outline, Plan, Streams};
+use crate::spec::Lifetime;
 use crate::sys::fd::standard;
 use crate::sys::process;
 use crate::sys::schedule;
@@ -55,6 +56,7 @@ pub struct Spawned {
     namespaces: Namespaces,
     streams: Streams,
     stay: Stay,
+    lifetime: Lifetime,
 }
 
 /// Makes the child; without a plan it waits for one.
@@ -62,6 +64,7 @@ pub fn spawn(
     outline: &Outline,
     plan: Option<Plan>,
     placing: &Placing<'_>,
+    doorstep: Option<BorrowedFd<'_>>,
     host: &Host,
 ) -> anyhow::Result<Spawned> {
     let timing = Timing::start();
@@ -82,7 +85,8 @@ pub fn spawn(
         network: join.network.as_fd(),
         oom_score_adj: outline.oom_score_adj.as_deref(),
     });
-    let birth = Birth { namespaces: namespaces.flags(), cgroup: placing.group(), door };
+    let (made, cgroup) = (namespaces.flags(), placing.group());
+    let birth = Birth { namespaces: made, cgroup, door, doorstep };
     let started = Process::start(ends, birth, outline.memory, orders);
     let payload = started.or_else(|refused| match &outline.join {
         Some(join) if refused.part != Part::Clone => Err(anyhow::Error::from(refused.errno))
@@ -97,6 +101,9 @@ pub fn spawn(
         }
     })?;
     apply_instead(payload.pid(), &outline.cgroup)?;
+    if let (Some(text), None) = (&outline.oom_score_adj, &outline.join) {
+        set_oom_score(payload.pid(), text)?;
+    }
     let streams = outline.streams;
     let stay = match outline.cgroup.manager {
         Manager::Systemd { .. } => Stay::UntilDropped,
@@ -115,6 +122,7 @@ pub fn spawn(
         namespaces,
         streams,
         stay,
+        lifetime: outline.lifetime,
     })
 }
 
@@ -139,6 +147,15 @@ fn apply_instead(child: Pid, cgroup: &Cgroup) -> anyhow::Result<()> {
             .with_context(|| format!("give the container the nice value {nice}"))?;
     }
     Ok(())
+}
+
+/// Says how willingly the kernel kills it, while the file is still the caller's
+/// own: after a change of uid it is root's (proc_pid_oom_score_adj(5)).
+fn set_oom_score(child: Pid, text: &[u8]) -> anyhow::Result<()> {
+    let path = format!("/proc/{child}/oom_score_adj");
+    std::fs::write(&path, text)
+        .with_context(|| format!("write {} to {path}", String::from_utf8_lossy(text)))
+        .hint("the value may only be raised above what your own processes have")
 }
 
 impl Spawned {
@@ -171,8 +188,15 @@ impl Spawned {
         let payload = &self.payload;
         if self.namespaces.own_network() {
             let user = self.user_namespace.as_ref().map_or(payload.pidfd(), AsFd::as_fd);
+            let user = self.namespaces.own_user().then_some(user);
             let maker = Maker::start(user, self.channel.as_fd(), connecting.begin()?);
             self.maker = Some(maker.context("start the process that makes the network namespace")?);
+        }
+        if self.lifetime == Lifetime::Own {
+            if self.maker.is_none() {
+                self.channel.open(Gate::Guarded);
+            }
+            return placing.begin(payload.pid(), None);
         }
         let sweep = (!self.namespaces.own_pid())
             .then(|| UserNamespace::of(payload.pid()))
@@ -185,6 +209,6 @@ impl Spawned {
         if self.maker.is_none() {
             self.channel.open(Gate::Guarded);
         }
-        placing.begin(payload.pid(), watcher.pid())
+        placing.begin(payload.pid(), Some(watcher.pid()))
     }
 }

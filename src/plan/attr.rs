@@ -17,6 +17,18 @@ pub const NOATIME: u64 = 0x10;
 pub const STRICTATIME: u64 = 0x20;
 /// Access times of directories are not kept.
 pub const NODIRATIME: u64 = 0x80;
+/// Symbolic links are not followed.
+pub const NOSYMFOLLOW: u64 = 0x20_0000;
+
+/// All that says how access times are kept: one of several, of which none is
+/// relatime.
+const ATIME: u64 = 0x70;
+
+/// What has to be cleared for `set` to be set: the kernel takes a way of keeping
+/// access times only in the place of another (mount_setattr(2)).
+pub fn cleared(set: u64) -> u64 {
+    if set & ATIME == 0 { 0 } else { ATIME }
+}
 
 const TABLE: &[(u64, &str, &str)] = &[
     (RDONLY, "ro", "rw"),
@@ -26,6 +38,7 @@ const TABLE: &[(u64, &str, &str)] = &[
     (NOATIME, "noatime", "atime"),
     (STRICTATIME, "strictatime", "nostrictatime"),
     (NODIRATIME, "nodiratime", "diratime"),
+    (NOSYMFOLLOW, "nosymfollow", "symfollow"),
 ];
 
 /// What one mount option means.
@@ -63,7 +76,10 @@ pub fn meaning(option: &str) -> Meaning {
         "slave" | "rslave" => Meaning::Propagation(libc::MS_SLAVE),
         "shared" | "rshared" => Meaning::Propagation(libc::MS_SHARED),
         "unbindable" | "runbindable" => Meaning::Propagation(libc::MS_UNBINDABLE),
-        "bind" | "rbind" | "defaults" | "relatime" | "z" | "Z" => Meaning::Nothing,
+        "bind" | "rbind" | "defaults" | "z" | "Z" => Meaning::Nothing,
+        // What the kernel does anyway, unless it is told otherwise.
+        "relatime" | "rrelatime" | "norelatime" | "rnorelatime" | "async" | "loud" | "silent"
+        | "nomand" | "noiversion" | "nolazytime" => Meaning::Nothing,
         _ => Meaning::Data,
     }
 }

@@ -5,8 +5,12 @@
 
 use std::path::Path;
 
-use super::draft::{Draft, plain};
+use anyhow::{Context, anyhow};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
+
+use super::draft::{Draft, cstring, plain};
 use super::step::{Expect, Missing, Slot, Step, Target};
+use crate::error::Explain;
 use crate::host::files::Files;
 use crate::sys::mount::Reach;
 
@@ -68,6 +72,48 @@ pub fn fill(dev: Slot, nodes: Nodes, places: &[&str], host: &Files, draft: &mut 
     for (name, target) in LINKS {
         draft.push(Step::MakeLink { at: dev, name: plain(name), target: plain(target) });
     }
+}
+
+/// Binds the devices that `linux.devices` asks for beside those that every /dev
+/// has.
+///
+/// # Errors
+/// What no user namespace can make.
+pub fn show_asked(devices: &[LinuxDevice], draft: &mut Draft) -> anyhow::Result<()> {
+    for device in devices {
+        let path = device.path();
+        let told = || format!("linux.devices {path:?}");
+        let number = |number: i64| u32::try_from(number).with_context(told);
+        let (major, minor) = (number(device.major())?, number(device.minor())?);
+        let standard = |(name, one, other): &(&str, u32, u32)| {
+            path == &Path::new("/dev").join(name) && (*one, *other) == (major, minor)
+        };
+        if NODES.iter().any(standard) {
+            continue;
+        }
+        let expect = match device.typ() {
+            LinuxDeviceType::C | LinuxDeviceType::U => Expect::Device { major, minor },
+            LinuxDeviceType::B => Expect::Block { major, minor },
+            other => {
+                return Err(anyhow!("a node of type {:?} cannot be made", other.as_str()))
+                    .with_context(told)
+                    .hint("of the host's own nodes those of type c, u and b can be shown");
+            }
+        };
+        if device.file_mode().or(device.uid()).or(device.gid()).is_some() {
+            return Err(anyhow!("a node of the host keeps the mode and the owner that it has"))
+                .with_context(told)
+                .hint("leave fileMode, uid and gid out, or change them on the host");
+        }
+        let tree = draft.open(cstring(path)?, Reach::Mount, expect);
+        draft.push(Step::Attach {
+            tree,
+            what: format!("the device {}", path.display()),
+            target: Target::Path(cstring(path)?),
+            missing: Missing::Create,
+        });
+    }
+    Ok(())
 }
 
 /// Binds the nodes. Once it is attached: before Linux 6.15 nothing can be

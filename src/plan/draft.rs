@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
+use super::attr;
 use super::step::{Expect, Slot, Step};
 use crate::sys::mount::{MountAttr, Reach};
 
@@ -62,7 +63,7 @@ impl Draft {
     /// Sets attributes, where there are any to set.
     pub fn set(&mut self, tree: Slot, what: &str, set: u64, propagation: u64, reach: Reach) {
         if set != 0 || propagation != 0 {
-            let attr = MountAttr { set, propagation, ..MountAttr::default() };
+            let attr = MountAttr { set, clear: attr::cleared(set), propagation, userns_fd: 0 };
             self.push(Step::SetAttr { tree, what: what.to_owned(), attr, reach });
         }
     }

@@ -57,6 +57,8 @@ pub struct Ids {
 pub enum Writer {
     /// We do: our own id alone, or with CAP_SETUID and CAP_SETGID anything.
     Direct,
+    /// Nobody: they are those of the namespace that we are in.
+    Nobody,
     /// The set-user-id programs of shadow-utils.
     Helpers {
         /// newuidmap(1).
@@ -85,6 +87,8 @@ pub enum Rung {
     Custom,
     /// Those of whose user namespace the container is made in.
     Joined,
+    /// The caller's own namespace, as it is.
+    Caller,
 }
 
 /// Why there is one id alone.
@@ -170,6 +174,7 @@ impl fmt::Display for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Direct => f.write_str("directly"),
+            Self::Nobody => f.write_str("as they are"),
             Self::Helpers { newuidmap, newgidmap } => {
                 write!(f, "through {} and {}", newuidmap.display(), newgidmap.display())
             }
@@ -191,6 +196,7 @@ impl fmt::Display for Rung {
             Self::NoMap => f.write_str("a range of ids, yours is not among them"),
             Self::Custom => f.write_str("ids as asked for"),
             Self::Joined => f.write_str("those of whose network it is"),
+            Self::Caller => f.write_str("all ids of the user namespace we are in"),
         }
     }
 }
@@ -265,6 +271,7 @@ fn decide(asked: Asked<'_>, host: &Host) -> anyhow::Result<Idmap> {
         }
         Userns::NoMap => no_map(caller, host),
         Userns::Custom => custom::decide(asked.uids, asked.gids, caller, host),
+        Userns::Caller => Ok(as_they_are(caller)),
     }
 }
 
@@ -308,6 +315,22 @@ fn nested(caller: &Caller) -> anyhow::Result<Idmap> {
         rung: Rung::Nested,
         default_user: Ids { uid: 0, gid: 0 },
     })
+}
+
+/// The user namespace that we are in is the container's, too.
+fn as_they_are(caller: &Caller) -> Idmap {
+    let same = |ranges: Vec<Range>| -> Vec<Mapping> {
+        let same = |it: Range| Mapping { inside: it.start, outside: it.start, size: it.count };
+        ranges.into_iter().map(same).collect()
+    };
+    Idmap {
+        uids: same(caller.uids()),
+        gids: same(caller.gids()),
+        setgroups: caller.setgroups,
+        writer: Writer::Nobody,
+        rung: Rung::Caller,
+        default_user: Ids { uid: caller.euid, gid: caller.egid },
+    }
 }
 
 /// The caller alone. The kernel lets everybody map its own effective ids, if

@@ -22,6 +22,7 @@ mod process;
 mod rootfs;
 mod security;
 pub mod step;
+mod sysctl;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -35,10 +36,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
-use nix::libc;
 
 use crate::host::Host;
-use crate::spec::{Root, Spec, Stdin};
+use crate::spec::{Lifetime, Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
 use hide::Cover;
@@ -47,6 +47,7 @@ use mounts::{Made, Setting};
 use network::Network;
 pub use outline::{First, Memory, Outline, Streams, outline};
 use step::{Gate, Phase, Slot, Step};
+use sysctl::Sysctls;
 use workshop::Workshop;
 
 /// What one launch will do.
@@ -97,6 +98,10 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let terminal = *streams == Streams::Terminal;
     let readonly = oci.root().as_ref().and_then(|root| root.readonly()).unwrap_or(false);
 
+    let own_life = spec.beside.lifetime == Lifetime::Own;
+    let sysctls = linux.sysctl().clone().unwrap_or_default();
+    let sysctls = Sysctls::plan(&sysctls, namespaces)?;
+
     let user = user::plan(spec, idmap)?;
     let mut draft = Draft::new();
     draft.notes.extend_from_slice(&outline.notes);
@@ -110,12 +115,21 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
     let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
     let cover = (!masked.is_empty()).then(|| Cover::plan(workshop, &mut draft));
-    let home = own_home(&spec.beside.root, host)?;
-    rootfs::attach(&spec.beside.root, readonly, home, workshop, &mut draft);
     let mounts = oci.mounts().as_deref().unwrap_or_default();
+    let home = own_home(&spec.beside.root, host)?;
+    let propagation = rootfs::Propagation::plan(linux.rootfs_propagation().as_deref(), mounts)?;
+    rootfs::attach(&spec.beside.root, readonly, home, propagation, workshop, &mut draft);
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
-    let setting =
-        Setting { namespaces, cgroup, idmap, nodes, workshop, devices: &spec.beside.devices, host };
+    let setting = Setting {
+        namespaces,
+        cgroup,
+        idmap,
+        nodes,
+        workshop,
+        devices: &spec.beside.devices,
+        own_life,
+        host,
+    };
     // What shows the network namespace or the control group goes last: both
     // are made meanwhile.
     let meanwhile = namespaces.own_network() || cgroup.is_own();
@@ -123,6 +137,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let (first, last) = mounts.iter().partition::<Vec<_>, _>(|mount| early(mount.destination()));
     let mut made = Made::default();
     mounts::plan(&first, setting, &mut made, &mut draft)?;
+    dev::show_asked(linux.devices().as_deref().unwrap_or_default(), &mut draft)?;
     if spec.beside.etc_files {
         let hostname = oci.hostname().as_deref().unwrap_or(spec.beside.label());
         let files = etc::Files::of(hostname, &network, &spec.beside, host);
@@ -130,7 +145,9 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     }
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
     let hidden = hide::Paths { masked, readonly: readonly_paths, cover };
-    hidden.plan(early, &mut draft)?;
+    // What is written below /proc is written before that is covered.
+    let hide_now = sysctls.is_empty();
+    hidden.plan(|path| hide_now && early(path), &mut draft)?;
     draft.push(Step::Mark(Phase::Mounts));
     if namespaces.own_network() {
         draft.push(Step::Pass(Gate::Network));
@@ -139,11 +156,15 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     }
     mounts::plan(&last, setting, &mut made, &mut draft)?;
     made.late.finish(setting, &mut draft)?;
-    hidden.plan(|path| !early(path), &mut draft)?;
-    rootfs::enter(&spec.beside.root, readonly, &mut draft);
+    sysctls.write(made.shown_proc, &mut draft)?;
+    hidden.plan(|path| !(hide_now && early(path)), &mut draft)?;
+    if own_life && hooks_to_meet(oci) {
+        draft.push(Step::Meet(Gate::Hooked));
+    }
+    rootfs::enter(&spec.beside.root, readonly, propagation, &mut draft);
     draft.push(Step::Mark(Phase::Root));
 
-    if namespaces.own_uts() {
+    if namespaces.apart(libc::CLONE_NEWUTS) {
         if let Some(name) = oci.hostname() {
             draft.push(Step::Hostname(cstring_text(name)?));
         }
@@ -193,33 +214,33 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     }
     last.push(Step::NewSession);
     last.extend(console.map(Step::TakeTerminal));
-    last.push(Step::DieWithParent);
-    last.push(Step::CloseFrom(spec.beside.preserve_fds.saturating_add(3)));
+    if !own_life {
+        last.push(Step::DieWithParent);
+    }
+    let handed_down = spec.beside.preserve_fds.saturating_add(3);
+    last.push(Step::CloseFrom(handed_down));
     // Not earlier: with few descriptors or processes allowed, the steps above
     // could not be done.
     last.extend(process::limits(process));
     last.push(Step::ResetSignals);
     last.push(Step::Mark(Phase::Confine));
+    let exec = process::exec(process, &spec.beside.root, &user.home, shell(spec, host)?)?;
+    if own_life && let Step::Exec { candidates, .. } = &exec {
+        last.push(Step::Find { candidates: candidates.clone() });
+        last.push(Step::Meet(Gate::Recorded));
+        last.push(Step::AwaitStart { first: handed_down });
+    }
     if rights.no_new_privileges {
         last.extend(rights.filter());
     }
-    let shell = match spec.beside.root {
-        Root::Host => host
-            .account()?
-            .ok()
-            .and_then(|account| account.user.shell.to_str())
-            .filter(|shell| !shell.is_empty()),
-        _ => None,
-    };
-    last.push(process::exec(process, &spec.beside.root, &user.home, shell)?);
+    last.push(exec);
 
-    let propagation = if wants_slave(mounts) { libc::MS_SLAVE } else { libc::MS_PRIVATE };
     // Every mode below is given in full; the caller's mask must not narrow it.
     let mut steps = vec![Step::Umask(0)];
     if spec.beside.stdin == Stdin::Null && !terminal {
         steps.push(Step::NullInput);
     }
-    steps.push(Step::Propagation(propagation));
+    steps.push(Step::Propagation(propagation.of_all()));
     let slots = draft.slots();
     steps.append(&mut draft.early);
     steps.push(Step::Mark(Phase::Trees));
@@ -227,6 +248,10 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     steps.push(Step::Mark(Phase::Maps));
     let setup = idmap.setup_user();
     steps.push(Step::Become { uid: setup.uid, gid: setup.gid });
+    if own_life {
+        // It stays as it is now, in namespaces where there may be others.
+        steps.push(Step::HideMemory);
+    }
     steps.append(&mut draft.late);
     steps.append(&mut last);
 
@@ -248,6 +273,25 @@ fn own_home<'a>(root: &Root, host: &'a Host) -> anyhow::Result<Option<&'a Path>>
     Ok(home.filter(|home| home.is_absolute() && *home != Path::new("/")).filter(own))
 }
 
+/// The caller's own shell, where the root is the machine's own.
+fn shell<'a>(spec: &Spec, host: &'a Host) -> anyhow::Result<Option<&'a str>> {
+    if spec.beside.root != Root::Host {
+        return Ok(None);
+    }
+    let account = host.account()?.ok();
+    let shell = account.and_then(|account| account.user.shell.to_str());
+    Ok(shell.filter(|shell| !shell.is_empty()))
+}
+
+/// Whether there are hooks that see the container before it has its root.
+fn hooks_to_meet(oci: &oci_spec::runtime::Spec) -> bool {
+    let Some(hooks) = oci.hooks() else { return false };
+    #[allow(deprecated)]
+    [hooks.prestart(), hooks.create_runtime()]
+        .iter()
+        .any(|hooks| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()))
+}
+
 /// Opens the terminal while the rights to mount /dev/console are there.
 fn open_terminal(made: &Made, owner: u32, draft: &mut Draft) -> anyhow::Result<Slot> {
     let dev = made.dev.context("a terminal needs a /dev of the container's own")?;
@@ -255,11 +299,4 @@ fn open_terminal(made: &Made, owner: u32, draft: &mut Draft) -> anyhow::Result<S
     let into = draft.slot();
     draft.push(Step::OpenTerminal { dev, pts, owner, into });
     Ok(into)
-}
-
-/// Whether a mount asks for what is mounted on the host later: then the whole
-/// tree must be a slave of the host's, and not cut off, before it is copied.
-fn wants_slave(mounts: &[oci_spec::runtime::Mount]) -> bool {
-    let slave = |option: &String| matches!(option.as_str(), "slave" | "rslave");
-    mounts.iter().any(|mount| mount.options().iter().flatten().any(slave))
 }

@@ -31,8 +31,10 @@ pub struct Made {
     pub dev: Option<Slot>,
     /// The devpts in it.
     pub pts: Option<Slot>,
-    /// The procfs.
+    /// The procfs, if it is the container's own.
     pub proc: Option<Slot>,
+    /// The procfs, whosever it is.
+    pub shown_proc: Option<Slot>,
     /// What waits for the control group.
     pub late: Late,
 }
@@ -52,6 +54,8 @@ pub struct Setting<'a> {
     pub workshop: Workshop,
     /// Which targets have to be devices.
     pub devices: &'a [PathBuf],
+    /// Whether the container lives on without us, as a bundle's does.
+    pub own_life: bool,
     /// The machine.
     pub host: &'a Host,
 }
@@ -67,6 +71,8 @@ struct Options {
     propagation: u64,
     /// The mount, or all below it.
     reach: Option<Reach>,
+    /// It begins with what it covers.
+    copies_up: bool,
     /// What the file system takes.
     data: Vec<String>,
 }
@@ -86,6 +92,8 @@ impl Options {
                 Meaning::Nothing if option == "bind" => options.reach = Some(Reach::Mount),
                 Meaning::Nothing if option == "rbind" => options.reach = Some(Reach::Tree),
                 Meaning::Nothing => {}
+                Meaning::Data if option == "tmpcopyup" => options.copies_up = true,
+                Meaning::Data if option == "notmpcopyup" => options.copies_up = false,
                 Meaning::Data => options.data.push(option.clone()),
             }
         }
@@ -134,15 +142,26 @@ fn one(
         "bind" => bind(mount, target, &options, setting, draft),
         "overlay" => throw_away(mount, target, &options, setting.workshop, draft),
         "proc" => {
-            made.proc = procfs(target, &options, setting, draft)?;
+            let (tree, own) = procfs(target, &options, setting, draft)?;
+            made.shown_proc = Some(tree);
+            made.proc = own.then_some(tree);
             Ok(())
         }
         "sysfs" => sysfs(target, &options, setting, draft),
         "cgroup" | "cgroup2" => {
+            if setting.own_life && !setting.namespaces.own_cgroup() {
+                return outer_cgroups(target, &options, draft);
+            }
             made.late.mount(target, options.set | NOSUID | NODEV, setting, draft)
         }
         "tmpfs" | "mqueue" | "devpts" => {
             let tree = fresh(kind, &options, setting.idmap, draft);
+            if !matches!(options.propagation, 0 | libc::MS_PRIVATE) {
+                draft.set(tree, &format!("the new {kind}"), 0, options.propagation, Reach::Mount);
+            }
+            if options.copies_up {
+                copy_up(kind, target, &options, tree, draft)?;
+            }
             if target == Path::new("/dev") {
                 dev::fill(tree, setting.nodes, &places(all), setting.host.files(), draft);
                 made.dev = Some(tree);
@@ -222,6 +241,9 @@ fn bind(
     setting: Setting<'_>,
     draft: &mut Draft,
 ) -> anyhow::Result<()> {
+    if options.copies_up {
+        bail!("tmpcopyup is an option of tmpfs");
+    }
     if let Some(unknown) = options.data.first() {
         bail!("{unknown:?} is not an option of a bind mount");
     }
@@ -276,7 +298,24 @@ fn fresh(kind: &str, options: &Options, idmap: &Idmap, draft: &mut Draft) -> Slo
         // Implied since Linux 4.7, and unknown to the new mount interface.
         data.retain(|(key, _)| *key != "newinstance");
     }
-    draft.filesystem(kind, &data, options.set)
+    // What is to be filled is closed afterwards.
+    let attrs = if options.copies_up { options.set & !RDONLY } else { options.set };
+    draft.filesystem(kind, &data, attrs)
+}
+
+/// Has a new tmpfs begin with what it will cover.
+fn copy_up(
+    kind: &str,
+    target: &Path,
+    options: &Options,
+    tree: Slot,
+    draft: &mut Draft,
+) -> anyhow::Result<()> {
+    anyhow::ensure!(kind == "tmpfs", "tmpcopyup is an option of tmpfs");
+    let mode_is_given = options.data.iter().any(|option| option.starts_with("mode="));
+    draft.push(Step::CopyUp { tree, target: cstring(target)?, mode_is_given });
+    draft.set(tree, "the new tmpfs", options.set & RDONLY, 0, Reach::Mount);
+    Ok(())
 }
 
 fn procfs(
@@ -284,18 +323,19 @@ fn procfs(
     options: &Options,
     setting: Setting<'_>,
     draft: &mut Draft,
-) -> anyhow::Result<Option<Slot>> {
+) -> anyhow::Result<(Slot, bool)> {
     // A procfs shows a pid namespace, and the host's is not ours to mount. A
     // new one is also refused where the outer one is covered in part, as in a
     // container with masked paths: it would show what that hides.
     let covered = setting.host.mounts()?.covers("/proc");
-    if setting.namespaces.own_pid() && covered.is_none() {
+    let own = setting.namespaces.may_show(libc::CLONE_NEWPID);
+    if own && covered.is_none() {
         let tree = draft.slot();
         draft.early.push(filesystem("proc", &options.data(), options.set, tree));
         attach(tree, "a new proc", target, draft)?;
-        return Ok(Some(tree));
+        return Ok((tree, true));
     }
-    if let (true, Some(path)) = (setting.namespaces.own_pid(), covered) {
+    if let (true, Some(path)) = (own, covered) {
         // The pid namespace stays our own all the same: nobody outside can be
         // sent a signal, and the container ends as one.
         let advice = files::PROC_COVERED.advice(&[("path", &path)]);
@@ -307,7 +347,22 @@ fn procfs(
     let tree = draft.open(cstring(Path::new("/proc"))?, Reach::Tree, Expect::Directory);
     draft.set(tree, "\"/proc\"", options.set, libc::MS_PRIVATE, Reach::Tree);
     attach(tree, "the outer /proc", target, draft)?;
-    Ok(None)
+    Ok((tree, false))
+}
+
+/// The trees of control groups as the caller sees them, where there is no cgroup
+/// namespace to show one of the container's own. Nothing in them is the
+/// container's to change (CVE-2023-25809).
+fn outer_cgroups(target: &Path, options: &Options, draft: &mut Draft) -> anyhow::Result<()> {
+    if options.set & RDONLY == 0 {
+        return Err(anyhow::anyhow!("a cgroup tree to write to would be the caller's own"))
+            .hint("add a cgroup namespace to linux.namespaces, or ro to the options");
+    }
+    let source = cstring(Path::new("/sys/fs/cgroup"))?;
+    let tree = draft.open(source, Reach::Tree, Expect::Directory);
+    let what = "the outer cgroup tree";
+    draft.set(tree, what, options.set | RDONLY | NOSUID | NODEV, libc::MS_PRIVATE, Reach::Tree);
+    attach(tree, what, target, draft)
 }
 
 fn sysfs(
@@ -319,7 +374,8 @@ fn sysfs(
     // A sysfs shows a network namespace, and the host's is not ours to mount.
     // A new one is refused too where the outer one has something mounted over
     // part of it: it would show what that hides.
-    if setting.namespaces.rules_network() && setting.host.mounts()?.covers("/sys").is_none() {
+    let own = setting.namespaces.may_show(libc::CLONE_NEWNET);
+    if own && setting.host.mounts()?.covers("/sys").is_none() {
         let tree = draft.filesystem("sysfs", &options.data(), options.set);
         return attach(tree, "a new sysfs", target, draft);
     }

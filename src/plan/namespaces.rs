@@ -4,22 +4,46 @@
 //! gone into instead are in [`join`](super::join).
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::join::Join;
 use crate::error::Explain;
+use crate::host::Host;
+use crate::host::caller::CAP_SYS_ADMIN;
+use crate::spec::Userns;
 
-/// The new namespaces.
+/// A namespace that is there already, to be joined by the launcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// `CLONE_NEW*`.
+    pub kind: i32,
+    /// Its name, as in /proc/self/ns.
+    pub name: &'static str,
+    /// What refers to it.
+    pub path: PathBuf,
+}
+
+/// The namespaces that are not the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Namespaces {
     flags: u64,
-    /// Those of them that the child makes itself, later.
-    later: u64,
-    /// Those that are others', and that it is made in.
+    /// Those that somebody else has made.
     joined: u64,
+    /// Those of the new ones that the child makes itself, later.
+    later: u64,
 }
+
+/// A user namespace hides who is who in it, and a mount namespace has a root.
+const MAY_BE_JOINED: [i32; 5] = [
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+];
 
 const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
     (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
@@ -32,22 +56,49 @@ const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
 ];
 
 impl Namespaces {
-    /// Reads what is asked for; `join` is what stands for the network.
-    pub fn plan(asked: &[LinuxNamespace], join: Option<&Join>) -> anyhow::Result<Self> {
-        let mut flags = 0;
+    /// Reads what is asked for: which are new, and which are to be joined;
+    /// `join` is what stands for the network.
+    ///
+    /// # Errors
+    /// What can't be had, and what no container can do without.
+    pub fn plan(
+        asked: &[LinuxNamespace],
+        userns: &Userns,
+        join: Option<&Join>,
+        host: &Host,
+    ) -> anyhow::Result<(Self, Vec<Joined>)> {
+        let mut namespaces = Self { flags: 0, joined: 0, later: 0 };
+        let mut joined: Vec<Joined> = Vec::new();
         for namespace in asked {
             let is_found = namespace.typ() == LinuxNamespaceType::Network && join.is_some();
-            if let Some(path) = namespace.path().as_ref().filter(|_| !is_found) {
-                bail!("joining the namespace at {path:?} is not supported");
-            }
-            let Some((_, flag, _)) = TABLE.iter().find(|(kind, ..)| *kind == namespace.typ())
+            let Some((_, flag, name)) = TABLE.iter().find(|(kind, ..)| *kind == namespace.typ())
             else {
-                bail!("a {:?} namespace is not supported", namespace.typ());
+                return Err(anyhow!("a {} namespace is not supported", namespace.typ()))
+                    .hint("leave it out of linux.namespaces: the container then has the caller's");
             };
-            flags |= *flag as u64;
+            let bit = *flag as u64;
+            let twice = (namespaces.flags | namespaces.joined) & bit != 0;
+            ensure!(!twice, "there are two {name} namespaces, and a process is in one");
+            match namespace.path().as_ref().filter(|_| !is_found) {
+                None => namespaces.flags |= bit,
+                Some(path) if MAY_BE_JOINED.contains(flag) => {
+                    namespaces.joined |= bit;
+                    joined.push(Joined { kind: *flag, name, path: path.clone() });
+                }
+                Some(path) => bail!(
+                    "the {name} namespace at {path:?} cannot be joined: pid, net, ipc, uts and \
+                     cgroup namespaces can"
+                ),
+            }
         }
-        let mut namespaces = Self { flags, later: 0, joined: 0 };
-        ensure!(namespaces.has(libc::CLONE_NEWUSER), "a rootless container needs a user namespace");
+        if *userns != Userns::Caller {
+            let own = namespaces.has(libc::CLONE_NEWUSER);
+            ensure!(own, "a rootless container needs a user namespace");
+        } else if !host.caller()?.effective.have(&[CAP_SYS_ADMIN]) {
+            return Err(anyhow!("an ordinary user's container needs a user namespace"))
+                .context("linux.namespaces")
+                .hint("add {\"type\": \"user\"}, and linux.uidMappings and linux.gidMappings");
+        }
         ensure!(namespaces.has(libc::CLONE_NEWNS), "a container needs a mount namespace");
         if let Some(join) = join {
             // Its processes are told from others by their user namespace there.
@@ -58,10 +109,10 @@ impl Namespaces {
                     .hint("a container that joins another's network needs processes of its own");
             }
             let user = join.owner.as_ref().map_or(0, |_| libc::CLONE_NEWUSER);
-            namespaces.joined = (libc::CLONE_NEWNET | user) as u64;
+            namespaces.joined |= (libc::CLONE_NEWNET | user) as u64;
             namespaces.flags &= !namespaces.joined;
         }
-        Ok(namespaces)
+        Ok((namespaces, joined))
     }
 
     /// The same, with the cgroup namespace made by the child and not by its
@@ -82,6 +133,22 @@ impl Namespaces {
         self.flags & flag as u64 != 0
     }
 
+    /// Whether the user namespace is new.
+    pub fn own_user(self) -> bool {
+        self.has(libc::CLONE_NEWUSER)
+    }
+
+    /// Whether it owns the namespace of this kind that it is in, or is in the
+    /// one that may do so: what shows the namespace can then be mounted.
+    pub fn may_show(self, kind: i32) -> bool {
+        self.has(kind) || !self.own_user() && self.joined & kind as u64 != 0
+    }
+
+    /// Whether the namespace of this kind is not the caller's.
+    pub fn apart(self, kind: i32) -> bool {
+        (self.flags | self.joined) & kind as u64 != 0
+    }
+
     /// Whether the pid namespace is new.
     pub fn own_pid(self) -> bool {
         self.has(libc::CLONE_NEWPID)
@@ -90,12 +157,6 @@ impl Namespaces {
     /// Whether the network namespace is new.
     pub fn own_network(self) -> bool {
         self.has(libc::CLONE_NEWNET)
-    }
-
-    /// Whether the container's root has rights over its network: it is new, or
-    /// joined with the user namespace that owns it.
-    pub fn rules_network(self) -> bool {
-        self.own_network() || self.joined & libc::CLONE_NEWUSER as u64 != 0
     }
 
     /// Whether the UTS namespace is new.

@@ -11,12 +11,12 @@ use anyhow::Context;
 use super::cgroup::{self, Cgroup};
 use super::idmap::{self, Idmap, Rung, Why, Writer};
 use super::join::Join;
-use super::namespaces::Namespaces;
+use super::namespaces::{Joined, Namespaces};
 use crate::error::Explain;
 use crate::host::Host;
-use crate::spec::Spec;
 use crate::spec::network::Service;
 use crate::spec::port::Port;
+use crate::spec::{Lifetime, Spec};
 
 /// What one launch begins with.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub struct Outline {
     pub idmap: Idmap,
     /// Which namespaces are new.
     pub namespaces: Namespaces,
+    /// Those that others have made, to be joined before the clone.
+    pub joined: Vec<Joined>,
     /// The control group, and the limits.
     pub cgroup: Cgroup,
     /// How the payload's standard streams reach the caller's.
@@ -33,6 +35,8 @@ pub struct Outline {
     pub memory: Memory,
     /// Who is pid 1 of the container.
     pub first: First,
+    /// Whether the container ends with the launcher.
+    pub lifetime: Lifetime,
     /// How long the payload may run.
     pub timeout: Option<Duration>,
     /// Which ports of the host lead to the container's.
@@ -89,7 +93,7 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
         None => idmap::compile(spec, host)?,
     };
     let asked = linux.namespaces().as_deref().unwrap_or_default();
-    let namespaces = Namespaces::plan(asked, join.as_ref())?;
+    let (namespaces, joined) = Namespaces::plan(asked, &spec.beside.userns, join.as_ref(), host)?;
     let mut notes = Vec::new();
     let cgroup = cgroup::plan(spec, host, &mut notes)?;
     let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
@@ -102,13 +106,17 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     // the watcher would be as ready to be killed as the payload. In a group of
     // its own, whose memory can be used up, the kernel may kill it before its
     // exec, and with it all that have the same memory. Nor may those see it who
-    // are in a user namespace that it is made in.
-    let adjusted = process.oom_score_adj();
+    // are in a user namespace that it is made in. And one that the launcher
+    // leaves alone needs a memory that stays.
+    let (adjusted, lifetime) = (process.oom_score_adj(), spec.beside.lifetime);
+    let in_ours = lifetime == Lifetime::WithLauncher && !cgroup.is_own() && join.is_none();
     let memory = match (first, adjusted) {
-        (First::Payload, None) if !cgroup.is_own() && join.is_none() => Memory::Shared,
+        (First::Payload, None) if in_ours => Memory::Shared,
         _ => Memory::Copied,
     };
-    let oom_score_adj = adjusted.filter(|_| join.is_some()).map(|it| it.to_string().into_bytes());
+    // It is not dumpable then, and the file is root's.
+    let by_others = join.is_some() || lifetime == Lifetime::Own;
+    let oom_score_adj = adjusted.filter(|_| by_others).map(|it| it.to_string().into_bytes());
     let terminal = process.terminal().unwrap_or(false);
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     let (timeout, ports) = (spec.beside.timeout, spec.beside.ports.clone());
@@ -116,10 +124,12 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     Ok(Outline {
         idmap,
         namespaces,
+        joined,
         cgroup,
         streams,
         memory,
         first,
+        lifetime,
         timeout,
         ports,
         services,

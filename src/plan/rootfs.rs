@@ -5,8 +5,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use nix::libc;
+use oci_spec::runtime::Mount;
 
 use super::attr::{NODEV, NOSUID, RDONLY};
 use super::draft::{Draft, cstring};
@@ -29,6 +30,48 @@ const PRIVATE: [(&str, &str); 8] = [
     ("/mnt", "0755"),
     ("/media", "0755"),
 ];
+
+/// How mounts pass between the host and the container.
+#[derive(Clone, Copy, Debug)]
+pub struct Propagation {
+    /// What comes in from the host: `MS_PRIVATE` or `MS_SLAVE`.
+    from_host: u64,
+    /// What the root is of, as far as it differs: `MS_*`.
+    of_root: Option<u64>,
+    /// Whether what is mounted on the host below the root comes in.
+    root_follows: bool,
+}
+
+impl Propagation {
+    /// Reads `linux.rootfsPropagation`, and the mounts' own. One that asks for
+    /// what is mounted on the host later takes a whole tree that is a slave of
+    /// the host's, and not cut off, before it is copied.
+    ///
+    /// # Errors
+    /// A word that is none.
+    pub fn plan(root: Option<&str>, mounts: &[Mount]) -> anyhow::Result<Self> {
+        let slave = |option: &String| matches!(option.as_str(), "slave" | "rslave");
+        let wanted = mounts.iter().any(|mount| mount.options().iter().flatten().any(slave));
+        let (root_follows, of_root) = match root.unwrap_or("private") {
+            "" | "private" | "rprivate" => (false, None),
+            "slave" | "rslave" => (true, None),
+            // Nothing of ours goes out: the kernel makes a shared mount a slave
+            // where a user namespace gets its copy (mount_namespaces(7)).
+            "shared" | "rshared" => (true, Some(libc::MS_SHARED)),
+            "unbindable" | "runbindable" => (false, Some(libc::MS_UNBINDABLE)),
+            word => {
+                bail!("linux.rootfsPropagation {word:?}: private, slave, shared and unbindable are")
+            }
+        };
+        let from_host = if wanted || root_follows { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+        Ok(Self { from_host, of_root, root_follows })
+    }
+
+    /// What every mount becomes before any is copied.
+    pub fn of_all(self) -> u64 {
+        self.from_host
+    }
+}
 
 /// Opens the tree, before anything else is opened.
 pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
@@ -68,14 +111,16 @@ pub fn attach(
     root: &Root,
     readonly: bool,
     home: Option<&Path>,
+    propagation: Propagation,
     workshop: Workshop,
     draft: &mut Draft,
 ) {
     // Cut off from the host by itself: where a volume follows the host, the
     // whole tree that this is a copy of does, and what the host mounts later
     // would come in without our attributes (mount_namespaces(7)).
+    let kind = if propagation.root_follows { libc::MS_SLAVE } else { libc::MS_PRIVATE };
     let set = |bits, draft: &mut Draft| {
-        draft.set(Slot::ROOT, "the root", bits, libc::MS_PRIVATE, Reach::Tree);
+        draft.set(Slot::ROOT, "the root", bits, kind, Reach::Tree);
     };
     match root {
         // No device node works but those of our own /dev.
@@ -125,7 +170,10 @@ fn empty(path: &Path, mode: &str, draft: &mut Draft) {
 
 /// Closes the root for writing, once every mount point in it has been made,
 /// and goes into it.
-pub fn enter(root: &Root, readonly: bool, draft: &mut Draft) {
+pub fn enter(root: &Root, readonly: bool, propagation: Propagation, draft: &mut Draft) {
+    if let Some(kind) = propagation.of_root {
+        draft.set(Slot::ROOT, "the root", 0, kind, Reach::Mount);
+    }
     if readonly && *root != Root::Host {
         let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
         let what = "the root".to_owned();

@@ -31,7 +31,9 @@ impl Rights {
         uid: u32,
         notes: &mut Vec<String>,
     ) -> anyhow::Result<Self> {
-        let capabilities = capabilities(process, uid, spec.beside.added_capabilities)?;
+        let beside = &spec.beside;
+        let added = (!beside.exact_capabilities).then_some(beside.added_capabilities);
+        let capabilities = capabilities(process, uid, added)?;
         let bounding = CapSet::from_bits(capabilities.bounding);
         let nesting = if spec.beside.nested { Nesting::Allowed } else { Nesting::Refused };
         let filter = match &spec.beside.seccomp {
@@ -69,15 +71,19 @@ impl Rights {
 
 /// The five sets. Root gets by exec all that its bounding set has
 /// (capabilities(7)); anybody else only what is ambient, so what was asked for
-/// by name is made that.
-fn capabilities(process: &Process, uid: u32, added: CapSet) -> anyhow::Result<Capabilities> {
+/// by name is made that. Without such a set they are as they are given.
+fn capabilities(
+    process: &Process,
+    uid: u32,
+    added: Option<CapSet>,
+) -> anyhow::Result<Capabilities> {
     let Some(given) = process.capabilities() else { return Ok(Capabilities::default()) };
     let bits = |set: &Option<oci_spec::runtime::Capabilities>| match set {
         Some(set) => CapSet::from_oci(set).map(CapSet::bits),
         None => Ok(0),
     };
     let bounding = bits(given.bounding())?;
-    if uid != 0 {
+    if let Some(added) = added.filter(|_| uid != 0) {
         let kept = bounding & added.bits();
         return Ok(Capabilities {
             bounding,

@@ -40,6 +40,18 @@ pub enum Gate {
     Planned = 5,
     /// The network reaches out.
     Connected = 6,
+    /// The hooks that change what is mounted have run.
+    Hooked = 7,
+    /// Others can find the container: it may stay without its launcher.
+    Recorded = 8,
+    /// Somebody has said that the payload may run: no step's own, but the word
+    /// for [`Step::AwaitStart`].
+    Started = 9,
+}
+
+impl Gate {
+    /// Those that the child says it has come to.
+    pub const MET: [Self; 3] = [Self::Hooked, Self::Recorded, Self::Started];
 }
 
 impl fmt::Display for Gate {
@@ -51,6 +63,9 @@ impl fmt::Display for Gate {
             Self::Placed => "it is in its control group",
             Self::Connected => "the network reaches out",
             Self::Planned => "the steps are decided",
+            Self::Hooked => "the hooks have run",
+            Self::Recorded => "others can find it",
+            Self::Started => "it is started",
         })
     }
 }
@@ -100,6 +115,13 @@ pub enum Expect {
     Node,
     /// A character device with this number.
     Device {
+        /// Its major number.
+        major: u32,
+        /// Its minor number.
+        minor: u32,
+    },
+    /// A block device with this number.
+    Block {
         /// Its major number.
         major: u32,
         /// Its minor number.
@@ -173,6 +195,8 @@ pub struct Capabilities {
 pub enum Step {
     /// Waits until the parent has opened the gate.
     Pass(Gate),
+    /// Tells the parent that it has come to the gate, and waits there.
+    Meet(Gate),
     /// Tells the parent that a stretch is over.
     Mark(Phase),
     /// Sets how mounts pass between the host and here: `MS_PRIVATE` or
@@ -224,6 +248,16 @@ pub enum Step {
         attrs: u64,
         /// Where it is kept.
         into: Slot,
+    },
+    /// Copies what is in a directory of the container's into a new file system
+    /// that will cover it.
+    CopyUp {
+        /// The file system.
+        tree: Slot,
+        /// The directory; nothing there is nothing to copy.
+        target: CString,
+        /// Its root keeps the mode that it was made with.
+        mode_is_given: bool,
     },
     /// Makes a cgroup namespace, whose root is the group that it is in.
     UnshareCgroup,
@@ -379,6 +413,19 @@ pub enum Step {
     NullInput,
     /// Dies when the parent dies.
     DieWithParent,
+    /// Lets no process without rights over ours look into this one.
+    HideMemory,
+    /// Looks whether one of these can be executed.
+    Find {
+        /// The paths to try, in order.
+        candidates: Vec<CString>,
+    },
+    /// Lets go of every descriptor but the standard ones, those handed down and
+    /// the doorstep, and waits there until somebody says that it may go on.
+    AwaitStart {
+        /// The first descriptor that is not handed down.
+        first: u32,
+    },
     /// Closes every descriptor from this one upwards at the exec.
     CloseFrom(u32),
     /// Gives every signal its default disposition, and blocks none.
@@ -398,6 +445,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pass(gate) => write!(f, "wait until {gate}"),
+            Self::Meet(gate) => write!(f, "say that it is here, and wait until {gate}"),
             Self::Mark(phase) => write!(f, "note the time after: {phase}"),
             Self::Propagation(kind) => {
                 write!(f, "make every mount {}", attr::propagation_word(*kind))
@@ -419,6 +467,7 @@ impl fmt::Display for Step {
                 }));
                 if words.is_empty() { Ok(()) } else { write!(f, " ({})", words.join(",")) }
             }
+            Self::CopyUp { target, .. } => write!(f, "copy what is in {target:?} to it"),
             Self::UnshareCgroup => f.write_str("make its control group the root of all it sees"),
             Self::SetAttr { what, attr, reach, .. } => {
                 let mut words = attr::words(attr.set);
@@ -497,6 +546,11 @@ impl fmt::Display for Step {
             Self::TakeTerminal(_) => f.write_str("take it as the session's terminal"),
             Self::NullInput => f.write_str("take /dev/null as standard input"),
             Self::DieWithParent => f.write_str("die with the launcher"),
+            Self::HideMemory => f.write_str("let nobody look into this memory"),
+            Self::Find { .. } => f.write_str("look for the program"),
+            Self::AwaitStart { first } => {
+                write!(f, "let go of every descriptor from {first} and wait for the start")
+            }
             Self::CloseFrom(first) => write!(f, "close every descriptor from {first} at the exec"),
             Self::ResetSignals => f.write_str("give every signal its default disposition"),
             Self::Exec { candidates, argv, .. } => {

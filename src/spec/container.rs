@@ -12,7 +12,7 @@ use super::background::{Log, Restart, Stop};
 use super::known::Known;
 use super::network::{Names, Network};
 use super::resources::control::Control;
-use super::{Beside, ContainerId, Root, Seccomp, Spec, Stdin, Userns};
+use super::{Beside, ContainerId, Lifetime, Root, Seccomp, Spec, Stdin, Userns};
 
 /// The version of the runtime specification that is written.
 const OCI_VERSION: &str = "1.2.0";
@@ -58,6 +58,8 @@ impl Spec {
             keep_groups: false,
             devices: Vec::new(),
             added_capabilities: CapSet::EMPTY,
+            exact_capabilities: false,
+            lifetime: Lifetime::WithLauncher,
             seccomp: Seccomp::Default,
             init: false,
             stdin: Stdin::Null,

@@ -19,6 +19,7 @@ pub mod known;
 pub mod masks;
 pub mod mount;
 pub mod network;
+pub mod oci;
 pub mod port;
 pub mod process;
 pub mod resources;
@@ -89,6 +90,13 @@ pub struct Beside {
     /// Capabilities that were asked for by name. A payload that is not root
     /// keeps them too, as ambient ones; it would lose all others by its exec.
     pub added_capabilities: CapSet,
+    /// The five sets of `process.capabilities` are meant as they stand,
+    /// whoever the payload is.
+    #[serde(default)]
+    pub exact_capabilities: bool,
+    /// How long it lives.
+    #[serde(default)]
+    pub lifetime: Lifetime,
     /// The system call filter.
     pub seccomp: Seccomp,
     /// A reaper of ours is pid 1 and the payload its child.
@@ -141,6 +149,17 @@ pub enum Root {
     Host,
 }
 
+/// How long a container lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lifetime {
+    /// At most as long as its launcher, who stays with it.
+    #[default]
+    WithLauncher,
+    /// Until its payload ends, who waits for a word first: the launcher goes
+    /// as soon as it is made.
+    Own,
+}
+
 /// How ids inside relate to ids outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -161,6 +180,8 @@ pub enum Userns {
     NoMap,
     /// As `linux.uid_mappings` and `linux.gid_mappings` say.
     Custom,
+    /// There is no user namespace but the caller's, who has rights over it.
+    Caller,
 }
 
 /// Who the payload is, before it is looked up.

@@ -111,6 +111,15 @@ fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: i32, mode: u32) -> Res
     }
 }
 
+/// Whether this process, by its real ids, may execute what is at `path`;
+/// access(2).
+pub fn may_execute(path: &CStr) -> Result<()> {
+    // SAFETY: `path` is NUL-terminated and only read; AT_FDCWD is the documented
+    // "no directory" value.
+    unsafe { call!(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), libc::X_OK)? };
+    Ok(())
+}
+
 /// Makes the directory `name` of `directory`.
 pub fn make_directory(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
     // SAFETY: `name` is NUL-terminated and only read.
@@ -223,6 +232,11 @@ impl Status {
     /// Whether it is a device node.
     pub fn is_device(&self) -> bool {
         matches!(self.mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)
+    }
+
+    /// Whether it is a block device with this number.
+    pub fn is_block_device(&self, major: u32, minor: u32) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFBLK && self.rdev == libc::makedev(major, minor)
     }
 
     /// Whether it is a character device with this number.

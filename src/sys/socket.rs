@@ -56,6 +56,17 @@ pub fn accept(listener: BorrowedFd<'_>) -> Result<(OwnedFd, SockaddrStorage)> {
     }
 }
 
+/// Lets the next client in, whoever it is, and waits for one; the socket does
+/// block. accept4(2).
+pub fn accept_anybody(listener: BorrowedFd<'_>) -> Result<OwnedFd> {
+    // SAFETY: no address is asked for; the answer is a new descriptor.
+    unsafe {
+        let number = listener.as_raw_fd();
+        let socket = call!(libc::SYS_accept4, number, 0, 0, libc::SOCK_CLOEXEC)?;
+        Ok(OwnedFd::from_raw_fd(socket as i32))
+    }
+}
+
 /// Sets an option whose value is a number; setsockopt(2).
 fn set(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> Result<()> {
     let (value, size) = (&raw const value, size_of::<i32>());

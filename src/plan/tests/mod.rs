@@ -6,6 +6,8 @@
 mod goldens;
 mod order;
 
+use std::path::Path;
+
 use super::Plan;
 use crate::cli::asked_words;
 use crate::host::cgroup::Controller;
@@ -13,6 +15,8 @@ use crate::host::files::Files;
 use crate::host::mounts::Mounts;
 use crate::host::subid::{self, Subids};
 use crate::host::{Facts, Host, made_up};
+use crate::spec::Spec;
+use crate::spec::oci::Engine;
 
 /// A command line on a machine.
 pub(super) struct Case {
@@ -20,8 +24,8 @@ pub(super) struct Case {
     name: &'static str,
     /// What makes the machine other than one that has all.
     machine: fn(&mut Facts),
-    /// The words after `sublet run`. None of the paths are there, so nothing
-    /// of the real machine is in a plan.
+    /// The words after `sublet run`, or those for sublet-oci. None of the paths
+    /// are there, so nothing of the real machine is in a plan.
     words: &'static [&'static str],
 }
 
@@ -32,14 +36,67 @@ pub(super) fn case(name: &str) -> &'static Case {
 }
 
 impl Case {
+    /// Whether it is one for sublet-oci.
+    fn is_bundle(&self) -> bool {
+        self.words.first() == Some(&"create")
+    }
+
     pub(super) fn plan(&self) -> Plan {
         let mut facts = made_up::facts();
         (self.machine)(&mut facts);
-        let asked = asked_words(self.words);
-        let asked = asked.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
-        let plan = super::compile(&asked.spec, None, &Host::from(facts));
+        let spec = match self.is_bundle() {
+            true => bundle(),
+            false => asked_words(self.words).map(|asked| asked.spec),
+        };
+        let spec = spec.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
+        let plan = super::compile(&spec, None, &Host::from(facts));
         plan.unwrap_or_else(|error| panic!("{}: {error:#}", self.name))
     }
+}
+
+/// A bundle that asks for what no flag of `sublet run` does.
+fn bundle() -> anyhow::Result<Spec> {
+    let kinds = ["user", "mount", "pid", "network", "uts"];
+    let namespaces = kinds.map(|kind| serde_json::json!({ "type": kind }));
+    let config = serde_json::json!({
+        "ociVersion": "1.2.0",
+        "process": {
+            "user": {"uid": 1000, "gid": 1000, "additionalGids": [2000]},
+            "args": ["true"],
+            "env": ["PATH=/bin"],
+            "cwd": "/",
+            "oomScoreAdj": 100,
+            "capabilities": {"bounding": ["CAP_KILL"], "permitted": ["CAP_KILL"]},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64}],
+        },
+        "root": {"path": "rootfs"},
+        "hostname": "web",
+        "domainname": "nis",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/data", "source": "data", "options": ["rbind", "rro", "rslave"]},
+            {"destination": "/run", "type": "tmpfs", "source": "tmpfs",
+             "options": ["tmpcopyup", "ro"]},
+            {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+             "options": ["ro"]},
+        ],
+        "hooks": {"createRuntime": [{"path": "/bin/hook"}]},
+        "linux": {
+            "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+            "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
+            "namespaces": namespaces,
+            "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
+            "sysctl": {"net.ipv4.ip_forward": "1"},
+            "rootfsPropagation": "shared",
+            "readonlyPaths": ["/proc/sys"],
+            "maskedPaths": ["/sys/firmware"],
+            "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
+        },
+    });
+    let text = config.to_string();
+    let (directory, engine) = (Path::new("/nonexistent"), Engine::default());
+    crate::spec::oci::read(text.as_bytes(), directory, "web".parse()?, engine)
 }
 
 fn has_all(_: &mut Facts) {}
@@ -85,6 +142,7 @@ fn called_by_root(facts: &mut Facts) {
 /// One choice each, so that a golden shows what it does to the default; and
 /// some that have to get along.
 const CASES: &[Case] = &[
+    Case { name: "bundle", machine: has_all, words: &["create", "web"] },
     Case { name: "directory", machine: has_all, words: &["/nonexistent/root", "true"] },
     Case { name: "host", machine: has_all, words: &["host"] },
     Case { name: "overlay", machine: has_all, words: &["/nonexistent/root:O", "/bin/true"] },

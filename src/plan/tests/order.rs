@@ -9,6 +9,7 @@ use super::CASES;
 use crate::plan::network::Network;
 use crate::plan::step::{Expect, Gate, Missing, Slot, Step, Target};
 use crate::plan::{First, Memory, Plan};
+use crate::spec::Lifetime;
 use crate::sys::mount::Reach;
 
 /// Runs a check on every plan.
@@ -99,6 +100,7 @@ fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         // Targets inside are found from the container's root.
         Step::Mask { null, empty, .. } => (vec![Slot::ROOT, *null, *empty], None),
         Step::Protect { .. } => (vec![Slot::ROOT], None),
+        Step::CopyUp { tree, .. } => (vec![*tree, Slot::ROOT], None),
         Step::Attach { tree, target: Target::Root | Target::Aside, .. } => (vec![*tree], None),
         Step::Attach { tree, target: Target::Path(_), .. } => (vec![*tree, Slot::ROOT], None),
         Step::Attach { tree, target: Target::Inside(at, _), .. } => (vec![*tree, *at], None),
@@ -132,6 +134,10 @@ fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::DieWithParent
         | Step::CloseFrom(_)
         | Step::ResetSignals
+        | Step::Meet(_)
+        | Step::HideMemory
+        | Step::Find { .. }
+        | Step::AwaitStart { .. }
         | Step::Exec { .. } => (vec![], None),
     }
 }
@@ -339,9 +345,12 @@ fn what_holds_for_the_payload_is_set_last() {
         let mut after = place(name, plan, is_identity);
         after = after
             .max(places(plan, |step| matches!(step, Step::Reaper)).into_iter().max().unwrap_or(0));
+        let dies = places(plan, |step| matches!(step, Step::DieWithParent));
+        let expected = usize::from(plan.outline.lifetime == Lifetime::WithLauncher);
+        assert_eq!(dies.len(), expected, "{name}");
+        assert!(dies.iter().all(|dies| after < *dies), "{name}:\n{plan}");
         for meant in [
-            (|step| matches!(step, Step::DieWithParent)) as fn(&Step) -> bool,
-            |step| matches!(step, Step::CloseFrom(_)),
+            (|step| matches!(step, Step::CloseFrom(_))) as fn(&Step) -> bool,
             |step| matches!(step, Step::ResetSignals),
             |step| matches!(step, Step::NewSession),
         ] {
@@ -349,6 +358,30 @@ fn what_holds_for_the_payload_is_set_last() {
         }
         let close = place(name, plan, |step| matches!(step, Step::CloseFrom(_)));
         none(name, plan, close..plan.steps.len(), |step| slots(step).1.is_some());
+    });
+}
+
+/// A process that waits, with no launcher and for who knows how long, in
+/// namespaces where there may be others: they must not be able to look into it,
+/// and it does nothing afterwards but become the payload.
+#[test]
+fn who_waits_for_a_start_shows_and_holds_nothing() {
+    always(|name, plan| {
+        let waits = places(plan, |step| matches!(step, Step::AwaitStart { .. }));
+        let hides = places(plan, |step| matches!(step, Step::HideMemory));
+        let own = plan.outline.lifetime == Lifetime::Own;
+        assert_eq!((waits.len(), hides.len()), (own.into(), own.into()), "{name}");
+        for (waits, hides) in waits.into_iter().zip(hides) {
+            none(name, plan, 0..hides, |step| matches!(step, Step::Attach { .. }));
+            let met = |step: &Step| matches!(step, Step::Meet(Gate::Recorded));
+            assert_eq!(place(name, plan, met) + 1, waits, "{name}");
+            let found = place(name, plan, |step| matches!(step, Step::Find { .. }));
+            assert!(place(name, plan, is_identity) < found && found < waits, "{name}");
+            none(name, plan, waits + 1..plan.steps.len(), |step| {
+                !matches!(step, Step::Seccomp { .. } | Step::Exec { .. })
+            });
+            assert_eq!(plan.outline.memory, Memory::Copied, "{name}");
+        }
     });
 }
 
@@ -372,7 +405,8 @@ fn memory_is_shared_by_what_leaves_it_and_changes_nothing_of_it() {
         let stays = !places(plan, |step| matches!(step, Step::Reaper)).is_empty();
         let adjusts = !places(plan, |step| matches!(step, Step::WriteProc { .. })).is_empty();
         assert_eq!(stays, plan.outline.first == First::Reaper, "{name}");
-        let copied = stays || adjusts || plan.outline.cgroup.is_own();
+        let own_life = plan.outline.lifetime == Lifetime::Own;
+        let copied = stays || adjusts || own_life || plan.outline.cgroup.is_own();
         assert_eq!(copied, plan.outline.memory == Memory::Copied, "{name}");
     });
 }
@@ -436,7 +470,14 @@ fn every_tree_of_the_hosts_is_cut_off() {
                 Step::Attach { target: Target::Inside(..), .. } => {}
                 Step::Attach { tree, .. } => {
                     let Some((source, kind)) = open.get(&tree.0) else { continue };
-                    let asked = matches!(source.to_bytes(), b"/srv/followed" | b"/media");
+                    // The latter by name, and by linux.rootfsPropagation.
+                    let asked = matches!(
+                        source.to_bytes(),
+                        b"/srv/followed"
+                            | b"/media"
+                            | b"/nonexistent/data"
+                            | b"/nonexistent/rootfs"
+                    );
                     let expected = if asked { libc::MS_SLAVE } else { libc::MS_PRIVATE };
                     assert_eq!(*kind, expected, "{name}: {step} in\n{plan}");
                 }

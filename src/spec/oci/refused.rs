@@ -1,0 +1,129 @@
+//! What a bundle may ask for and is not to be had: refused by its name.
+
+use anyhow::{Context, anyhow, bail, ensure};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec as Oci};
+
+use crate::error::Explain;
+
+/// Looks through all that is not read elsewhere.
+///
+/// # Errors
+/// The first field that can't be honoured.
+pub fn check(oci: &Oci) -> anyhow::Result<()> {
+    let others = [
+        ("solaris", oci.solaris().is_some()),
+        ("windows", oci.windows().is_some()),
+        ("vm", oci.vm().is_some()),
+        ("zos", oci.zos().is_some()),
+    ];
+    for (platform, is_there) in others {
+        ensure!(!is_there, "{platform}: this runtime makes Linux containers");
+    }
+    // The specification has them below linux alone.
+    let misplaced = oci.uid_mappings().is_some() || oci.gid_mappings().is_some();
+    ensure!(!misplaced, "uidMappings and gidMappings belong below linux");
+    check_hooks(oci)?;
+    let process = oci.process().as_ref().context("process is missing")?;
+    check_process(process)?;
+    let linux = oci.linux().as_ref().context("linux is missing")?;
+    check_linux(linux)?;
+    let has = |kind| linux.namespaces().iter().flatten().any(|one| one.typ() == kind);
+    for (field, value) in [("hostname", oci.hostname()), ("domainname", oci.domainname())] {
+        let given = value.as_ref().is_some_and(|value| !value.is_empty());
+        if given && !has(LinuxNamespaceType::Uts) {
+            return Err(anyhow!("{field} would be that of the caller's machine"))
+                .hint("add a uts namespace to linux.namespaces");
+        }
+    }
+    Ok(())
+}
+
+fn check_hooks(oci: &Oci) -> anyhow::Result<()> {
+    let Some(hooks) = oci.hooks() else { return Ok(()) };
+    let inside = [
+        ("createContainer", hooks.create_container()),
+        ("startContainer", hooks.start_container()),
+    ];
+    for (field, hooks) in inside {
+        if hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()) {
+            return Err(anyhow!("hooks.{field} is not in sublet-oci yet"))
+                .hint("createRuntime, prestart, poststart and poststop are");
+        }
+    }
+    Ok(())
+}
+
+fn check_process(process: &Process) -> anyhow::Result<()> {
+    let args = process.args().as_deref().unwrap_or_default();
+    ensure!(args.first().is_some_and(|word| !word.is_empty()), "process.args names no program");
+    let cwd = process.cwd();
+    ensure!(cwd.is_absolute(), "process.cwd {cwd:?} is not absolute");
+    ensure!(process.command_line().is_none(), "process.commandLine is for Windows");
+    ensure!(process.user().username().is_none(), "process.user.username is for Windows");
+    let limits = process.rlimits().as_deref().unwrap_or_default();
+    for (at, limit) in limits.iter().enumerate() {
+        let (kind, soft, hard) = (limit.typ(), limit.soft(), limit.hard());
+        ensure!(soft <= hard, "process.rlimits: the soft limit of {kind} is above the hard one");
+        let twice = limits[..at].iter().any(|earlier| earlier.typ() == kind);
+        ensure!(!twice, "process.rlimits has {kind} twice");
+    }
+    if let Some(score) = process.oom_score_adj() {
+        let known = (-1000..=1000).contains(&score);
+        ensure!(known, "process.oomScoreAdj {score} is not a number from -1000 to 1000");
+    }
+    if let Some(profile) = given(process.apparmor_profile())
+        && profile != "unconfined"
+    {
+        return Err(anyhow!("process.apparmorProfile {profile:?} can't be had")).hint(
+            "sublet-oci changes no profile: what confines the caller confines the container",
+        );
+    }
+    if let Some(label) = given(process.selinux_label()) {
+        return no_label("process.selinuxLabel", label);
+    }
+    let later = [
+        ("process.ioPriority", process.io_priority().is_some()),
+        ("process.scheduler", process.scheduler().is_some()),
+        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
+    ];
+    not_yet(&later)
+}
+
+fn check_linux(linux: &Linux) -> anyhow::Result<()> {
+    if let Some(label) = given(linux.mount_label()) {
+        return no_label("linux.mountLabel", label);
+    }
+    if let Some(seccomp) = linux.seccomp() {
+        let listens = seccomp.listener_path().is_some() || seccomp.listener_metadata().is_some();
+        not_yet(&[("linux.seccomp.listenerPath", listens)])?;
+    }
+    if linux.intel_rdt().is_some() {
+        return Err(anyhow!("linux.intelRdt takes root"))
+            .hint("only root may write to /sys/fs/resctrl: leave it out");
+    }
+    let later = [
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.personality", linux.personality().is_some()),
+        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|map| !map.is_empty())),
+    ];
+    not_yet(&later)
+}
+
+fn not_yet(fields: &[(&str, bool)]) -> anyhow::Result<()> {
+    match fields.iter().find(|(_, is_there)| *is_there) {
+        None => Ok(()),
+        Some((field, _)) => {
+            bail!("{field} is not in sublet-oci yet, and without it the container would be another")
+        }
+    }
+}
+
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+fn no_label(field: &str, label: &str) -> anyhow::Result<()> {
+    Err(anyhow!("{field} {label:?} can't be had"))
+        .hint("sublet-oci sets no SELinux labels: podman run --security-opt label=disable")
+}
