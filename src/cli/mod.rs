@@ -14,6 +14,7 @@ mod kill;
 mod later;
 mod logs;
 mod ns;
+mod oci;
 mod pace;
 mod paper;
 mod pause;
@@ -108,6 +109,9 @@ pub fn main() -> ExitCode {
     // Ignored, as a caller may hand it down, no program that is asked on the
     // way could be waited for.
     _ = crate::sys::process::expect_children();
+    if oci::is_called(std::env::args_os().next()) {
+        return oci::main();
+    }
     let done = match parse(std::env::args_os()) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
         Ok(Cli { verb: Verb::Create(args), .. }) => create::run(*args),

@@ -15,6 +15,7 @@ mod linger;
 pub mod list;
 pub mod logs;
 pub mod ns;
+pub mod oci;
 pub mod pause;
 mod program;
 pub mod record;

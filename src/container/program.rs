@@ -43,6 +43,33 @@ pub fn protect() -> anyhow::Result<()> {
         .hint("the program file can be written while it runs; install it where only root writes")
 }
 
+/// Makes sure that nothing can write to the program once we are gone: returns
+/// where it can't anyway, or starts over in a sealed copy.
+///
+/// A container that lives on without us has nobody who keeps the file busy. Its
+/// root may be the caller, or any user of the caller's own namespace.
+///
+/// # Errors
+/// Where the copy can't be made.
+pub fn protect_for_good() -> anyhow::Result<()> {
+    /// Who is not in the map of our user namespace: nobody in a container below
+    /// is that (sysctl kernel.overflowuid, as the kernel has it from the start).
+    const NOBODY: u32 = 65534;
+    let program = File::open(SELF).with_context(|| format!("open {SELF}"))?;
+    if is_sealed(&program) {
+        return Ok(());
+    }
+    let owner = program.metadata().with_context(|| format!("look at {SELF}"))?.uid();
+    let euid = nix::unistd::geteuid().as_raw();
+    let may_write = nix::unistd::access(SELF, nix::unistd::AccessFlags::W_OK).is_ok();
+    if !may_write && owner != euid && (euid != 0 || owner == NOBODY) {
+        return Ok(());
+    }
+    start_over()
+        .context("take a sealed copy of the program")
+        .hint("where only root of the machine may write to the program no copy is taken")
+}
+
 fn is_ours() -> anyhow::Result<bool> {
     let program = std::fs::metadata(SELF).with_context(|| format!("look at {SELF}"))?;
     Ok(program.uid() == nix::unistd::geteuid().as_raw())

@@ -24,6 +24,14 @@ pub fn protect_program() -> anyhow::Result<()> {
     super::program::protect()
 }
 
+/// The same for a container that lives on without us.
+///
+/// # Errors
+/// Where it can't be made sure.
+pub fn protect_program_for_good() -> anyhow::Result<()> {
+    super::program::protect_for_good()
+}
+
 /// Decides what a run will do, and does nothing.
 ///
 /// # Errors

@@ -32,15 +32,30 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Finds or makes the caller's.
+    /// Finds or makes the caller's of that name.
     ///
     /// # Errors
     /// Where there is none that is only the caller's own, and where a disk is
     /// full.
-    pub fn find() -> anyhow::Result<Self> {
+    pub fn find(name: &str) -> anyhow::Result<Self> {
         let uid = geteuid().as_raw();
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        Self::first_of(&candidates(runtime, uid), uid)
+        Self::first_of(&candidates(name, runtime, uid), uid)
+    }
+
+    /// The directory at `path`, made if need be, with all that leads to it.
+    ///
+    /// # Errors
+    /// Where it is not the caller's own or others may write to it.
+    pub fn at(path: &Path) -> anyhow::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut builder = std::fs::DirBuilder::new();
+        let made = builder.recursive(true).mode(PRIVATE).create(path);
+        made.with_context(|| format!("make the directory {}", path.display()))?;
+        let whole = path.canonicalize().with_context(|| format!("look at {}", path.display()))?;
+        let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
+        let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::first_of(&[Candidate { base, name, sharing: Sharing::Own }], geteuid().as_raw())
     }
 
     /// The first of `candidates` that is or can be the own directory of `uid`.
@@ -88,15 +103,15 @@ pub(super) enum Sharing {
 }
 
 /// Where to look, in this order.
-pub(super) fn candidates(runtime: Option<PathBuf>, uid: u32) -> Vec<Candidate> {
-    let own = |base| Candidate { base, name: "sublet".to_owned(), sharing: Sharing::Own };
+pub(super) fn candidates(name: &str, runtime: Option<PathBuf>, uid: u32) -> Vec<Candidate> {
+    let own = |base| Candidate { base, name: name.to_owned(), sharing: Sharing::Own };
     // The XDG Base Directory Specification: a relative path is to be ignored.
     let runtime = runtime.filter(|path| path.is_absolute());
     let user = PathBuf::from(format!("/run/user/{uid}"));
     let mut candidates: Vec<_> = runtime.into_iter().chain([user]).map(own).collect();
     candidates.push(Candidate {
         base: PathBuf::from("/tmp"),
-        name: format!("sublet-{uid}"),
+        name: format!("{name}-{uid}"),
         sharing: Sharing::Everybody,
     });
     candidates

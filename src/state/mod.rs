@@ -35,6 +35,7 @@
 //! directory holds byte 0 or, where nobody is alive, byte 1; so there is one.
 #![forbid(unsafe_code)]
 
+mod bundles;
 mod directory;
 mod entry;
 mod fade;
@@ -57,6 +58,7 @@ mod story;
 mod tests;
 mod watch;
 
+pub use bundles::{Bundle, Bundles, Claim, Found};
 pub use moment::Moment;
 pub use process::{Identity, boot};
 pub use record::{Afterwards, Asked, End, Exit, Life, Link, Network, Place, Record, Upkeep, Usage};

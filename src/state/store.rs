@@ -50,7 +50,7 @@ impl Store {
     /// # Errors
     /// Where no directory is the user's own, and where a disk is full.
     pub fn open(release: Release) -> anyhow::Result<Self> {
-        Ok(Self::in_directory(Directory::find()?, release))
+        Ok(Self::in_directory(Directory::find("sublet")?, release))
     }
 
     pub(super) fn in_directory(directory: Directory, release: Release) -> Self {

@@ -21,6 +21,7 @@ mod limits_stats;
 mod looking;
 mod namespaces;
 mod network;
+mod oci;
 mod ports;
 mod races;
 mod real;

@@ -115,7 +115,7 @@ fn a_base_that_is_not_writable_is_passed_over() {
 #[test]
 fn the_users_own_comes_before_what_is_everybodys() {
     let places = |runtime: Option<&str>| {
-        let candidates = candidates(runtime.map(PathBuf::from), 1000);
+        let candidates = candidates("sublet", runtime.map(PathBuf::from), 1000);
         let path = |candidate: &Candidate| candidate.base.join(&candidate.name);
         candidates.iter().map(|each| path(each).display().to_string()).collect::<Vec<_>>()
     };

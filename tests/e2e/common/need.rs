@@ -296,3 +296,11 @@ pub fn ia32() -> Need {
 pub fn keyring() -> Need {
     need(Path::new("/proc/key-users").exists(), "the kernel has no keyrings")
 }
+
+/// podman for this user, and what it runs containers by.
+pub fn podman() -> Need {
+    ordinary_user()?;
+    subuid()?;
+    program("podman", "podman")?;
+    program("conmon", "conmon")
+}

@@ -1,0 +1,265 @@
+//! What is typed: runc's words, and those of crun that engines use.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::log::Form;
+use crate::spec::resources::control::Cgroups;
+
+/// An OCI runtime without root and without a daemon
+#[derive(Debug, Parser)]
+#[command(name = "sublet-oci", version = VERSION, after_help = EXAMPLES)]
+pub struct Cli {
+    /// The directory of the containers' states
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// The file that errors and warnings go to
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<String>,
+
+    /// How they are written there
+    #[arg(long, value_name = "FORM", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// Taken, for callers that give it: all is logged that there is
+    #[arg(long)]
+    pub debug: bool,
+
+    /// Taken likewise
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+
+    /// Control groups are made by systemd
+    #[arg(long)]
+    pub systemd_cgroup: bool,
+
+    /// Who makes control groups
+    #[arg(long, value_name = "WHO", value_enum)]
+    pub cgroup_manager: Option<CgroupManager>,
+
+    /// Taken, for callers that give it: it always does without root
+    #[arg(long, value_name = "BOOL")]
+    pub rootless: Option<String>,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
+
+const EXAMPLES: &str = "\
+Examples:
+  podman --runtime /usr/local/bin/sublet-oci run --rm alpine id
+  sublet-oci spec; sublet-oci run --bundle . web
+  sublet-oci --log-format json --log /tmp/log create --bundle ./web web && sublet-oci start web";
+
+impl Cli {
+    /// Who makes control groups.
+    pub fn cgroups(&self) -> Cgroups {
+        match (self.cgroup_manager, self.systemd_cgroup) {
+            (Some(CgroupManager::Disabled), _) => Cgroups::Disabled,
+            (Some(CgroupManager::Systemd), _) | (None, true) => Cgroups::Systemd,
+            (Some(CgroupManager::Cgroupfs), _) | (None, false) => Cgroups::Direct,
+        }
+    }
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// An object on each line
+    Json,
+}
+
+impl From<LogFormat> for Form {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Who makes control groups.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum CgroupManager {
+    /// The runtime
+    Cgroupfs,
+    /// systemd
+    Systemd,
+    /// Nobody
+    Disabled,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a container that waits for its start
+    Create(Create),
+    /// Have the program of a container run that was made
+    Start(Container),
+    /// Tell what a container does, as JSON
+    State(Container),
+    /// Send a signal to the first process of a container
+    Kill(Kill),
+    /// Remove a container that is over
+    Delete(Delete),
+    /// Make a container, start it, wait for it and remove it
+    Run(Run),
+    /// Run another program in a container
+    Exec(Rest),
+    /// List the containers
+    List(List),
+    /// List the processes of a container
+    Ps(Ps),
+    /// Stop all processes of a container for a while
+    Pause(Rest),
+    /// Have them go on
+    Resume(Rest),
+    /// Change the limits of a container
+    Update(Rest),
+    /// Tell what a container uses
+    Events(Rest),
+    /// Write a config.json to begin with
+    Spec(Spec),
+    /// Tell what this runtime can do, as JSON
+    Features,
+}
+
+/// One container.
+#[derive(Debug, Args)]
+pub struct Container {
+    /// Its id
+    pub id: String,
+}
+
+/// A new container.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Its id
+    pub id: String,
+
+    /// The directory that has its config.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+
+    /// The socket that its terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+
+    /// The file that its pid is written to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+
+    /// How many descriptors from 3 upwards it inherits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+
+    /// Taken, and refused: the root is changed by pivot_root alone
+    #[arg(long, hide = true, action = ArgAction::SetTrue)]
+    pub no_pivot: bool,
+
+    /// Taken, for callers that give it: no keyring is made
+    #[arg(long)]
+    pub no_new_keyring: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub create: Create,
+
+    /// Leave it running
+    #[arg(short, long)]
+    pub detach: bool,
+
+    /// Leave its state when it is over
+    #[arg(long)]
+    pub keep: bool,
+
+    /// Taken, for callers that give it: it never becomes one
+    #[arg(long)]
+    pub no_subreaper: bool,
+}
+
+/// `kill`.
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// The container's id
+    pub id: String,
+
+    /// The signal, by name or number
+    #[arg(default_value = "TERM")]
+    pub signal: String,
+
+    /// Taken, for callers that give it: with its first process all of a
+    /// container with a pid namespace of its own end
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+/// `delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The container's id
+    pub id: String,
+
+    /// Kill it first, and bear with one that is not there
+    #[arg(short, long)]
+    pub force: bool,
+}
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// Columns
+    Table,
+    /// An array
+    Json,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct List {
+    /// How it is written
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub format: Format,
+
+    /// The ids alone
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `ps`.
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// The container's id
+    pub id: String,
+
+    /// How it is written
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub format: Format,
+}
+
+/// `spec`.
+#[derive(Debug, Args)]
+pub struct Spec {
+    /// The directory that gets the file
+    #[arg(short, long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+
+    /// Taken, for callers that give it: it always is for an ordinary user
+    #[arg(long)]
+    pub rootless: bool,
+}
+
+/// What is said for a verb that is not there yet.
+#[derive(Debug, Args)]
+pub struct Rest {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub words: Vec<String>,
+}

@@ -1,0 +1,164 @@
+//! `sublet-oci`: the command line of an OCI runtime, which is runc's.
+//!
+//! The same program under another name. Engines read its errors: their words,
+//! and where they are told ([`log`]), are part of what it is.
+
+mod args;
+mod log;
+mod template;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Parser;
+
+use super::columns::{aligned, plain};
+use super::terminal::answer;
+use crate::container::oci::create::Create;
+use crate::container::oci::delete::Force;
+use crate::container::oci::features::features;
+use crate::container::oci::{Runtime, id, wait};
+use crate::container::run::protect_program_for_good;
+use crate::error::{EXIT_CONTAINER, Explain};
+use crate::host::Host;
+use crate::spec::oci::Engine;
+use crate::spec::resources::control::Cgroups;
+use args::{Cli, Create as CreateArgs, Format, Verb};
+use log::Log;
+
+/// What it is called.
+const NAME: &str = "sublet-oci";
+
+/// Whether this is how the program was called.
+pub fn is_called(name: Option<OsString>) -> bool {
+    let name = name.unwrap_or_default();
+    Path::new(&name).file_name() == Some(OsStr::new(NAME))
+}
+
+/// Runs the command line of this process. Ends with 0, with 1 where something
+/// failed, and `run` in the foreground with the payload's code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads to its end is no failure.
+            _ = error.print();
+            return ExitCode::from(if error.use_stderr() { EXIT_CONTAINER } else { 0 });
+        }
+    };
+    let log = Log::open(cli.log.as_deref(), cli.log_format.into());
+    match run(cli, &log) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            log.error(&error);
+            ExitCode::from(EXIT_CONTAINER)
+        }
+    }
+}
+
+fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
+    let runtime = || Runtime::open(cli.root.as_deref());
+    let cgroups = cli.cgroups();
+    match cli.verb {
+        Verb::Create(args) => {
+            protect_program_for_good()?;
+            create(&runtime()?, args, cgroups, log).map(|_| 0)
+        }
+        Verb::Run(args) => {
+            protect_program_for_good()?;
+            let (runtime, id) = (runtime()?, id(&args.create.id)?);
+            let payload = create(&runtime, args.create, cgroups, log)?;
+            let delete = || runtime.delete(&id, Force::Yes, |error| log.warn_of(error));
+            if let Err(error) = runtime.start(&id, &Host::new()) {
+                delete()?;
+                return Err(error);
+            }
+            if args.detach {
+                return Ok(0);
+            }
+            let code = wait::stay(payload);
+            if !args.keep {
+                delete()?;
+            }
+            code
+        }
+        Verb::Start(args) => runtime()?.start(&id(&args.id)?, &Host::new()).map(|()| 0),
+        Verb::State(args) => answer(&runtime()?.state(&id(&args.id)?)?).map(|_| 0),
+        Verb::Kill(args) => {
+            let signal =
+                args.signal.parse().with_context(|| format!("signal {:?}", args.signal))?;
+            runtime()?.kill(&id(&args.id)?, signal).map(|()| 0)
+        }
+        Verb::Delete(args) => {
+            let force = if args.force { Force::Yes } else { Force::No };
+            runtime()?.delete(&id(&args.id)?, force, |error| log.warn_of(error)).map(|()| 0)
+        }
+        Verb::List(args) => list(&runtime()?, args.format, args.quiet, log),
+        Verb::Ps(args) => ps(&runtime()?, &args.id, args.format),
+        Verb::Spec(args) => template::write(args.bundle.as_deref()).map(|()| 0),
+        Verb::Features => answer(&(serde_json::to_string_pretty(&features())? + "\n")).map(|_| 0),
+        Verb::Exec(_) => not_yet("exec"),
+        Verb::Pause(_) => not_yet("pause"),
+        Verb::Resume(_) => not_yet("resume"),
+        Verb::Update(_) => not_yet("update"),
+        Verb::Events(_) => not_yet("events"),
+    }
+}
+
+fn not_yet(verb: &str) -> anyhow::Result<u8> {
+    bail!("{verb} is not in {NAME} yet")
+}
+
+fn create(
+    runtime: &Runtime,
+    args: CreateArgs,
+    cgroups: Cgroups,
+    log: &Log,
+) -> anyhow::Result<nix::unistd::Pid> {
+    if args.no_pivot {
+        return Err(anyhow!("--no-pivot: without pivot_root the container could find its way out"))
+            .hint("leave it out: the root needs no place of its own to be pivoted to");
+    }
+    let create = Create {
+        id: id(&args.id)?,
+        bundle: args.bundle,
+        console_socket: args.console_socket,
+        pid_file: args.pid_file,
+        engine: Engine { cgroups, preserve_fds: args.preserve_fds },
+    };
+    runtime.create(&create, &Host::new(), |note| log.warn(note))
+}
+
+fn list(runtime: &Runtime, format: Format, quiet: bool, log: &Log) -> anyhow::Result<u8> {
+    let lines = runtime.list(|error| log.warn_of(error))?;
+    let text = match format {
+        _ if quiet => lines.iter().map(|line| format!("{}\n", line.id)).collect(),
+        Format::Json => serde_json::to_string(&lines)? + "\n",
+        Format::Table => {
+            let head = ["ID", "PID", "STATUS", "BUNDLE", "CREATED"].map(str::to_owned);
+            let row = |line: crate::container::oci::list::Line| {
+                let status = line.status.word().to_owned();
+                let bundle = plain(&line.bundle);
+                vec![line.id, line.pid.to_string(), status, bundle, line.created]
+            };
+            let rows: Vec<_> =
+                [head.to_vec()].into_iter().chain(lines.into_iter().map(row)).collect();
+            aligned(&rows)
+        }
+    };
+    answer(&text).map(|_| 0)
+}
+
+fn ps(runtime: &Runtime, word: &str, format: Format) -> anyhow::Result<u8> {
+    let pids = runtime.pids(&id(word)?)?;
+    let text = match format {
+        Format::Json => serde_json::to_string(&pids)? + "\n",
+        Format::Table => {
+            let rows = pids.iter().map(|pid| format!("{pid}\n"));
+            ["PID\n".to_owned()].into_iter().chain(rows).collect()
+        }
+    };
+    answer(&text).map(|_| 0)
+}

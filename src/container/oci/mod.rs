@@ -1,0 +1,62 @@
+//! The operations of an OCI runtime: a file each.
+//!
+//! What a command line of runc's asks for. No process of ours stays with a
+//! container: [`create`] leaves it at the doorstep, [`start`](mod@start) lets it go on, and what
+//! the others want to know they ask the kernel.
+
+pub mod create;
+pub mod delete;
+pub mod features;
+pub mod hooks;
+pub mod kill;
+pub mod list;
+mod pids;
+pub mod start;
+pub mod status;
+pub mod wait;
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+
+use crate::error::Explain;
+use crate::spec::ContainerId;
+use crate::state::{Bundles, Found, Moment};
+
+/// The containers of one runtime.
+#[derive(Debug)]
+pub struct Runtime {
+    bundles: Bundles,
+}
+
+impl Runtime {
+    /// Opens the one whose state is in `root`, or in the caller's own place.
+    ///
+    /// # Errors
+    /// Where that is not the caller's alone.
+    pub fn open(root: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self { bundles: Bundles::open(root)? })
+    }
+
+    /// The container that is called so.
+    fn find(&self, id: &ContainerId) -> anyhow::Result<Found> {
+        let found = self
+            .bundles
+            .seek(id)?
+            .with_context(|| format!("container {:?} does not exist", id.as_str()));
+        found.hint("sublet-oci list shows those there are; --root says where they are looked for")
+    }
+}
+
+/// The time as logs have it: RFC 3339.
+pub fn now() -> String {
+    super::time::utc(Moment::now())
+}
+
+/// Reads an id.
+///
+/// # Errors
+/// What is none.
+pub fn id(text: &str) -> anyhow::Result<ContainerId> {
+    text.parse().map_err(|error| anyhow!("invalid container id: {error}"))
+}

@@ -1,0 +1,270 @@
+//! Every field of a configuration that is not refused, read back from inside.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use super::bundle::Bundle;
+use crate::common::*;
+
+/// What a script prints in a container for which `change` has changed the
+/// configuration.
+fn told(script: &str, change: impl FnOnce(Bundle) -> Bundle) -> String {
+    let bundle = change(Bundle::new(&["sh", "-c", script]));
+    bundle.oci(&["run", "--bundle", &bundle.path(), "web"]).ok()
+}
+
+/// With one value set.
+fn with(script: &str, path: &str, value: Value) -> String {
+    told(script, |bundle| bundle.set(path, value))
+}
+
+#[test]
+fn the_process_is_as_it_is_asked_for() {
+    requires!();
+    assert_eq!(with("pwd", "/process/cwd", json!("/usr/bin")), "/usr/bin");
+    assert_eq!(with("echo $A", "/process/env", json!(["PATH=/bin", "A=b c"])), "b c");
+    assert_eq!(with("umask", "/process/user", json!({"uid": 0, "gid": 0, "umask": 0o27})), "0027");
+    assert_eq!(with("umask", "/process/user", json!({"uid": 0, "gid": 0})), "0022");
+    let limit = json!([{"type": "RLIMIT_NOFILE", "soft": 21, "hard": 42}]);
+    assert_eq!(with("ulimit -Sn; ulimit -Hn", "/process/rlimits", limit), "21\n42");
+    assert_eq!(with("cat /proc/self/oom_score_adj", "/process/oomScoreAdj", json!(777)), "777");
+    for (value, flag) in [(true, "1"), (false, "0")] {
+        let flags = "grep NoNewPrivs: /proc/self/status | grep -o '[01]'";
+        assert_eq!(with(flags, "/process/noNewPrivileges", json!(value)), flag);
+    }
+}
+
+#[test]
+fn capabilities_are_as_they_are_given() {
+    requires!();
+    let sets = "grep Cap /proc/self/status | grep -o '[0-9a-f]*$'";
+    assert_eq!(
+        with(sets, "/process/capabilities", Value::Null),
+        ["0000000000000000"; 5].join("\n")
+    );
+    let given = json!({
+        "bounding": ["CAP_KILL", "CAP_CHOWN"],
+        "effective": ["CAP_KILL"],
+        "permitted": ["CAP_KILL"],
+        "inheritable": ["CAP_KILL"],
+        "ambient": ["CAP_KILL"],
+    });
+    // An exec gives root all that is in its bounding set (capabilities(7)).
+    let told = with(sets, "/process/capabilities", given);
+    let expected = ["0020", "0021", "0021", "0021", "0020"].map(|end| format!("000000000000{end}"));
+    assert_eq!(told, expected.join("\n"));
+}
+
+#[test]
+fn a_user_of_the_map_has_the_groups_that_are_given() {
+    requires!(subuid);
+    let (uid, gid) = caller();
+    let map = |own: u32, file: &str| {
+        let (first, count) = subordinate(file).expect("a range");
+        json!([
+            {"containerID": 0, "hostID": own, "size": 1},
+            {"containerID": 1, "hostID": first, "size": count},
+        ])
+    };
+    let user = json!({"uid": 5, "gid": 6, "additionalGids": [7, 8]});
+    let told = told("id -u; id -g; id -G; cat /proc/self/uid_map | wc -l", |bundle| {
+        bundle
+            .set("/linux/uidMappings", map(uid, "/etc/subuid"))
+            .set("/linux/gidMappings", map(gid, "/etc/subgid"))
+            .set("/process/user", user)
+    });
+    assert_eq!(told, "5\n6\n6 7 8\n2");
+}
+
+#[test]
+fn names_and_parameters_are_the_containers_own() {
+    requires!();
+    assert_eq!(with("hostname", "/hostname", json!("web")), "web");
+    let domain = "cat /proc/sys/kernel/domainname";
+    assert_eq!(with(domain, "/domainname", json!("nis.example")), "nis.example");
+    let told = with(
+        "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max",
+        "/linux/sysctl",
+        json!({
+            "net.ipv4.ip_forward": "1",
+            "kernel.shm_rmid_forced": "1",
+            "fs.mqueue.msg_max": "7",
+        }),
+    );
+    assert_eq!(told, "1\n1\n7");
+    let bundle = Bundle::new(&["true"]).set("/linux/sysctl", json!({"kernel.core_pattern": "|/x"}));
+    bundle.create("web").exits(1).explained(&["kernel.core_pattern", "the machine's"]);
+}
+
+/// What is set through /proc/sys is set although the container finds it
+/// read-only.
+#[test]
+fn what_is_read_only_is_written_before() {
+    requires!();
+    let script = "cat /proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/ip_forward";
+    let bundle = Bundle::new(&["sh", "-c", script])
+        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
+        .set("/linux/readonlyPaths", json!(["/proc/sys"]));
+    let done = bundle.oci(&["run", "--bundle", &bundle.path(), "web"]);
+    assert_eq!((done.code(), done.stdout().trim()), (1, "1"), "{}", done.stderr);
+    assert!(done.stderr.contains("Read-only file system"), "{}", done.stderr);
+}
+
+#[test]
+fn paths_are_hidden_and_the_root_is_closed() {
+    requires!();
+    let script = "cat /proc/uptime; ls /secret; echo x 2>/dev/null >/x || echo closed";
+    let told = told(script, |bundle| {
+        fs::create_dir(bundle.root.join("secret")).expect("a directory");
+        fs::write(bundle.root.join("secret/key"), "k").expect("a file");
+        bundle
+            .set("/linux/maskedPaths", json!(["/secret", "/proc/uptime", "/not/there"]))
+            .set("/root/readonly", json!(true))
+    });
+    assert_eq!(told, "closed");
+}
+
+#[test]
+fn mounts_have_the_options_that_are_given() {
+    requires!();
+    let options = |target: &str, mount: Value| {
+        let script = format!("grep ' {target} ' /proc/self/mounts | tail -n 1");
+        told(&script, |bundle| {
+            bundle.scratch.dir("bundle/data");
+            let mut mount = mount;
+            mount["destination"] = json!(target);
+            bundle.push("/mounts", mount)
+        })
+    };
+    let bind = |words: &[&str]| json!({"source": "data", "options": words});
+    for (words, expected) in [
+        (&["rbind", "ro", "nosuid", "nodev", "noexec"][..], "ro,nosuid,nodev,noexec"),
+        (&["bind", "rro"], "ro"),
+        (&["rbind", "ro", "rw", "noexec"], "noexec"),
+        (&["rbind", "nosymfollow"], "nosymfollow"),
+    ] {
+        let line = options("/mnt", bind(words));
+        let found = line.split(' ').nth(3).expect("options");
+        for word in expected.split(',') {
+            assert!(found.split(',').any(|it| it == word), "{words:?}: {line}");
+        }
+        assert_eq!(found.starts_with("ro"), expected.starts_with("ro"), "{words:?}: {line}");
+    }
+    let tmpfs = json!({"type": "tmpfs", "source": "x", "options": ["size=1m", "mode=700"]});
+    let line = options("/tmp", tmpfs);
+    assert!(line.contains("tmpfs") && line.contains("size=1024k,mode=700"), "{line}");
+    let line = options("/dev/mqueue", json!({"type": "mqueue", "source": "mqueue"}));
+    assert!(line.contains(" mqueue "), "{line}");
+}
+
+#[test]
+fn a_tmpfs_begins_with_what_it_covers() {
+    requires!();
+    let script = "cd /full; cat a sub/b; readlink link; stat -c %a . a sub; echo x >c && cat c; \
+                  ls /empty; touch /closed/y 2>/dev/null || cat /closed/a";
+    let told = told(script, |bundle| {
+        for directory in ["full", "closed"] {
+            let at = |name: &str| bundle.root.join(directory).join(name);
+            fs::create_dir_all(at("sub")).expect("a directory");
+            fs::write(at("a"), "one\n").expect("a file");
+            fs::write(at("sub/b"), "x".repeat(100_000) + "\n").expect("a file");
+            let mode = |name: &str, mode| {
+                fs::set_permissions(at(name), fs::Permissions::from_mode(mode)).expect("its mode");
+            };
+            mode("a", 0o640);
+            mode("sub", 0o710);
+            mode("", 0o751);
+            std::os::unix::fs::symlink("/etc/passwd", at("link")).expect("a link");
+        }
+        let tmpfs = |target: &str, more: &[&str]| {
+            let options = [&["nosuid", "tmpcopyup"], more].concat();
+            json!({"destination": target, "type": "tmpfs", "source": "x", "options": options})
+        };
+        bundle
+            .push("/mounts", tmpfs("/full", &[]))
+            .push("/mounts", tmpfs("/empty", &["size=1m"]))
+            .push("/mounts", tmpfs("/closed", &["ro"]))
+    });
+    let long = "x".repeat(100_000);
+    assert_eq!(told, format!("one\n{long}\n/etc/passwd\n751\n640\n710\nx\none"));
+}
+
+#[test]
+fn devices_are_those_of_the_host() {
+    requires!();
+    let fuse = json!([{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5},
+                      {"path": "/dev/mine", "type": "c", "major": 1, "minor": 3}]);
+    let bundle = Bundle::new(&["true"]).set("/linux/devices", fuse);
+    // Only what the host has, under the name that it has there.
+    bundle.create("web").exits(1).explained(&["/dev/mine"]);
+    let given = json!([{"path": "/dev/null", "type": "c", "major": 1, "minor": 5}]);
+    let bundle = bundle.set("/linux/devices", given);
+    bundle.create("web").exits(1).explained(&["/dev/null", "not the device"]);
+    let node = json!([{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5, "uid": 0}]);
+    assert_eq!(with("ls -l /dev/zero | cut -c 1", "/linux/devices", node), "c");
+}
+
+#[test]
+fn a_filter_is_loaded_with_and_without_new_rights() {
+    requires!();
+    let filter = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+    });
+    for no_new in [true, false] {
+        let bundle = Bundle::new(&["mkdir", "/made"])
+            .set("/linux/seccomp", filter.clone())
+            .set("/process/noNewPrivileges", json!(no_new));
+        let done = bundle.oci(&["run", "--bundle", &bundle.path(), "web"]);
+        assert!(done.code() == 1 && done.stderr.contains("not supported"), "{}", done.stderr);
+    }
+}
+
+/// A pod's containers share what the first one of them has.
+#[test]
+fn namespaces_of_others_are_joined() {
+    requires!(unshare);
+    let bundle = Bundle::new(&["sh", "-c", "hostname; readlink /proc/self/ns/net"]);
+    let path = |kind: &str| format!("/proc/self/ns/{kind}");
+    let names = ["uts", "net", "ipc"];
+    let kinds = ["uts", "network", "ipc"];
+    let joined =
+        names.iter().zip(kinds).map(|(name, kind)| json!({"type": kind, "path": path(name)}));
+    let own = ["mount", "pid"].iter().map(|kind| json!({ "type": kind }));
+    let bundle = bundle
+        .set("/linux/namespaces", joined.chain(own).collect())
+        .set("/linux/uidMappings", json!([]))
+        .set("/linux/gidMappings", json!([]));
+    // Within a user namespace of the caller's, as an engine makes one.
+    let script = "hostname joined; readlink /proc/self/ns/net; exec \"$@\"";
+    let outer = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--uts",
+        "--net",
+        "--ipc",
+        "sh",
+        "-ec",
+        script,
+        "sh",
+    ];
+    let done = bundle.command(&["run", "--bundle", &bundle.path(), "web"]).under(&outer).run();
+    let told = done.ok();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!((lines[1], lines[0]), ("joined", lines[2]), "{told}");
+}
+
+/// Nothing of the machine changes by what is not a container's own.
+#[test]
+fn what_would_be_the_callers_is_refused() {
+    requires!();
+    let bundle = Bundle::new(&["true"]).set("/linux/namespaces", json!([{"type": "mount"}]));
+    bundle.create("web").exits(1).explained(&["linux.uidMappings"]);
+    let none = bundle.set("/linux/uidMappings", json!([])).set("/linux/gidMappings", json!([]));
+    if caller().0 != 0 {
+        none.create("web").exits(1).explained(&["user namespace"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! podman, with sublet-oci as its runtime.
+
+use std::fs;
+
+use crate::common::*;
+
+/// podman for an ordinary user, with all that it keeps in the test's own
+/// directories.
+struct Podman {
+    scratch: Scratch,
+    root: Root,
+}
+
+/// What podman has to be told of a runtime that it does not know.
+const CONFIGURATION: &str = r#"
+[containers]
+log_driver = "k8s-file"
+[engine]
+runtime = "sublet-oci"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+runtime_supports_json = ["sublet-oci"]
+runtime_supports_nocgroups = ["sublet-oci"]
+runtime_supports_nocgroup = ["sublet-oci"]
+[engine.runtimes]
+"#;
+
+impl Podman {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let root = Root::busybox(&scratch);
+        let program = scratch.join("sublet-oci");
+        std::os::unix::fs::symlink(launcher(), &program).expect("link the launcher");
+        scratch.dir("config/containers");
+        let known = format!("{CONFIGURATION}sublet-oci = [{program:?}]\n");
+        scratch.file("config/containers/containers.conf", known);
+        Self { scratch, root }
+    }
+
+    fn podman(&self, words: &[&str]) -> Program {
+        let program = Program::new("podman").at_home(&self.scratch).within(120.0);
+        program
+            .env("CONTAINERS_CONF", self.scratch.text("config/containers/containers.conf"))
+            .args(words)
+    }
+
+    /// `podman run` without a network, with these options and this command.
+    fn run(&self, options: &[&str], command: &[&str]) -> Program {
+        let fixed = ["run", "--network", "none", "--cgroups", "disabled"];
+        self.podman(&[&fixed, options, &["--rootfs", self.root.text()], command].concat())
+    }
+
+    /// The runtime keeps nothing of what podman has removed.
+    #[track_caller]
+    fn nothing_left(&self) {
+        let left = fs::read_dir(self.scratch.join("run/sublet-oci")).map_or(0, Iterator::count);
+        assert_eq!(left, 0);
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        self.podman(&["rm", "--all", "--force", "--time", "0"]).run();
+        // Its pause process keeps our directories.
+        self.podman(&["system", "migrate"]).run();
+    }
+}
+
+#[test]
+fn podman_runs_containers() {
+    requires!(podman);
+    let podman = Podman::new();
+    let done = podman.run(&["--rm"], &["sh", "-c", "id -u; hostname >/dev/null; exit 7"]).run();
+    assert_eq!((done.code(), done.stdout().as_str()), (7, "0\n"), "{}", done.stderr);
+    podman.run(&["--rm"], &["no-such-program"]).run().exits(127);
+    podman.run(&["--rm"], &["/etc/passwd"]).run().exits(126);
+    let shown = podman.scratch.dir("shown");
+    fs::write(format!("{shown}/file"), "hello\n").expect("a file");
+    let volume = format!("{shown}:/mnt:ro");
+    assert_eq!(podman.run(&["--rm", "-v", &volume], &["cat", "/mnt/file"]).ok(), "hello");
+    let told = podman.run(&["--rm", "--userns", "keep-id"], &["id", "-u"]).ok();
+    assert_eq!(told, caller().0.to_string());
+    assert_eq!(podman.run(&["--rm", "--user", "5:6"], &["id", "-g"]).ok(), "6");
+    podman.nothing_left();
+}
+
+#[test]
+fn podman_stops_and_kills() {
+    requires!(podman);
+    let podman = Podman::new();
+    let script = "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done";
+    podman.run(&["--detach", "--name", "a"], &["sh", "-c", script]).ok();
+    let up = || podman.podman(&["logs", "a"]).ok().contains("up").then_some(());
+    eventually(30.0, up).expect("it is up");
+    podman.podman(&["stop", "--time", "60", "a"]).ok();
+    let code = |name: &str| podman.podman(&["wait", name]).ok();
+    assert_eq!(code("a"), "5");
+    podman.run(&["--detach", "--name", "b"], &["sleep", "600"]).ok();
+    podman.podman(&["kill", "b"]).ok();
+    assert_eq!(code("b"), "137");
+    podman.podman(&["start", "b"]).ok();
+    podman.podman(&["rm", "--force", "--time", "0", "a", "b"]).ok();
+    podman.nothing_left();
+}
+
+#[test]
+fn podman_gives_containers_a_terminal_and_an_init() {
+    requires!(podman);
+    let podman = Podman::new();
+    let mut terminal = podman.run(&["--rm", "-it"], &["sh", "-c", "tty; exit 3"]).on_terminal();
+    let (code, text) = (terminal.wait().code(), terminal.shown());
+    assert!(code == Some(3) && text.contains("/dev/pts/0"), "{code:?}: {text}");
+    let told = podman.run(&["--rm", "--init"], &["ps"]).run();
+    // Where podman has no init to give it says so.
+    if told.code() == 0 {
+        assert!(told.stdout().contains("podman-init"), "{}", told.stdout());
+    }
+}
