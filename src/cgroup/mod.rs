@@ -20,6 +20,7 @@
 pub mod change;
 mod deadline;
 pub mod delegated;
+pub mod joining;
 mod made;
 pub mod placing;
 mod refused;
@@ -39,8 +40,7 @@ pub use tree::Directory;
 
 use crate::plan::cgroup::Setting;
 
-/// The leaf that the container is in.
-pub const PAYLOAD: &str = "payload";
+pub use crate::host::cgroup::PAYLOAD;
 
 /// The leaf that what helps the container is in: its network's helper.
 pub const HELPER: &str = "helper";

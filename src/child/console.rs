@@ -20,17 +20,46 @@ pub fn open(
     channel: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Failure> {
     let master = path::open_component(pts, c"ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
-    let terminal = tty::open_peer(master.as_fd())?;
+    let terminal = prepare(master.as_fd(), owner)?;
+    show_as_console(dev, pts, master.as_fd())?;
+    hand_over(master.as_fd(), channel)?;
+    Ok(terminal)
+}
+
+/// Opens a pty of a container that runs, from inside, for one of its users.
+///
+/// What lies at /dev/pts may be the container's doing by now: so it has to be
+/// the multiplexer of a devpts. The terminal is then taken from that by
+/// descriptor, whatever has a name there.
+pub fn open_inside(owner: u32, channel: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let root = path::open_typed(c"/", libc::O_PATH | libc::O_DIRECTORY)?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_NONBLOCK;
+    let master = path::open_in_root(root.as_fd(), c"/dev/pts/ptmx", flags)
+        .map_err(|errno| Part::Resolve.failed(errno))?;
+    let is_multiplexer = path::status(master.as_fd())?.is_character_device(5, 2);
+    if !is_multiplexer || !path::on_devpts(master.as_fd())? {
+        return Err(Part::Kind.failed(Errno::ENODEV));
+    }
+    let terminal = prepare(master.as_fd(), owner)?;
+    hand_over(master.as_fd(), channel)?;
+    Ok(terminal)
+}
+
+/// The terminal behind a master, `owner`'s, with the size of the caller's.
+fn prepare(master: BorrowedFd<'_>, owner: u32) -> Result<OwnedFd, Failure> {
+    let terminal = tty::open_peer(master)?;
     // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
     unsafe { call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
     // Of the caller's terminal, if one of its streams is one, else what all
     // terminals once had: the payload may ask as soon as it runs.
-    if !(0..=2).any(|number| tty::copy_size(fd::standard(number), master.as_fd()).is_ok()) {
-        tty::set_size(master.as_fd(), 24, 80)?;
+    if !(0..=2).any(|number| tty::copy_size(fd::standard(number), master).is_ok()) {
+        tty::set_size(master, 24, 80)?;
     }
-    show_as_console(dev, pts, master.as_fd())?;
-    fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master.as_fd())?;
     Ok(terminal)
+}
+
+fn hand_over(master: BorrowedFd<'_>, channel: BorrowedFd<'_>) -> Outcome {
+    Ok(fd::send_with_descriptor(channel, &Report::Terminal.to_bytes(), master)?)
 }
 
 /// Takes the terminal as that of this session, which this process leads, and
@@ -73,12 +102,12 @@ fn decimal(mut number: u32, buffer: &mut [u8; 12]) -> &std::ffi::CStr {
     std::ffi::CStr::from_bytes_until_nul(&buffer[at..]).unwrap_or(c"0")
 }
 
-/// Takes the host's null device as standard input.
-pub fn null_input() -> Outcome {
+/// Takes the host's null device as these standard streams.
+pub fn null(streams: std::ops::RangeInclusive<i32>) -> Outcome {
     let null = path::open_typed(c"/dev/null", libc::O_RDWR)
         .map_err(|errno| Part::Resolve.failed(errno))?;
     if !path::status(null.as_fd())?.is_character_device(1, 3) {
         return Err(Part::Kind.failed(Errno::ENODEV));
     }
-    Ok(fd::install(null.as_fd(), 0)?)
+    Ok(streams.into_iter().try_for_each(|number| fd::install(null.as_fd(), number))?)
 }

@@ -17,6 +17,8 @@ mod doorstep;
 mod enter;
 pub mod guard;
 pub mod helper;
+mod join;
+pub mod keeper;
 mod mount;
 pub mod network;
 mod reaper;
@@ -25,7 +27,7 @@ pub mod start;
 pub mod sweep;
 pub mod watcher;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use crate::plan::step::{Gate, Slot, Step};
@@ -73,6 +75,11 @@ struct Child {
 }
 
 impl Child {
+    fn new(parents_end: BorrowedFd<'_>, channel: OwnedFd) -> Self {
+        let parents_end = parents_end.as_raw_fd();
+        Self { channel, parents_end, slots: Vec::new(), open: 0, network: None, doorstep: None }
+    }
+
     /// Performs the steps, the last of which does not return.
     fn run(mut self, orders: &OnceLock<Orders>) -> ! {
         // With it open here, the parent's death would never be heard.
@@ -86,8 +93,15 @@ impl Child {
         let Some(orders) = orders.get() else { exit_now(1) };
         // SAFETY: this is the child, and this happens once.
         self.slots = unsafe { orders.take_slots() };
-        let steps = &*orders.steps;
-        for (at, step) in steps.iter().enumerate() {
+        self.go_on(&orders.steps, 0)
+    }
+
+    /// Performs those from the index `first` on.
+    fn go_on(mut self, steps: &[Step], first: usize) -> ! {
+        for (at, step) in steps.iter().enumerate().skip(first) {
+            if let Step::Born = step {
+                join::be_born(self, steps, at);
+            }
             if let Err(failure) = self.perform(step) {
                 self.stop(at, failure);
             }
@@ -172,6 +186,20 @@ impl Child {
                 Ok(crate::sys::confine::load_filter(filter, *flags)?)
             }
             Step::Reaper => Ok(reaper::stay_behind()?),
+            Step::HideMemory => Ok(crate::sys::confine::hide_memory()?),
+            Step::LetGo(first) => {
+                join::let_go(self, *first);
+                Ok(())
+            }
+            Step::Join { process, namespaces } => {
+                Ok(process::join(self.kept(*process)?, namespaces.kinds())?)
+            }
+            // Who performs the steps does this one itself.
+            Step::Born => Err(Errno::ENOSYS.into()),
+            Step::OpenPty { owner, into } => {
+                let terminal = console::open_inside(*owner, self.channel.as_fd())?;
+                self.keep(*into, terminal)
+            }
             Step::NewSession => Ok(process::new_session()?),
             Step::OpenTerminal { dev, pts, owner, into } => {
                 let channel = self.channel.as_fd();
@@ -179,9 +207,9 @@ impl Child {
                 self.keep(*into, terminal)
             }
             Step::TakeTerminal(terminal) => console::take(self.kept(*terminal)?),
-            Step::NullInput => console::null_input(),
+            Step::NullInput => console::null(0..=0),
+            Step::NullOutput => console::null(1..=2),
             Step::DieWithParent => self.die_with_parent(),
-            Step::HideMemory => Ok(crate::sys::confine::hide_memory()?),
             Step::Find { candidates } => enter::find(candidates),
             Step::AwaitStart { first } => doorstep::await_start(self, *first),
             Step::CloseFrom(first) => Ok(fd::close_from_on_exec(*first)?),

@@ -1,5 +1,7 @@
 //! What the child tells the parent: a few numbers in one packet.
 
+use nix::unistd::Pid;
+
 use crate::plan::step::{Gate, Phase};
 use crate::sys::Errno;
 
@@ -67,6 +69,9 @@ pub enum Report {
     Terminal,
     /// It has come to a gate where it is met, or, at the last one, passed it.
     Arrived(Gate),
+    /// The child goes on as this process; the descriptor that comes with this
+    /// packet is its pidfd.
+    Born(Pid),
     /// The step at this index failed, and the child is gone.
     Stopped {
         /// The index of the step.
@@ -98,6 +103,7 @@ impl Report {
             Self::Mark(phase, nanos) => (1_u32, phase as u32, nanos),
             Self::Terminal => (2, 0, 0),
             Self::Arrived(gate) => (4, u32::from(gate as u8), 0),
+            Self::Born(pid) => (5, 0, pid.as_raw() as u64),
             Self::Stopped { at, part, errno } => {
                 (3, part as u32, (at as u64) << 32 | errno as u32 as u64)
             }
@@ -129,6 +135,7 @@ impl Report {
                 let errno = Errno::from_raw(number as u32 as i32);
                 Some(Self::Stopped { at: (number >> 32) as usize, part, errno })
             }
+            5 => Some(Self::Born(Pid::from_raw(number as i32))),
             _ => None,
         }
     }
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_report_reads_back() {
-        let mut reports = vec![Report::Terminal];
+        let mut reports = vec![Report::Terminal, Report::Born(Pid::from_raw(4_194_304))];
         reports.extend(PHASES.map(|phase| Report::Mark(phase, u64::MAX - 1)));
         reports.extend(Gate::MET.map(Report::Arrived));
         reports.extend(PARTS.map(|part| Report::stopped(123, part, Errno::EOVERFLOW)));

@@ -27,7 +27,7 @@ pub struct Process {
 }
 
 /// What the child starts with.
-struct Start {
+pub(super) struct Start {
     /// The child's own; the launcher never looks at it again, nor drops it:
     /// the descriptors in it are numbers of the child's table.
     child: UnsafeCell<ManuallyDrop<Child>>,
@@ -47,6 +47,14 @@ impl Orders {
     pub fn new(steps: &Rc<[Step]>, slots: usize) -> Self {
         let slots = std::iter::repeat_with(|| None).take(slots).collect();
         Self { steps: Rc::clone(steps), slots: UnsafeCell::new(ManuallyDrop::new(slots)) }
+    }
+
+    /// To perform `steps` with these descriptors in the first places; only for
+    /// a child that has a copy of our memory.
+    pub fn holding(steps: &Rc<[Step]>, slots: usize, first: Vec<OwnedFd>) -> Self {
+        let mut all: Vec<_> = first.into_iter().map(Some).collect();
+        all.resize_with(slots, || None);
+        Self { steps: Rc::clone(steps), slots: UnsafeCell::new(ManuallyDrop::new(all)) }
     }
 
     /// The places for descriptors.
@@ -92,13 +100,12 @@ impl Process {
         memory: Memory,
         orders: Option<Orders>,
     ) -> std::result::Result<Self, Refused> {
-        let parents_end = parents_end.as_raw_fd();
         // SAFETY: the child has its own table of descriptors, of which it does
         // not close this one.
         let doorstep =
             doorstep.map(|doorstep| unsafe { BorrowedFd::borrow_raw(doorstep.as_raw_fd()) });
-        let child =
-            Child { channel, parents_end, slots: Vec::new(), open: 0, network: None, doorstep };
+        let mut child = Child::new(parents_end, channel);
+        child.doorstep = doorstep;
         let orders = orders.map_or_else(OnceLock::new, OnceLock::from);
         if memory == Memory::Copied {
             let made = match door {
@@ -115,8 +122,7 @@ impl Process {
         }
         let stack = Stack::new().map_err(refused)?;
         let number = child.channel.as_raw_fd();
-        let child = UnsafeCell::new(ManuallyDrop::new(child));
-        let start = Box::new(Start { child, orders });
+        let start = Box::new(Start::of(child, orders));
         let argument = (&raw const *start).cast();
         // SAFETY: stack and start go into what is returned, whose drop waits
         // for the process first. `enter` makes system calls only.
@@ -177,9 +183,23 @@ impl Drop for Process {
 }
 
 extern "C" fn enter(start: *const ()) -> ! {
-    // SAFETY: `Process::start` passes a `Start` that outlives this process.
-    let start = unsafe { &*start.cast::<Start>() };
-    // SAFETY: this process is the only one that looks into the cell, once.
-    let child = unsafe { ManuallyDrop::take(&mut *start.child.get()) };
-    child.run(&start.orders)
+    // SAFETY: `Process::start` passes a `Start` that outlives this process,
+    // which is the only one that begins with it.
+    unsafe { (*start.cast::<Start>()).begin() }
+}
+
+impl Start {
+    pub(super) fn of(child: Child, orders: OnceLock<Orders>) -> Self {
+        Self { child: UnsafeCell::new(ManuallyDrop::new(child)), orders }
+    }
+
+    /// Performs what is to be done.
+    ///
+    /// # Safety
+    /// Once, and only in the child.
+    pub(super) unsafe fn begin(&self) -> ! {
+        // SAFETY: promised by the caller: nobody else looks into the cell.
+        let child = unsafe { ManuallyDrop::take(&mut *self.child.get()) };
+        child.run(&self.orders)
+    }
 }

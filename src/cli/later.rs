@@ -53,7 +53,7 @@ const MISSING: &[Missing] = &[
 
 const MISSING_VERBS: &[Missing] = &[
     Missing {
-        words: &["exec", "cp", "top"],
+        words: &["cp", "top"],
         why: YET,
         instead: "sublet inspect -f '{{.State.Pid}}' is the container's first process;\n\
                   its files are in /proc/PID/root",
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn verbs_that_are_missing_are_explained() {
         for (verb, instead) in
-            [("exec web sh", "State.Pid"), ("ls", "sublet ps"), ("pod ps", "is not in sublet yet")]
+            [("attach web", "State.Pid"), ("ls", "sublet ps"), ("pod ps", "is not in sublet yet")]
         {
             let told = told(&format!("sublet {verb}")).unwrap_or_default();
             assert!(told.contains("is not in sublet") && told.contains(instead), "{verb}: {told}");

@@ -8,6 +8,7 @@ mod create;
 mod diff;
 mod each;
 mod events;
+mod exec;
 mod file;
 mod inspect;
 mod kill;
@@ -44,6 +45,7 @@ use attach::AttachArgs;
 use create::CreateArgs;
 use diff::DiffArgs;
 use events::EventsArgs;
+use exec::ExecArgs;
 use inspect::InspectArgs;
 use kill::KillArgs;
 use logs::LogsArgs;
@@ -81,6 +83,7 @@ enum Verb {
     Create(Box<CreateArgs>),
     Start(StartArgs),
     Restart(RestartArgs),
+    Exec(Box<ExecArgs>),
     Ps(PsArgs),
     Inspect(InspectArgs),
     Why(WhyArgs),
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Create(args), .. }) => create::run(*args),
         Ok(Cli { verb: Verb::Start(args), .. }) => start::run(args),
         Ok(Cli { verb: Verb::Restart(args), .. }) => start::run_restart(args),
+        Ok(Cli { verb: Verb::Exec(args), .. }) => exec::run(*args),
         Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
@@ -149,7 +153,8 @@ pub fn main() -> ExitCode {
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     let mut command = match words.get(1) {
-        Some(verb) if verb == "run" => with_switches(run_alone()),
+        Some(verb) if verb == "run" => with_switches(alone::<RunArgs>("run")),
+        Some(verb) if verb == "exec" => with_switches(alone::<ExecArgs>("exec")),
         _ => command(),
     };
     let mut matches = command.try_get_matches_from_mut(words)?;
@@ -161,11 +166,11 @@ fn command() -> clap::Command {
     with_switches(Cli::command())
 }
 
-/// The part of it that `run` needs: a start doesn't wait for the flags of all
+/// The part of it that one verb needs: a start doesn't wait for the flags of all
 /// other verbs to be put together.
-fn run_alone() -> clap::Command {
-    let run = RunArgs::augment_args(clap::Command::new("run"));
-    clap::Command::new("sublet").args_override_self(true).subcommand(run)
+fn alone<A: Args>(verb: &'static str) -> clap::Command {
+    let verb = A::augment_args(clap::Command::new(verb));
+    clap::Command::new("sublet").args_override_self(true).subcommand(verb)
 }
 
 /// Every switch also takes `=true` and `=false`, as those of docker and podman
@@ -224,14 +229,17 @@ mod tests {
     }
 
     #[test]
-    fn run_alone_is_what_it_is_among_all() {
-        let help = |command: clap::Command| {
+    fn a_verb_alone_is_what_it_is_among_all() {
+        let help = |command: clap::Command, verb: &str| {
             let mut command = with_switches(command);
-            command.find_subcommand_mut("run").unwrap().render_long_help().to_string()
+            command.find_subcommand_mut(verb).unwrap().render_long_help().to_string()
         };
-        let alone = help(run_alone());
-        assert!(alone.contains("--cidfile"));
-        assert_eq!(alone, help(Cli::command()));
+        let run = help(alone::<RunArgs>("run"), "run");
+        assert!(run.contains("--cidfile"));
+        assert_eq!(run, help(Cli::command(), "run"));
+        let exec = help(alone::<ExecArgs>("exec"), "exec");
+        assert!(exec.contains("--detach-keys"));
+        assert_eq!(exec, help(Cli::command(), "exec"));
         let twice = ["--name", "a", "--name", "b", "--rm", "--rm=false", "host"];
         let beside = asked_words(&twice).unwrap().spec.beside;
         assert_eq!((beside.label(), beside.known.remove), ("b", false));
@@ -245,6 +253,8 @@ mod tests {
             "sublet --version",
             "sublet help run",
             "sublet run --help",
+            "sublet exec --help",
+            "sublet exec -h",
             "sublet stats --help",
             "sublet stats -h",
             "sublet update --help",

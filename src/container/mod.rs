@@ -8,6 +8,7 @@ pub mod create;
 pub mod detach;
 pub mod diff;
 pub mod events;
+pub mod exec;
 pub mod filter;
 pub mod inspect;
 mod joined;

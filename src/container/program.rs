@@ -21,6 +21,7 @@ use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::error::Explain;
+use crate::state::Identity;
 
 const SELF: &str = "/proc/self/exe";
 
@@ -38,6 +39,22 @@ pub fn protect() -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied && is_ours()? => {}
         Err(_) => return Ok(()),
     }
+    take_copy()
+}
+
+/// The same for a container that `launcher` has started, and that may go on
+/// when we have ended: then the file is executed no longer by us, but by the
+/// launcher, if that is of the same file.
+///
+/// # Errors
+/// As [`protect`].
+pub fn protect_beside(launcher: &Identity) -> anyhow::Result<()> {
+    protect()?;
+    let could_be_written = is_ours()? && !is_memory();
+    if could_be_written && !is_program_of(launcher) { take_copy() } else { Ok(()) }
+}
+
+fn take_copy() -> anyhow::Result<()> {
     start_over()
         .with_context(|| "take a sealed copy of the program")
         .hint("the program file can be written while it runs; install it where only root writes")
@@ -68,6 +85,22 @@ pub fn protect_for_good() -> anyhow::Result<()> {
     start_over()
         .context("take a sealed copy of the program")
         .hint("where only root of the machine may write to the program no copy is taken")
+}
+
+/// Whether it is such a copy already.
+fn is_memory() -> bool {
+    File::open(SELF).is_ok_and(|program| is_sealed(&program))
+}
+
+/// Whether that process executes the very same file.
+fn is_program_of(launcher: &Identity) -> bool {
+    let inode = |path: &str| std::fs::metadata(path).map(|facts| (facts.dev(), facts.ino()));
+    let same = match (inode(SELF), inode(&format!("/proc/{}/exe", launcher.pid))) {
+        (Ok(own), Ok(other)) => own == other,
+        _ => false,
+    };
+    // Looked at by its number: it has to be that one's still.
+    same && matches!(launcher.open(), Ok(Some(_)))
 }
 
 fn is_ours() -> anyhow::Result<bool> {

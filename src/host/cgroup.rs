@@ -62,6 +62,9 @@ pub struct Cgroups {
 /// The leaf that a split cgroup's former processes are moved to.
 pub const SUPERVISOR: &str = "supervisor";
 
+/// The leaf that a container's processes are in.
+pub const PAYLOAD: &str = "payload";
+
 impl Cgroups {
     /// Looks where the calling process is, which has the effective uid `uid`.
     ///

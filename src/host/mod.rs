@@ -13,6 +13,7 @@ pub mod files;
 pub mod gates;
 pub mod helper;
 pub mod ids;
+pub mod inside;
 pub mod kernel_log;
 pub mod memory;
 pub mod mounts;

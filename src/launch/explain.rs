@@ -150,6 +150,12 @@ impl Told<'_> {
             (Step::Identity { .. }, Part::ReadBack, _) => {
                 "the kernel holds other capabilities than were set"
             }
+            // alloc_pid: a pid namespace whose first process has ended takes none.
+            (Step::Join { .. }, _, Errno::ESRCH) | (Step::Born, _, Errno::ENOMEM) => {
+                "the container is ending"
+            }
+            (Step::Born, _, Errno::EAGAIN) => "it may have no more processes",
+            (Step::OpenPty { .. }, Part::Kind, _) => "what is mounted there is not devpts",
             // mount(2) and its kind mean a limit, not a disk.
             (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
                 files::MOUNTS_FULL.cause
@@ -244,6 +250,14 @@ impl Told<'_> {
             (Step::Limit { .. }, _, Errno::EPERM) => {
                 "a limit can't be raised above the hard limit that you have: ulimit -H -a shows it"
             }
+            (Step::Join { .. }, _, Errno::EPERM) => {
+                "only who has started a container may enter it, and only from the user namespace \
+                 that it was started in"
+            }
+            (Step::Born, _, Errno::EAGAIN) => {
+                "sublet update --pids-limit lets it have more; else see ulimit -u"
+            }
+            (Step::OpenPty { .. }, ..) => "without a terminal, leave -t away",
             (Step::WriteProc { path, .. }, _, Errno::EACCES | Errno::EPERM)
                 if path.as_bytes().starts_with(b"self/") =>
             {

@@ -121,6 +121,7 @@ pub fn serve(
                     break;
                 }
             }
+            Some((Report::Born(_), _)) => return Err(anyhow!("the child has become another")),
             Some((Report::Stopped { at, part, errno }, _)) => {
                 return Err(explain::stopped(&spawned.steps, at, part, errno, host));
             }

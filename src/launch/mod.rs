@@ -6,6 +6,7 @@
 
 mod channel;
 pub mod doorstep;
+pub mod enter;
 mod explain;
 mod gates;
 mod joining;

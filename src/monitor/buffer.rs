@@ -2,6 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
+use crate::spec::keys::Keys;
 use crate::sys::{Errno, Result};
 
 /// Holds what was read and not yet written. It is filled only when empty, so
@@ -53,6 +54,26 @@ impl Buffer {
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(Filled::More),
             // The master of a pty nobody has open any more (pty(7)).
             Err(Errno::EIO) => Ok(Filled::End),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The same, but for what `keys` keep back; and whether they were typed.
+    pub fn fill_through(
+        &mut self,
+        from: BorrowedFd<'_>,
+        keys: &mut Keys,
+    ) -> Result<(Filled, bool)> {
+        // What was kept back before may come through now.
+        match nix::unistd::read(from, &mut self.bytes[..Self::SIZE - Keys::MOST]) {
+            Ok(0) => Ok((Filled::End, false)),
+            Ok(length) => {
+                let (passed, left) = keys.take(&self.bytes[..length]);
+                self.bytes[..passed.len()].copy_from_slice(&passed);
+                (self.start, self.end) = (0, passed.len());
+                Ok((Filled::More, left))
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok((Filled::More, false)),
             Err(errno) => Err(errno),
         }
     }

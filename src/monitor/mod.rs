@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod background;
+pub mod beside;
 mod buffer;
 mod clients;
 mod front;

@@ -52,15 +52,36 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// ctrl-C. What the signal would have done to any other process is done here.
 pub struct Forwarder {
     pid: Pid,
-    first: First,
+    spared: Spared,
     killed_for: Option<i32>,
+}
+
+/// What the kernel spares the payload, where it has no handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spared {
+    /// Every signal: it is pid 1.
+    All,
+    /// Those that stop a process: it leads a session, in which nobody could
+    /// let it go on (setpgid(2), orphaned).
+    Stops,
+    /// Nothing of what it is sent: a reaper of ours passes it on.
+    Nothing,
 }
 
 impl Forwarder {
     /// For the payload `pid`, which must not be reaped as long as this is
     /// used.
     pub fn new(pid: Pid, first: First) -> Self {
-        Self { pid, first, killed_for: None }
+        let spared = match first {
+            First::Payload => Spared::All,
+            First::Reaper => Spared::Nothing,
+        };
+        Self { pid, spared, killed_for: None }
+    }
+
+    /// For a program that runs beside the payload.
+    pub fn beside(pid: Pid) -> Self {
+        Self { pid, spared: Spared::Stops, killed_for: None }
     }
 
     /// Forwards one signal.
@@ -93,10 +114,12 @@ impl Forwarder {
     /// Whether the payload neither handles nor ignores nor blocks the signal,
     /// nor waits for it.
     fn would_be_dropped(&self, number: i32) -> bool {
-        self.first == First::Payload
-            && default_action(number) != Default::Nothing
-            && self.is_unhandled(number)
-            && !self.waits_for_signals()
+        let spared = match default_action(number) {
+            Default::Terminate => self.spared == Spared::All,
+            Default::Stop => self.spared != Spared::Nothing,
+            Default::Nothing => false,
+        };
+        spared && self.is_unhandled(number) && !self.waits_for_signals()
     }
 
     /// Blocked counts only where it stays so: fork(3) and posix_spawn(3) block

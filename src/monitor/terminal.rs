@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::buffer::{Buffer, Filled};
+use crate::spec::keys::Keys;
 use crate::sys::Errno;
 use crate::sys::fd::standard;
 use crate::sys::tty::{
@@ -27,6 +28,9 @@ pub struct Terminal {
     raw: Option<RawMode>,
     input: Buffer,
     output: Buffer,
+    /// What leaves the terminal when it is typed, and whether it was.
+    keys: Option<Keys>,
+    left: bool,
     /// Whether more input can come.
     listening: bool,
     /// Whether the caller still takes output.
@@ -39,6 +43,11 @@ impl Terminal {
     /// Takes the caller's terminal, if it has one; `listening` to what is typed
     /// there.
     pub fn new(master: OwnedFd, listening: bool) -> anyhow::Result<Self> {
+        Self::leaving(master, listening, None)
+    }
+
+    /// The same, until `keys` are typed.
+    pub fn leaving(master: OwnedFd, listening: bool, keys: Option<Keys>) -> anyhow::Result<Self> {
         fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR))
             .context("set up the terminal")?;
         let peer = open_peer(master.as_fd()).context("keep the terminal open")?;
@@ -51,12 +60,26 @@ impl Terminal {
             raw,
             input: Buffer::new(),
             output: Buffer::new(),
+            keys,
+            left: false,
             listening,
             speaking: true,
             open: true,
         };
         terminal.follow_size();
         Ok(terminal)
+    }
+
+    /// Whether the keys were typed that leave it.
+    pub fn is_left(&self) -> bool {
+        self.left && self.input.is_empty()
+    }
+
+    /// Gives the caller its terminal back; the other end is somebody else's.
+    pub fn give_up(self) -> OwnedFd {
+        let Self { master, raw, .. } = self;
+        drop(raw);
+        master
     }
 
     /// Gives the caller its terminal back as it was, for as long as we are
@@ -138,7 +161,7 @@ impl Terminal {
             // let us go on, there is no more input.
             stop_as_background();
             self.listening = !in_background(standard(0));
-        } else if comes && self.input.fill(standard(0)).unwrap_or(Filled::End) == Filled::End {
+        } else if comes && self.read_input().unwrap_or(Filled::End) == Filled::End {
             self.listening = false;
             self.input.put(CTRL_D);
         }
@@ -146,6 +169,15 @@ impl Terminal {
             self.input.drain(self.master.as_fd())?;
         }
         Ok(())
+    }
+
+    fn read_input(&mut self) -> crate::sys::Result<Filled> {
+        let Some(keys) = &mut self.keys else { return self.input.fill(standard(0)) };
+        let (filled, left) = self.input.fill_through(standard(0), keys)?;
+        self.left |= left;
+        // What is typed from now on is somebody else's.
+        self.listening &= !left;
+        Ok(filled)
     }
 
     /// Brings what the payload has said before its end to the caller, however

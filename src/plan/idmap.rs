@@ -252,6 +252,39 @@ pub fn joined(join: &Join, owner: &Owner, spec: &Spec, host: &Host) -> anyhow::R
     })
 }
 
+/// The maps of a container that runs: what the kernel has of it now, and what
+/// was asked for.
+///
+/// # Errors
+/// Where the caller can't be looked up.
+pub fn running(
+    spec: &Spec,
+    (uids, gids): (&[Mapping], &[Mapping]),
+    setgroups: Setgroups,
+    host: &Host,
+) -> anyhow::Result<Idmap> {
+    let caller = host.caller()?;
+    let default_user = match spec.beside.userns {
+        Userns::KeepId { uid, gid } => {
+            Ids { uid: uid.unwrap_or(caller.euid), gid: gid.unwrap_or(caller.egid) }
+        }
+        _ => Ids {
+            uid: custom::default_id(uids, caller.euid),
+            gid: custom::default_id(gids, caller.egid),
+        },
+    };
+    let rung = match spec.beside.userns {
+        Userns::KeepId { .. } => Rung::KeepId,
+        Userns::NoMap => Rung::NoMap,
+        Userns::Custom => Rung::Custom,
+        Userns::Caller => Rung::Caller,
+        Userns::Auto | Userns::Single if setgroups == Setgroups::Deny => Rung::Single(Why::Asked),
+        Userns::Auto | Userns::Single => Rung::Range,
+    };
+    let (uids, gids, writer) = (uids.to_vec(), gids.to_vec(), Writer::Direct);
+    Ok(Idmap { uids, gids, setgroups, writer, rung, default_user })
+}
+
 /// The part of a spec that is read here.
 #[derive(Clone, Copy)]
 struct Asked<'a> {

@@ -9,6 +9,7 @@ pub mod attr;
 pub mod cgroup;
 mod dev;
 mod draft;
+pub mod enter;
 mod etc;
 mod hide;
 pub mod idmap;
@@ -45,7 +46,7 @@ use hide::Cover;
 use join::Join;
 use mounts::{Made, Setting};
 use network::Network;
-pub use outline::{First, Memory, Outline, Streams, outline};
+pub use outline::{First, Memory, Outline, Streams, check_descriptors, outline};
 use step::{Gate, Phase, Slot, Step};
 use sysctl::Sysctls;
 use workshop::Workshop;
@@ -102,7 +103,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let sysctls = linux.sysctl().clone().unwrap_or_default();
     let sysctls = Sysctls::plan(&sysctls, namespaces)?;
 
-    let user = user::plan(spec, idmap)?;
+    let user = user::plan(spec, idmap, &user::Files::of(&spec.beside.root))?;
     let mut draft = Draft::new();
     draft.notes.extend_from_slice(&outline.notes);
     let network = match &outline.join {

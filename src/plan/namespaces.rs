@@ -115,6 +115,16 @@ impl Namespaces {
         Ok((namespaces, joined))
     }
 
+    /// Those of the kinds `CLONE_NEW*` that are given.
+    pub fn of_kinds(kinds: i32) -> Self {
+        Self { flags: kinds as u64, later: 0, joined: 0 }
+    }
+
+    /// All of them, `CLONE_NEW*`: as setns(2) takes them.
+    pub fn kinds(self) -> i32 {
+        self.flags as i32
+    }
+
     /// The same, with the cgroup namespace made by the child and not by its
     /// clone: its root is the group that its maker is in at that moment
     /// (cgroup_namespaces(7)).

@@ -140,7 +140,10 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
 }
 
 /// Whether what is to be handed down is there. Nothing of ours is open yet.
-fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
+///
+/// # Errors
+/// The number that is not open.
+pub fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
     for number in 3..preserve.saturating_add(3) {
         if !crate::sys::fd::is_open(number) {
             return Err(anyhow::anyhow!("descriptor {number} is not open"))

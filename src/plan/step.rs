@@ -12,6 +12,7 @@ use crate::sys::mount::{MountAttr, Reach};
 use crate::sys::process::StringArray;
 
 use super::attr;
+use super::namespaces::Namespaces;
 
 /// Where the child keeps a descriptor from one step to a later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub enum Gate {
     /// Somebody has said that the payload may run: no step's own, but the word
     /// for [`Step::AwaitStart`].
     Started = 9,
+    /// The launcher can send signals to a program that it has entered a
+    /// container with.
+    Held = 10,
 }
 
 impl Gate {
@@ -66,6 +70,7 @@ impl fmt::Display for Gate {
             Self::Hooked => "the hooks have run",
             Self::Recorded => "others can find it",
             Self::Started => "it is started",
+            Self::Held => "the launcher has hold of it",
         })
     }
 }
@@ -393,6 +398,30 @@ pub enum Step {
     },
     /// Stays behind as the reaper; the payload goes on as its child.
     Reaper,
+    /// Lets nobody without rights over the host's user namespace look into its
+    /// memory, nor at what it has open; ptrace(2), "dumpable".
+    HideMemory,
+    /// Closes all that the launcher has open, but what is kept, and what lies
+    /// below this number: the standard streams, and what is handed down.
+    LetGo(u32),
+    /// Goes into namespaces of a process.
+    Join {
+        /// Its pidfd.
+        process: Slot,
+        /// Which.
+        namespaces: Namespaces,
+    },
+    /// Ends, and goes on as a new process: who joins a pid namespace is not in
+    /// it, but those are that it makes (setns(2)).
+    Born,
+    /// Opens a pty of the devpts that the container has at /dev/pts, and hands
+    /// its other end to the parent.
+    OpenPty {
+        /// Who it belongs to, as numbered inside.
+        owner: u32,
+        /// Where the terminal is kept.
+        into: Slot,
+    },
     /// Leaves the caller's session, and with it its terminal.
     NewSession,
     /// Opens a pty of the container's own devpts, shows it as /dev/console and
@@ -411,10 +440,10 @@ pub enum Step {
     TakeTerminal(Slot),
     /// Takes the host's null device as standard input.
     NullInput,
+    /// Takes the host's null device as standard output and standard error.
+    NullOutput,
     /// Dies when the parent dies.
     DieWithParent,
-    /// Lets no process without rights over ours look into this one.
-    HideMemory,
     /// Looks whether one of these can be executed.
     Find {
         /// The paths to try, in order.
@@ -541,12 +570,21 @@ impl fmt::Display for Step {
                 write!(f, "load the system call filter of {} instructions", filter.len())
             }
             Self::Reaper => f.write_str("stay as the reaper, the payload goes on as its child"),
+            Self::HideMemory => f.write_str("hide its memory from the container"),
+            Self::LetGo(_) => f.write_str("let go of all that the launcher has open"),
+            Self::Join { namespaces, .. } => {
+                write!(f, "join the container's namespaces: {namespaces}")
+            }
+            Self::Born => f.write_str("go on as a new process, born in them"),
+            Self::OpenPty { owner, .. } => {
+                write!(f, "open a new pty of the container's /dev/pts for uid {owner}")
+            }
             Self::NewSession => f.write_str("start a new session without a terminal"),
             Self::OpenTerminal { owner, .. } => write!(f, "open a new pty for uid {owner}"),
             Self::TakeTerminal(_) => f.write_str("take it as the session's terminal"),
             Self::NullInput => f.write_str("take /dev/null as standard input"),
+            Self::NullOutput => f.write_str("take /dev/null as standard output and error"),
             Self::DieWithParent => f.write_str("die with the launcher"),
-            Self::HideMemory => f.write_str("let nobody look into this memory"),
             Self::Find { .. } => f.write_str("look for the program"),
             Self::AwaitStart { first } => {
                 write!(f, "let go of every descriptor from {first} and wait for the start")

@@ -6,7 +6,7 @@
 
 use std::ffi::CStr;
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -31,13 +31,12 @@ pub struct User {
     pub home: String,
 }
 
-/// Decides who the payload is.
+/// Decides who the payload is, by the files of its root.
 ///
 /// # Errors
 /// A name that is not there, an id that is not mapped, a group that can't be
 /// had.
-pub fn plan(spec: &Spec, idmap: &Idmap) -> anyhow::Result<User> {
-    let files = Files::of(&spec.beside.root);
+pub fn plan(spec: &Spec, idmap: &Idmap, files: &Files) -> anyhow::Result<User> {
     let (ids, entry) = match &spec.beside.user {
         Some(asked) => {
             let (uid, entry) = match &asked.user {
@@ -82,7 +81,7 @@ pub fn plan(spec: &Spec, idmap: &Idmap) -> anyhow::Result<User> {
         (Some(asked), Some(user)) if asked.group.is_none() => files.groups_of(&user.name)?,
         _ => Vec::new(),
     };
-    let groups = groups(spec, idmap, ids, named, &files)?;
+    let groups = groups(spec, idmap, ids, named, files)?;
     Ok(User { ids, groups, home })
 }
 
@@ -132,26 +131,41 @@ fn groups(
 }
 
 /// The user database of a root.
-struct Files {
+#[derive(Debug)]
+pub struct Files {
+    /// Where it is, for people.
     root: PathBuf,
+    /// It; else the path is opened.
+    opened: Option<OwnedFd>,
 }
 
 impl Files {
-    fn of(root: &Root) -> Self {
+    /// That of the root that a container is to have.
+    pub fn of(root: &Root) -> Self {
         let root = match root {
             Root::Directory(path) | Root::Overlay(path) => path.clone(),
             Root::Host => PathBuf::from("/"),
         };
-        Self { root }
+        Self { root, opened: None }
+    }
+
+    /// That of a root which is open.
+    pub fn at(root: OwnedFd) -> Self {
+        Self { root: PathBuf::from("/"), opened: Some(root) }
+    }
+
+    fn open_root(&self) -> anyhow::Result<Option<OwnedFd>> {
+        let flags = libc::O_PATH | libc::O_DIRECTORY;
+        match &self.opened {
+            Some(root) => Ok(Some(root.try_clone().context("open the root")?)),
+            // Where it can't be, the child opens it too, and says so better.
+            None => Ok(open_typed(&cstring(&self.root)?, flags).ok()),
+        }
     }
 
     /// Opens a file below the root; `None` where there is none.
     fn open(&self, path: &CStr) -> anyhow::Result<Option<File>> {
-        let flags = libc::O_PATH | libc::O_DIRECTORY;
-        let Ok(root) = open_typed(&cstring(&self.root)?, flags) else {
-            // The child opens it too, and says so better.
-            return Ok(None);
-        };
+        let Some(root) = self.open_root()? else { return Ok(None) };
         // O_NONBLOCK: a FIFO in its place must not make us wait for a writer.
         let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
         match open_in_root(root.as_fd(), path, flags) {

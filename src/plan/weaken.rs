@@ -44,6 +44,9 @@ fn leave_out(class: &str, steps: &mut Vec<Step>) -> anyhow::Result<()> {
                 ambient: all,
             };
         }),
+        "enter" => {
+            steps.retain(|step| !matches!(step, Step::HideMemory | Step::LetGo(_)));
+        }
         "resolve" => crate::sys::path::weaken_resolution(),
         "cwd" => {
             // What the caller has open stays open, and the way to it is taken.

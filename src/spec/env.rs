@@ -62,6 +62,15 @@ impl Variable {
 pub struct Environment(Vec<Variable>);
 
 impl Environment {
+    /// What [`into_strings`](Self::into_strings) has given.
+    pub fn of(strings: &[String]) -> Self {
+        let split = |text: &String| {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            Variable::new(name, value)
+        };
+        Self(strings.iter().map(split).collect())
+    }
+
     /// Adds a variable, in the place of an earlier one of its name.
     pub fn set(&mut self, variable: Variable) {
         match self.0.iter_mut().find(|earlier| earlier.name == variable.name) {

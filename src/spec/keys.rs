@@ -34,7 +34,7 @@ impl FromStr for Keys {
             };
             bytes.push(byte);
         }
-        ensure!(bytes.len() <= 32, "so many keys nobody types");
+        ensure!(bytes.len() <= Self::MOST, "so many keys nobody types");
         Ok(Self { bytes, typed: 0 })
     }
 }
@@ -47,6 +47,9 @@ impl Default for Keys {
 }
 
 impl Keys {
+    /// The longest sequence of them.
+    pub const MOST: usize = 32;
+
     /// Takes what was typed: what of it is to be passed on, and whether the
     /// keys were among it; what comes behind them is nobody's.
     pub fn take(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {

@@ -212,14 +212,24 @@ pub unsafe fn close_all(first: u32, last: u32) -> Result<()> {
 ///
 /// As [`close_all`].
 pub unsafe fn close_all_but(kept: &mut [RawFd]) {
+    // SAFETY: promised by the caller.
+    unsafe { close_all_from(0, kept) }
+}
+
+/// The same for those from `first` upwards.
+///
+/// # Safety
+///
+/// As [`close_all`].
+pub unsafe fn close_all_from(first: u32, kept: &mut [RawFd]) {
     kept.sort_unstable();
-    let mut first = 0;
+    let mut first = first;
     for number in kept.iter().map(|number| *number as u32) {
         if number > first {
             // SAFETY: promised by the caller.
             let _ = unsafe { close_all(first, number - 1) };
         }
-        first = number + 1;
+        first = first.max(number + 1);
     }
     // SAFETY: promised by the caller.
     let _ = unsafe { close_all(first, u32::MAX) };

@@ -196,13 +196,23 @@ pub fn each_entry(directory: BorrowedFd<'_>, mut each: impl FnMut(&CStr, u8)) ->
 
 /// Whether an open file is of procfs; fstatfs(2).
 pub fn on_procfs(fd: BorrowedFd<'_>) -> Result<bool> {
+    // PROC_SUPER_MAGIC, to which the C libraries give different types.
+    Ok(kind_of_filesystem(fd)? == 0x9fa0)
+}
+
+/// Whether an open file is of devpts.
+pub fn on_devpts(fd: BorrowedFd<'_>) -> Result<bool> {
+    // DEVPTS_SUPER_MAGIC of linux/magic.h.
+    Ok(kind_of_filesystem(fd)? == 0x1cd1)
+}
+
+fn kind_of_filesystem(fd: BorrowedFd<'_>) -> Result<u64> {
     // SAFETY: `statfs` is plain numbers, zero is a value of each; the kernel
     // writes one such structure.
     unsafe {
         let mut statfs: libc::statfs = std::mem::zeroed();
         call!(libc::SYS_fstatfs, fd.as_raw_fd(), &raw mut statfs)?;
-        // PROC_SUPER_MAGIC, to which the C libraries give different types.
-        Ok(statfs.f_type == 0x9fa0)
+        Ok(statfs.f_type as u64)
     }
 }
 

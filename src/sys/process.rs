@@ -40,6 +40,26 @@ fn made(pid: isize, pidfd: libc::c_int) -> Made {
 /// From Linux 5.7; linux/sched.h.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
+/// Makes a child with a copy of this memory, born in the control group at the
+/// directory `cgroup`; `None` is returned in the child. clone3(2).
+///
+/// # Errors
+/// `EACCES` and its like where that group is not this process's to put
+/// somebody into, `EBUSY` where it can't hold processes, `ENOSYS` where a
+/// filter refuses the call.
+///
+/// # Safety
+///
+/// As [`clone_copying`].
+pub unsafe fn clone_into_group(cgroup: BorrowedFd<'_>) -> Result<Option<Made>> {
+    let mut pidfd = -1;
+    let mut args = arguments(CLONE_INTO_CGROUP, &mut pidfd);
+    args.cgroup = cgroup.as_raw_fd() as u64;
+    // SAFETY: as in `clone_copying`.
+    let pid = unsafe { call!(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>())? };
+    Ok((pid != 0).then(|| made(pid, pidfd)))
+}
+
 /// Makes a child with a copy of this memory, in new namespaces, `CLONE_NEW*`;
 /// `None` is returned in the child. With `CLONE_PARENT` it becomes a child of
 /// this process's own parent. clone3(2).
@@ -97,7 +117,8 @@ pub unsafe fn fork() -> Result<Option<Pid>> {
 }
 
 /// Makes a child that shares this memory and runs `entry(argument)` on a stack
-/// of its own, beside this process. clone3(2), CLONE_VM.
+/// of its own, beside this process; `flags` are `CLONE_NEW*`, or `CLONE_PARENT`
+/// for a sibling. clone3(2), CLONE_VM.
 ///
 /// Nothing is copied, neither now nor by the first write to each page
 /// afterwards, which is a tenth of a millisecond of every start.
@@ -108,13 +129,13 @@ pub unsafe fn fork() -> Result<Option<Pid>> {
 /// a program or ended. `entry` may not allocate, and may use nothing
 /// thread-local: `errno` is, so not the C library.
 pub unsafe fn clone_sharing(
-    namespaces: u64,
+    flags: u64,
     stack: &Stack,
     entry: extern "C" fn(*const ()) -> !,
     argument: *const (),
 ) -> Result<Made> {
     let mut pidfd = -1;
-    let mut args = arguments(namespaces | libc::CLONE_VM as u64, &mut pidfd);
+    let mut args = arguments(flags | libc::CLONE_VM as u64, &mut pidfd);
     (args.stack, args.stack_size) = stack.area();
     let new = [&raw const args as usize, size_of::<libc::clone_args>(), 0, 0, 0];
     // SAFETY: the arguments name CLONE_VM and a stack; the rest is promised by
@@ -196,6 +217,19 @@ pub fn unshare(kinds: i32) -> Result<()> {
     // SAFETY: numbers only.
     unsafe { call!(libc::SYS_unshare, kinds)? };
     Ok(())
+}
+
+/// A descriptor that can be read while a child of this process has ended and is
+/// not yet reaped; SIGCHLD must be blocked. signalfd(2).
+pub fn children_ended() -> Result<OwnedFd> {
+    let set: SignalBits = 1 << (libc::SIGCHLD - 1);
+    let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+    // SAFETY: the kernel reads one set of the size given; the answer is a new
+    // descriptor.
+    unsafe {
+        let fd = call!(libc::SYS_signalfd4, -1_isize, &raw const set, SIGNAL_BYTES, flags)?;
+        Ok(OwnedFd::from_raw_fd(fd as i32))
+    }
 }
 
 /// Reaps whatever child has ended, without waiting: its id and how it ended.

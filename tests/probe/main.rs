@@ -13,6 +13,7 @@ mod paths;
 mod process;
 #[allow(unsafe_code)] // numbers no wrapper has, and pointers that must fail
 mod raw;
+mod seize;
 mod sockets;
 mod syscalls;
 mod terminal;
@@ -48,6 +49,7 @@ const PROBES: &[(&str, Probe)] = &[
     ("fds", descriptors::fds),
     ("ids", identity::ids),
     ("int80", arch::int80),
+    ("keep-exe", seize::keep_exe),
     ("keyring", syscalls::keyring),
     ("limits", process::limits),
     ("masks", paths::masks),
@@ -59,6 +61,7 @@ const PROBES: &[(&str, Probe)] = &[
     ("pass-exe", descriptors::pass_exe),
     ("pty", terminal::pty),
     ("readable", paths::readable),
+    ("seize", seize::seize),
     ("signals", process::signals),
     ("sleep", process::sleep),
     ("sockets", sockets::matrix),

@@ -179,3 +179,11 @@ pub fn fork() -> bool {
     // SAFETY: the program has one thread.
     unsafe { nix::unistd::fork() }.expect("fork").is_child()
 }
+
+/// Takes hold of another process as a debugger does, without stopping it;
+/// ptrace(2), PTRACE_SEIZE.
+pub fn seize(pid: i32) -> Result<(), Errno> {
+    let none = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: the request takes no addresses.
+    Errno::result(unsafe { libc::ptrace(libc::PTRACE_SEIZE, pid, none, none) }).map(drop)
+}

@@ -112,6 +112,14 @@ impl<'a> Systemd<'a> {
         self.perform(Call::attach(unit, at, pids)?, unit)
     }
 
+    /// As [`attach`](Self::attach), and does not wait.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn begin_attach(&self, unit: &str, at: &str, pids: &[Pid]) -> anyhow::Result<Job> {
+        self.connect()?.ask(Call::attach(unit, at, pids)?, unit)
+    }
+
     fn perform(&self, call: Call, unit: &str) -> anyhow::Result<()> {
         self.connect()?.ask(call, unit)?.wait()
     }

@@ -3,6 +3,7 @@
 mod background;
 mod caller;
 mod container;
+pub mod environment;
 mod identity;
 mod limits;
 mod namespaces;

@@ -1,16 +1,13 @@
 //! What runs, and with what.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
 use clap::Args;
 use oci_spec::runtime::PosixRlimit;
 
 use super::caller::Caller;
+use super::environment::EnvironmentArgs;
 use super::typed;
-use crate::cli::file;
 use crate::spec::env::{Environment, Variable};
-use crate::spec::{Spec, Stdin, env_file, process, rlimit};
+use crate::spec::{Spec, Stdin, process, rlimit};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Process")]
@@ -23,13 +20,8 @@ pub struct ProcessArgs {
     #[arg(short, long)]
     tty: bool,
 
-    /// A variable; NAME alone takes your value
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-
-    /// Variables from a file, one a line, quotes and all
-    #[arg(long, value_name = "FILE")]
-    env_file: Vec<PathBuf>,
+    #[command(flatten)]
+    variables: EnvironmentArgs,
 
     /// Where it starts
     #[arg(short, long, value_name = "DIR")]
@@ -109,18 +101,7 @@ impl ProcessArgs {
             environment.set(Variable::new("HOSTNAME", hostname));
         }
         environment.set(Variable::new("container", "sublet"));
-        for path in &self.env_file {
-            let from = || format!("--env-file {}", path.display());
-            let text =
-                String::from_utf8(file::read(path)?).context("not UTF-8").with_context(from)?;
-            let read = env_file::env_file(&text, &caller.variable).with_context(from)?;
-            read.variables.into_iter().for_each(|variable| environment.set(variable));
-            warnings.extend(read.warnings.iter().map(|text| format!("{}: {text}", from())));
-        }
-        for text in &self.env {
-            let variable = typed("--env", text, |text| Variable::read(text, &caller.variable))?;
-            variable.into_iter().for_each(|variable| environment.set(variable));
-        }
+        self.variables.enter(&mut environment, &caller.variable, warnings)?;
         Ok(environment)
     }
 

@@ -50,7 +50,7 @@ pub(super) fn decide(
 }
 
 /// Root where there is one, else the caller, else the first there is.
-fn default_id(map: &[Mapping], own: u32) -> u32 {
+pub(super) fn default_id(map: &[Mapping], own: u32) -> u32 {
     let first = map.first().map_or(0, |mapping| mapping.inside);
     if first == 0 { 0 } else { inside(map, own).unwrap_or(first) }
 }

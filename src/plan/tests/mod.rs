@@ -3,6 +3,7 @@
 //! `goldens` compares them with text for people, `order` says what must hold
 //! of all of them.
 
+mod entries;
 mod goldens;
 mod order;
 

@@ -92,9 +92,12 @@ fn makes_files(step: &Step) -> bool {
 }
 
 /// The slots that a step takes from, and the one that it fills.
-fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
+pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
     match step {
-        Step::OpenTree { into, .. } | Step::NewFilesystem { into, .. } => (vec![], Some(*into)),
+        Step::OpenTree { into, .. }
+        | Step::NewFilesystem { into, .. }
+        | Step::OpenPty { into, .. } => (vec![], Some(*into)),
+        Step::Join { process, .. } => (vec![*process], None),
         Step::CopyTree { from, into, .. } => (vec![*from], Some(*into)),
         Step::MakeLike { at, like, .. } => (vec![*at, *like], None),
         // Targets inside are found from the container's root.
@@ -129,13 +132,16 @@ fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::NoNewPrivileges
         | Step::Seccomp { .. }
         | Step::Reaper
+        | Step::HideMemory
+        | Step::LetGo(_)
+        | Step::Born
         | Step::NewSession
         | Step::NullInput
+        | Step::NullOutput
         | Step::DieWithParent
         | Step::CloseFrom(_)
         | Step::ResetSignals
         | Step::Meet(_)
-        | Step::HideMemory
         | Step::Find { .. }
         | Step::AwaitStart { .. }
         | Step::Exec { .. } => (vec![], None),

@@ -1,0 +1,198 @@
+//! Starts a process that goes into a container that runs, and serves it until
+//! it has become the program.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use anyhow::{Context, anyhow};
+use nix::fcntl::{OFlag, open};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
+use nix::unistd::Pid;
+
+use super::channel::{self, Channel};
+use super::explain;
+use super::wait::{Awaited, wait_for};
+use crate::cgroup::joining::Joining;
+use crate::cgroup::systemd::Progress;
+use crate::child::keeper::{Keeper, Word};
+use crate::child::report::Report;
+use crate::child::start::Orders;
+use crate::error::Explain;
+use crate::host::Host;
+use crate::host::inside::Inside;
+use crate::plan::Streams;
+use crate::plan::enter::{Entry, Held};
+use crate::plan::step::{Gate, Step};
+use crate::sys::fd::standard;
+use crate::sys::process;
+use crate::sys::tty::is_terminal;
+
+/// A program that runs in a container. Dropped before it was left to its
+/// keeper, it is killed.
+pub struct Entered {
+    /// Its process.
+    pub program: Program,
+    /// The signals that come for the launcher, to be forwarded.
+    pub signals: SignalFd,
+    /// The launcher's end of its terminal.
+    pub terminal: Option<OwnedFd>,
+    /// Its parent, which tells how it ended.
+    pub keeper: Keeper,
+}
+
+/// The process of a program, which is not our child.
+pub struct Program {
+    /// Its id; somebody else's once the keeper has told its end.
+    pub pid: Pid,
+    /// Refers to it for good.
+    pub pidfd: OwnedFd,
+    /// What becomes of it with this value.
+    left: bool,
+}
+
+impl Program {
+    /// Lets it go on.
+    pub fn leave(mut self) {
+        self.left = true;
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if !self.left {
+            let _ = process::send_signal(self.pidfd.as_fd(), nix::libc::SIGKILL);
+        }
+    }
+}
+
+/// Goes into the container that `inside` shows, and returns once the program has
+/// been executed.
+///
+/// # Errors
+/// The step that failed, with the reason and what would help.
+pub fn enter(entry: Entry, inside: Inside, host: &Host) -> anyhow::Result<Entered> {
+    let (channel, childs_end) = channel::pair()?;
+    let forwarded = process::forwarded_signals();
+    forwarded.thread_block().context("block signals")?;
+    let signals = SignalFd::with_flags(&forwarded, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context("make a descriptor for signals")?;
+    let Entry { group, streams, held, steps, slots, container, .. } = entry;
+    let joining = group.as_ref().map(Joining::prepare).transpose()?;
+    let steps: Rc<[Step]> = steps.into();
+    let held = hold(&held, inside)?;
+    let orders = Orders::holding(&steps, slots, held);
+    let terminal = (streams == Streams::Terminal).then(|| standard(0));
+    let terminal = terminal.filter(|fd| is_terminal(*fd));
+    let ends = (channel.as_fd(), childs_end);
+    let directory = joining.as_ref().map(Joining::directory);
+    let keeper = Keeper::start(ends, orders, directory, terminal);
+    let keeper = keeper.context("start the process that waits for the program")?;
+    Serving { container, channel, signals, keeper, steps, joining, host }.until_executed()
+}
+
+fn hold(held: &[Held], inside: Inside) -> anyhow::Result<Vec<OwnedFd>> {
+    let mut process = Some(inside.process);
+    let open = |held: &Held| match held {
+        Held::Process => process.take().context("there is one process"),
+        Held::Proc => {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            open("/proc", flags, Mode::empty()).context("open /proc")
+        }
+    };
+    held.iter().map(open).collect()
+}
+
+/// The launcher's side of an entry.
+struct Serving<'a> {
+    container: String,
+    channel: Channel,
+    signals: SignalFd,
+    keeper: Keeper,
+    steps: Rc<[Step]>,
+    joining: Option<Joining<'a>>,
+    host: &'a Host,
+}
+
+impl Serving<'_> {
+    fn until_executed(mut self) -> anyhow::Result<Entered> {
+        // Signals that are for the program, which does not run yet.
+        let mut early = Vec::new();
+        let (mut program, mut terminal) = (None, None);
+        let mut keeps = true;
+        loop {
+            let keeper = keeps.then(|| Awaited::readable(self.keeper.as_fd()));
+            let answer = self.joining.as_ref().and_then(Joining::awaited).map(Awaited::until);
+            let channel = Some(Awaited::readable(self.channel.as_fd()));
+            let [said, answered, heard] =
+                wait_for([keeper, answer, channel], &self.signals, &mut early)?;
+            if said {
+                keeps = self.hear_keeper()?;
+            }
+            if answered && let Some(joining) = &mut self.joining {
+                let progress = joining.proceed()?;
+                self.placed(progress);
+            }
+            if !heard {
+                continue;
+            }
+            match self.channel.next()? {
+                // The kernel leaves a descriptor out for which there is no room.
+                Some((Report::Terminal | Report::Born(_), None)) => {
+                    return Err(anyhow!("no descriptor is left for the program"))
+                        .hint("raise the limit: ulimit -n 1024");
+                }
+                Some((Report::Terminal, descriptor)) => terminal = descriptor,
+                Some((Report::Born(pid), Some(pidfd))) => {
+                    program = Some(Program { pid, pidfd, left: false });
+                    self.channel.open(Gate::Held);
+                }
+                Some((Report::Stopped { at, part, errno }, _)) => {
+                    return Err(explain::stopped(&self.steps, at, part, errno, self.host));
+                }
+                Some((Report::Mark(..) | Report::Arrived(_), _)) => {}
+                None => break,
+            }
+        }
+        let Some(program) = program else {
+            return Err(anyhow!("the process that was to enter it was killed"))
+                .with_context(|| format!("enter container {}", self.container))
+                .hint("it has ended meanwhile, or ran out of memory");
+        };
+        self.keeper.runs();
+        // All are blocked, so they come out of the descriptor once more.
+        early.into_iter().for_each(|number| process::kill(Pid::this(), number));
+        let Self { signals, keeper, .. } = self;
+        Ok(Entered { program, signals, terminal, keeper })
+    }
+
+    /// Takes what the keeper says; false once there is nothing to be heard that
+    /// the start needs.
+    fn hear_keeper(&mut self) -> anyhow::Result<bool> {
+        match self.keeper.hear().context("hear from the process that waits for the program")? {
+            Some(Word::NotMade(errno)) => {
+                Err(errno).context("make the process that enters the container")
+            }
+            Some(Word::Made(process, refused)) => {
+                if let Some(joining) = &mut self.joining {
+                    let progress = match refused {
+                        None => Progress::Done,
+                        Some(errno) => joining.begin(process, errno, self.host)?,
+                    };
+                    self.placed(progress);
+                }
+                Ok(false)
+            }
+            // Nobody else tells how the program ends.
+            Some(Word::Ended(_)) | None => {
+                Err(anyhow!("the process that waits for the program was killed"))
+            }
+        }
+    }
+
+    fn placed(&self, progress: Progress) {
+        if progress == Progress::Done {
+            self.channel.open(Gate::Placed);
+        }
+    }
+}
