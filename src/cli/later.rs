@@ -53,7 +53,7 @@ const MISSING: &[Missing] = &[
 
 const MISSING_VERBS: &[Missing] = &[
     Missing {
-        words: &["cp", "top"],
+        words: &["cp"],
         why: YET,
         instead: "sublet inspect -f '{{.State.Pid}}' is the container's first process;\n\
                   its files are in /proc/PID/root",

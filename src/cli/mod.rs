@@ -29,6 +29,7 @@ mod stats;
 mod stop;
 mod template;
 mod terminal;
+mod top;
 mod update;
 mod wait;
 mod why;
@@ -61,6 +62,7 @@ pub(crate) use run::{asked_alone, asked_words};
 use start::{RestartArgs, StartArgs};
 use stats::StatsArgs;
 use stop::StopArgs;
+use top::TopArgs;
 use update::UpdateArgs;
 use wait::WaitArgs;
 use why::WhyArgs;
@@ -93,6 +95,7 @@ enum Verb {
     Logs(LogsArgs),
     Attach(AttachArgs),
     Stats(StatsArgs),
+    Top(TopArgs),
     Update(Box<UpdateArgs>),
     Stop(StopArgs),
     Kill(KillArgs),
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Logs(args), .. }) => logs::run(args),
         Ok(Cli { verb: Verb::Attach(args), .. }) => attach::run(args),
         Ok(Cli { verb: Verb::Stats(args), .. }) => stats::run(args),
+        Ok(Cli { verb: Verb::Top(args), .. }) => top::run(args),
         Ok(Cli { verb: Verb::Update(args), .. }) => update::run(*args),
         Ok(Cli { verb: Verb::Stop(args), .. }) => stop::run(args),
         Ok(Cli { verb: Verb::Kill(args), .. }) => kill::run(args),
@@ -257,6 +261,7 @@ mod tests {
             "sublet exec -h",
             "sublet stats --help",
             "sublet stats -h",
+            "sublet top --help",
             "sublet update --help",
             "sublet ps --help",
             "sublet inspect -h",

@@ -28,6 +28,7 @@ pub mod stats;
 mod streams;
 mod supervisor;
 pub mod time;
+pub mod top;
 pub mod update;
 pub mod view;
 pub mod wait;

@@ -2,10 +2,11 @@
 //!
 //! With `child` the only module that holds `unsafe`. What goes through `call!`
 //! touches neither the heap nor the C library, and may run between clone and
-//! exec; the rest (`xattr`, `StringArray::new`, the modes of terminals, what
+//! exec; the rest (`xattr`, `clock`, `StringArray::new`, the modes of terminals, what
 //! has nix in it) is for the launcher. Errors are bare [`Errno`]s: whoever
 //! knows what was tried tells the story.
 
+pub mod clock;
 pub mod confine;
 pub mod fd;
 pub mod link;

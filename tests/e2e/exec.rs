@@ -384,6 +384,43 @@ fn the_clients_own_file_stays_as_it_is() {
     unchanged.untouched();
 }
 
+/// The host's view: nothing inside is asked, and a name can be anything.
+#[test]
+fn the_processes_of_a_container_are_shown() {
+    requires!();
+    for options in [&[][..], &["--init"], &["--pid", "host"]] {
+        let at = At::new();
+        let script = "sleep 601 & echo ready; exec sleep 602";
+        let _web = at.start("web", options, script);
+        let mut client = exec(&at, &["web", "sh", "-c", "echo on; exec sleep 603"]).spawn();
+        assert_eq!(client.line(), "on");
+        let text = at.sublet(&["top", "web"]).ok();
+        let mut lines = text.lines();
+        let titles: Vec<&str> = lines.next().expect("titles").split_whitespace().collect();
+        assert_eq!(titles, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
+        for command in ["sleep 601", "sleep 602", "sleep 603"] {
+            assert!(text.lines().any(|line| line.ends_with(command)), "{command}: {text}");
+        }
+        let first = at.inspect("web")["State"]["Pid"].to_string();
+        let pids: Vec<&str> = lines.filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert!(pids.contains(&first.as_str()), "{first} of {text}");
+        // None but the container's: the client and its keeper are the host's.
+        let most = if options.contains(&"--init") { 4 } else { 3 };
+        assert_eq!(pids.len(), most, "{options:?} {text}");
+        if need::find("ps").is_some() {
+            let by_ps = at.sublet(&["top", "web", "-eo", "pid,args"]).ok();
+            assert_eq!(by_ps.lines().count(), most + 1, "{by_ps}");
+            assert!(by_ps.contains("sleep 603"), "{by_ps}");
+            at.sublet(&["top", "web", "-eo", "args"]).refused(&["no column PID"]);
+            at.sublet(&["top", "web", "--frob"]).refused(&["run ps --frob"]);
+        }
+        drop(client);
+    }
+    let at = At::new();
+    at.sublet(&["top", "nix"]).refused(&["no container nix"]);
+    at.sublet(&["top"]).refused(&["CONTAINER is missing"]);
+}
+
 // ---- with a terminal
 
 #[test]
