@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 
+use super::confine::become_for_setup;
 use crate::sys::process::{self, Made, exit_now};
 use crate::sys::{Errno, Result, confine, fd};
 
@@ -26,6 +27,34 @@ impl Companion {
         kept: impl Iterator<Item = BorrowedFd<'a>>,
         work: impl FnOnce(),
     ) -> Result<Self> {
+        Self::begin(kept, || Ok(()), |_| work())
+    }
+
+    /// The same, with the rights of a user of the user namespace that a process
+    /// is in, and no others; `work` hears whether it has them.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_inside<'a>(
+        kept: impl Iterator<Item = BorrowedFd<'a>>,
+        process: BorrowedFd<'_>,
+        (uid, gid): (u32, u32),
+        work: impl FnOnce(Result<()>),
+    ) -> Result<Self> {
+        let enter = || {
+            process::join(process, libc::CLONE_NEWUSER)?;
+            become_for_setup(uid, gid)?;
+            // fs.suid_dumpable may be 1: a change of ids shows it again.
+            confine::hide_memory()
+        };
+        Self::begin(kept, enter, work)
+    }
+
+    fn begin<'a>(
+        kept: impl Iterator<Item = BorrowedFd<'a>>,
+        enter: impl FnOnce() -> Result<()>,
+        work: impl FnOnce(Result<()>),
+    ) -> Result<Self> {
         use std::os::fd::AsRawFd;
         if !has_one_thread() {
             return Err(Errno::EDEADLK);
@@ -43,11 +72,12 @@ impl Companion {
                 if confine::hide_memory().is_err() || streams.iter().any(Result::is_err) {
                     exit_now(125);
                 }
+                let entered = enter();
                 // SAFETY: the table of descriptors is the child's own (no
                 // CLONE_FILES). `work` uses those in `kept`, and by exiting
                 // nothing is dropped that was made before the clone.
                 unsafe { fd::close_all_but(&mut kept) };
-                work();
+                work(entered);
                 exit_now(0)
             }
         }

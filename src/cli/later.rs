@@ -53,12 +53,6 @@ const MISSING: &[Missing] = &[
 
 const MISSING_VERBS: &[Missing] = &[
     Missing {
-        words: &["cp"],
-        why: YET,
-        instead: "sublet inspect -f '{{.State.Pid}}' is the container's first process;\n\
-                  its files are in /proc/PID/root",
-    },
-    Missing {
         words: &["container"],
         why: "is not in sublet",
         instead: "its verbs stand alone: sublet ps, inspect, rm, prune",
@@ -119,7 +113,7 @@ mod tests {
     #[test]
     fn verbs_that_are_missing_are_explained() {
         for (verb, instead) in
-            [("attach web", "State.Pid"), ("ls", "sublet ps"), ("pod ps", "is not in sublet yet")]
+            [("pull x", "a directory"), ("ls", "sublet ps"), ("pod ps", "is not in sublet yet")]
         {
             let told = told(&format!("sublet {verb}")).unwrap_or_default();
             assert!(told.contains("is not in sublet") && told.contains(instead), "{verb}: {told}");

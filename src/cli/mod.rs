@@ -4,6 +4,7 @@
 mod attach;
 mod changeable;
 mod columns;
+mod cp;
 mod create;
 mod diff;
 mod each;
@@ -43,6 +44,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use attach::AttachArgs;
+use cp::CpArgs;
 use create::CreateArgs;
 use diff::DiffArgs;
 use events::EventsArgs;
@@ -86,6 +88,7 @@ enum Verb {
     Start(StartArgs),
     Restart(RestartArgs),
     Exec(Box<ExecArgs>),
+    Cp(CpArgs),
     Ps(PsArgs),
     Inspect(InspectArgs),
     Why(WhyArgs),
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Start(args), .. }) => start::run(args),
         Ok(Cli { verb: Verb::Restart(args), .. }) => start::run_restart(args),
         Ok(Cli { verb: Verb::Exec(args), .. }) => exec::run(*args),
+        Ok(Cli { verb: Verb::Cp(args), .. }) => cp::run(args),
         Ok(Cli { verb: Verb::Ps(args), .. }) => ps::run(args),
         Ok(Cli { verb: Verb::Inspect(args), .. }) => inspect::run(args),
         Ok(Cli { verb: Verb::Why(args), .. }) => why::run(args),
@@ -259,6 +263,7 @@ mod tests {
             "sublet run --help",
             "sublet exec --help",
             "sublet exec -h",
+            "sublet cp --help",
             "sublet stats --help",
             "sublet stats -h",
             "sublet top --help",

@@ -4,6 +4,7 @@
 mod asked;
 pub mod attach;
 mod cidfile;
+pub mod copy;
 pub mod create;
 pub mod detach;
 pub mod diff;

@@ -11,6 +11,7 @@ mod badinput;
 mod cgroupns;
 mod cgroups;
 mod confinement;
+mod copy;
 mod exec;
 mod files;
 mod hostile;
