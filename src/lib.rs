@@ -36,6 +36,8 @@ pub mod monitor;
 
 pub mod container;
 
+pub mod doctor;
+
 pub mod cli;
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod reaper;
 pub mod report;
 pub mod start;
 pub mod sweep;
+pub mod trial;
 pub mod watcher;
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};

@@ -4,17 +4,23 @@
 mod attach;
 mod changeable;
 mod columns;
+mod completion;
+mod config;
 mod cp;
 mod create;
 mod diff;
+mod doctor;
 mod each;
 mod events;
 mod exec;
 mod file;
+mod help;
+mod info;
 mod inspect;
 mod kill;
 mod later;
 mod logs;
+mod man;
 mod ns;
 mod oci;
 mod pace;
@@ -44,14 +50,19 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
 use attach::AttachArgs;
+use completion::CompletionArgs;
 use cp::CpArgs;
 use create::CreateArgs;
 use diff::DiffArgs;
+use doctor::DoctorArgs;
 use events::EventsArgs;
 use exec::ExecArgs;
+use help::HelpArgs;
+use info::InfoArgs;
 use inspect::InspectArgs;
 use kill::KillArgs;
 use logs::LogsArgs;
+use man::ManArgs;
 use ns::NsArgs;
 use pause::{PauseArgs, UnpauseArgs};
 use prune::PruneArgs;
@@ -71,7 +82,12 @@ use why::WhyArgs;
 
 /// Runs programs in containers, without root and without a daemon
 #[derive(Debug, Parser)]
-#[command(version, args_override_self = true, disable_help_flag = true)]
+#[command(
+    version,
+    args_override_self = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true
+)]
 struct Cli {
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -108,6 +124,11 @@ enum Verb {
     Rename(RenameArgs),
     Rm(RmArgs),
     Prune(PruneArgs),
+    Doctor(DoctorArgs),
+    Info(InfoArgs),
+    Completion(CompletionArgs),
+    Man(ManArgs),
+    Help(HelpArgs),
 }
 
 /// Runs the command line of this process.
@@ -121,7 +142,14 @@ pub fn main() -> ExitCode {
     if oci::is_called(std::env::args_os().next()) {
         return oci::main();
     }
-    let done = match parse(std::env::args_os()) {
+    let words = match config::with_settings(std::env::args_os().collect()) {
+        Ok(words) => words,
+        Err(error) => {
+            terminal::tell_error(&error);
+            return ExitCode::from(exit_code(&error));
+        }
+    };
+    let done = match parse(words) {
         Ok(Cli { verb: Verb::Run(args), .. }) => run::run(*args),
         Ok(Cli { verb: Verb::Create(args), .. }) => create::run(*args),
         Ok(Cli { verb: Verb::Start(args), .. }) => start::run(args),
@@ -147,6 +175,11 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Wait(args), .. }) => wait::run(args),
         Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
         Ok(Cli { verb: Verb::Prune(args), .. }) => prune::run(args),
+        Ok(Cli { verb: Verb::Doctor(args), .. }) => doctor::run(args),
+        Ok(Cli { verb: Verb::Info(args), .. }) => info::run(args),
+        Ok(Cli { verb: Verb::Completion(args), .. }) => completion::run(&args),
+        Ok(Cli { verb: Verb::Man(args), .. }) => man::run(&args),
+        Ok(Cli { verb: Verb::Help(args), .. }) => help::run(&args),
         Err(error) => usage(error),
     };
     match done {
@@ -171,7 +204,13 @@ fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> 
 
 /// The whole command line.
 fn command() -> clap::Command {
-    with_switches(Cli::command())
+    with_switches(help::grouped(Cli::command()))
+}
+
+/// The same for who only reads it: completions and manual pages. Switches take
+/// no value there.
+fn for_reading() -> clap::Command {
+    Cli::command()
 }
 
 /// The part of it that one verb needs: a start doesn't wait for the flags of all
@@ -259,7 +298,6 @@ mod tests {
             "sublet --help",
             "sublet -h",
             "sublet --version",
-            "sublet help run",
             "sublet run --help",
             "sublet exec --help",
             "sublet exec -h",

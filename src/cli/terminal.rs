@@ -138,6 +138,61 @@ pub fn wants_color() -> bool {
     !set("NO_COLOR") && !dumb
 }
 
+/// A colour of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// The terminal's own.
+    Plain,
+    /// All is well.
+    Green,
+    /// Less than could be.
+    Yellow,
+    /// It fails.
+    Red,
+}
+
+/// Whether words have colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paint {
+    /// They have.
+    Always,
+    /// They have none.
+    Never,
+}
+
+impl Paint {
+    /// For what is printed with [`answer`].
+    pub fn for_answers() -> Self {
+        match std::io::stdout().is_terminal() && wants_color() {
+            true => Self::Always,
+            false => Self::Never,
+        }
+    }
+
+    /// The word in its colour.
+    pub fn word(self, colour: Colour, word: &str) -> String {
+        let number = match colour {
+            Colour::Green => 32,
+            Colour::Yellow => 33,
+            Colour::Red => 31,
+            Colour::Plain => return word.to_owned(),
+        };
+        self.escaped(number, word)
+    }
+
+    /// The words in bold.
+    pub fn strong(self, words: &str) -> String {
+        self.escaped(1, words)
+    }
+
+    fn escaped(self, number: u8, words: &str) -> String {
+        match self {
+            Self::Always => format!("\x1b[{number}m{words}\x1b[0m"),
+            Self::Never => words.to_owned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

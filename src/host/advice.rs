@@ -6,12 +6,15 @@
 //! dozen causes. `ENOSPC` is a quota and no disk, `EPERM` may be a switch, a
 //! chroot or an outer container. The likeliest comes first.
 
+#[cfg(test)]
+mod document;
 pub mod entry;
 pub mod table;
 
 use std::path::Path;
 
 use nix::errno::Errno;
+use serde::Serialize;
 
 use super::Host;
 use super::caller::{CAP_SETFCAP, CAP_SYS_ADMIN, Caller, Filter};
@@ -33,7 +36,7 @@ pub struct Advice {
 }
 
 /// A row of the table, as it reads on this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remedy {
     /// The row's name.
     pub id: &'static str,
@@ -64,10 +67,26 @@ impl Advice {
         Self { cause: cause.into(), hint: hint.into(), remedies: Vec::new() }
     }
 
-    /// The error that says the cause and carries the hint.
+    /// The error that says the cause and carries the hint and the rows.
     pub fn refuse<T>(self) -> anyhow::Result<T> {
-        Err(anyhow::Error::msg(self.cause)).hint(self.hint)
+        Err(anyhow::Error::msg(self.cause).context(Rows(self.remedies))).hint(self.hint)
     }
+}
+
+/// A silent link of an error: the rows of the table that it was made of.
+#[derive(Debug)]
+struct Rows(Vec<Remedy>);
+
+impl std::fmt::Display for Rows {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Ok(())
+    }
+}
+
+/// The rows of the table that an error was made of; none where it says
+/// something else.
+pub fn remedies(error: &anyhow::Error) -> &[Remedy] {
+    error.downcast_ref::<Rows>().map_or(&[], |rows| &rows.0)
 }
 
 /// Why clone3(2) or unshare(2) with namespaces was refused.

@@ -13,7 +13,6 @@ use super::advice::table::{ids as ids_table, run};
 use super::ids::{self, Mapping, Range};
 use super::passwd::{Passwd, User};
 use super::{procfs, program, textfile};
-use crate::error::Explain;
 
 /// Sets user ids, and writes any uid_map below one's own user namespace.
 pub const CAP_SETUID: u8 = 7;
@@ -112,9 +111,11 @@ impl Caller {
     pub(super) fn probe() -> anyhow::Result<Self> {
         let read = |name: &str| {
             let path = Path::new("/proc/self").join(name);
-            procfs::read(&path)
-                .with_context(|| format!("read {}", path.display()))
-                .hint(run::PROC_MISSING.advice(&[]).hint)
+            let missing = |error| {
+                let refused = run::PROC_MISSING.advice(&[]).refuse();
+                refused.context(error).with_context(|| format!("read {}", path.display()))
+            };
+            procfs::read(&path).or_else(missing)
         };
         let map = |name: &str| -> anyhow::Result<_> {
             ids::parse_map(&read(name)?).with_context(|| format!("make sense of /proc/self/{name}"))

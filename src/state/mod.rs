@@ -59,7 +59,9 @@ mod tests;
 mod watch;
 
 pub use bundles::{Bundle, Bundles, Claim, Found};
+pub use directory::Directory;
 pub use moment::Moment;
+pub use near::nearest;
 pub use process::{Identity, boot};
 pub use record::{Afterwards, Asked, End, Exit, Life, Link, Network, Place, Record, Upkeep, Usage};
 pub use remove::Removal;

@@ -19,6 +19,12 @@ pub fn told(word: &str, known: &[String]) -> String {
     }
 }
 
+/// The one of `known` that is most like `word`, if any is.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known.iter().filter(|name| is_near(word, name));
+    near.min_by_key(|name| distance(word.as_bytes(), name.as_bytes())).copied()
+}
+
 /// Whether one is in the other, or they differ by few slips.
 fn is_near(word: &str, name: &str) -> bool {
     let (word, name) = (word.to_lowercase(), name.to_lowercase());

@@ -124,3 +124,13 @@ pub fn load_filter(filter: &[libc::sock_filter], flags: u32) -> Result<()> {
     }
     Ok(())
 }
+
+/// Which version of Landlock the kernel speaks; landlock_create_ruleset(2),
+/// LANDLOCK_CREATE_RULESET_VERSION.
+pub fn landlock_version() -> Result<u32> {
+    let version: libc::c_uint = 1;
+    // SAFETY: with this flag the pointer is null and the size 0, and the answer
+    // is a number.
+    let answer = unsafe { call!(libc::SYS_landlock_create_ruleset, 0, 0, version)? };
+    u32::try_from(answer).map_err(|_| Errno::ERANGE)
+}

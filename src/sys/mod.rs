@@ -14,6 +14,7 @@ pub mod mount;
 pub mod namespace;
 pub mod path;
 pub mod process;
+pub mod random;
 pub mod raw;
 pub mod schedule;
 pub mod socket;

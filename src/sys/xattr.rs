@@ -30,6 +30,20 @@ pub fn get(path: &Path, name: &CStr, limit: usize) -> Result<Option<Vec<u8>>, Er
     }
 }
 
+/// Gives the file at `path`, links followed, an attribute.
+///
+/// # Errors
+/// What setxattr(2) says: `EOPNOTSUPP` where the file system has none such.
+pub fn set(path: &Path, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: both strings end with NUL and outlive the call; the kernel reads
+    // `value.len()` bytes of the slice.
+    let done = unsafe {
+        nix::libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
+    };
+    Errno::result(done).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,13 +1,12 @@
 //! What a command line takes from the process that it was typed in.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
 
 use crate::host::disk;
+use crate::sys::random;
 
 /// The caller's surroundings, apart so that tests have their own.
 pub struct Caller {
@@ -30,9 +29,7 @@ impl Caller {
             return Ok(random);
         }
         let mut random = [0; 32];
-        File::open("/dev/urandom")
-            .and_then(|mut file| file.read_exact(&mut random))
-            .context("read /dev/urandom")?;
+        random::fill(&mut random).context("ask the kernel for random bytes")?;
         Ok(random)
     }
 }

@@ -26,7 +26,7 @@ use crate::error::Explain;
 use crate::host::Host;
 use crate::spec::{ContainerId, Root, Spec};
 use background::BackgroundArgs;
-use caller::Caller;
+pub use caller::Caller;
 pub use telling::{DryRun, Telling};
 #[cfg(test)]
 pub(crate) use tests::{asked_alone, asked_words};

@@ -26,7 +26,8 @@ entries! {
     }
     OVERLAY_REFUSED "overlay-refused" {
         cause: "the kernel refuses the layers: an overlay in a user namespace takes Linux 5.11, and \
-                its root may not be on NFS or itself an overlay of user namespaces",
+                its root may not be on NFS, itself an overlay of user namespaces, or have mounts \
+                on it",
         root: "",
         script: "",
         around: "copy the root and run the copy, or use --read-only",

@@ -40,7 +40,7 @@ entries! {
                  elif command -v dnf >/dev/null; then dnf install -y <package>\n\
                  elif command -v apk >/dev/null; then apk add <package>\n\
                  else echo install <package> >&2; fi\n",
-        around: "or go on without a network: --network none",
+        around: "go on without a network: --network none",
     }
     NETWORK_HELPERS_MISSING "network-helpers-missing" {
         cause: "neither slirp4netns nor pasta is installed",
@@ -50,7 +50,7 @@ entries! {
                  elif command -v dnf >/dev/null; then dnf install -y <package>\n\
                  elif command -v apk >/dev/null; then apk add <package>\n\
                  else echo install <package> >&2; fi\n",
-        around: "or go on without a network: --network none",
+        around: "go on without a network: --network none",
     }
     NETWORK_HELPER_OLD "network-helper-old" {
         cause: "<helper> does not know an option that it is told",
@@ -75,7 +75,7 @@ entries! {
         root: "sysctl -w net.ipv4.ip_unprivileged_port_start=<port>",
         script: "echo net.ipv4.ip_unprivileged_port_start=<port> > /etc/sysctl.d/50-ports.conf\n\
                  sysctl -p /etc/sysctl.d/50-ports.conf\n",
-        around: "or let systemd open it and start sublet with the socket: -p fd:NAME:<inside> \
+        around: "let systemd open it and start sublet with the socket: -p fd:NAME:<inside> \
                  (systemd.socket(5))\n\
                  or take another: -p <other>:<inside>",
     }
@@ -85,7 +85,7 @@ entries! {
                sysctl -p /etc/sysctl.d/50-ping.conf",
         script: "echo 'net.ipv4.ping_group_range=0 2147483647' > /etc/sysctl.d/50-ping.conf\n\
                  sysctl -p /etc/sysctl.d/50-ping.conf\n",
-        around: "inside of a container with its own network everybody may, but slirp4netns and \
-                 pasta pass no answers on",
+        around: "nothing but ping needs it; from a container with a network, pings get no answer \
+                 without",
     }
 }

@@ -1,0 +1,84 @@
+//! `sublet man`: manual pages, made of the command line's definition.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::Context;
+use clap::Args;
+use clap_mangen::Man;
+
+use crate::container::time::utc;
+use crate::state::Moment;
+
+/// Write manual pages into a directory
+#[derive(Debug, Args)]
+#[command(override_usage = "sublet man DIR", after_help = EXAMPLES)]
+pub struct ManArgs {
+    /// The directory, made if need be
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sublet man ~/.local/share/man/man1      man sublet-run then finds them";
+
+/// Writes a page for the program and one for each verb.
+pub fn run(args: &ManArgs) -> anyhow::Result<u8> {
+    let at = &args.directory;
+    fs::create_dir_all(at).with_context(|| format!("make {}", at.display()))?;
+    for (name, page) in pages()? {
+        let path = at.join(name);
+        fs::write(&path, page).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(0)
+}
+
+/// The day of the program's file, as mdoc(7) writes it.
+fn date() -> String {
+    let file = fs::metadata("/proc/self/exe").and_then(|facts| facts.modified());
+    let since = file.ok().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let nanos = since.map_or(0, |since| since.as_nanos());
+    let text = utc(Moment(u64::try_from(nanos).unwrap_or(0)));
+    text.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// Names of files, and what they hold.
+fn pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut command = super::for_reading();
+    command.build();
+    let date = date();
+    let page = |command: clap::Command| -> anyhow::Result<(String, Vec<u8>)> {
+        let man = Man::new(command).manual("sublet").date(&date);
+        let mut bytes = Vec::new();
+        man.render(&mut bytes).context("make a page")?;
+        Ok((man.get_filename(), bytes))
+    };
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| {
+        let name = format!("sublet-{}", verb.get_name());
+        // Names of commands live as long as the program.
+        page(verb.clone().name(&*name.leak()))
+    });
+    let verbs: Vec<_> = verbs.collect();
+    let own = page(command.clone());
+    [own].into_iter().chain(verbs).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_has_a_page() {
+        let pages = pages().unwrap();
+        let names: Vec<_> = pages.iter().map(|(name, _)| name.as_str()).collect();
+        for verb in super::super::command().get_subcommands() {
+            let name = format!("sublet-{}.1", verb.get_name());
+            assert!(names.contains(&name.as_str()), "{name} in {names:?}");
+        }
+        let run = pages.iter().find(|(name, _)| name == "sublet-run.1").unwrap();
+        let text = String::from_utf8_lossy(&run.1);
+        assert!(text.contains("\\-\\-publish") && text.contains("Examples:"), "{text}");
+    }
+}

@@ -1,0 +1,104 @@
+//! The rungs that a job of CI can stand on here, and a line for each.
+
+use serde::Serialize;
+
+use super::{Finding, Report, Verdict};
+
+/// One rung.
+#[derive(Debug, Serialize)]
+pub struct Rung {
+    /// What it gives.
+    pub what: &'static str,
+    /// Whether a job can stand on it here.
+    pub stands: bool,
+    /// The line of a job that uses it, or does without.
+    pub recipe: String,
+    /// What the runner would have to be given for it.
+    pub needs: String,
+}
+
+/// What a rung is made of.
+struct Kind {
+    what: &'static str,
+    on: &'static [&'static str],
+    with: &'static str,
+    without: &'static str,
+    needs: &'static str,
+}
+
+const KINDS: [Kind; 7] = [
+    Kind {
+        what: "a container",
+        on: &["container"],
+        with: "sublet run -v \"$PWD:$PWD\" -w \"$PWD\" host -- make test",
+        without: "make test",
+        needs: "user namespaces for the job: a seccomp filter that allows unshare and mount; on \
+                Ubuntu 24.04 runners: sudo sysctl -w \
+                kernel.apparmor_restrict_unprivileged_userns=0",
+    },
+    Kind {
+        what: "more ids than one",
+        on: &["id-range"],
+        with: "sublet run ./debian-root -- apt-get install -y build-essential",
+        without: "sublet run --userns single ./root -- make",
+        needs: "newuidmap (package uidmap) in the image, a line in /etc/subuid and /etc/subgid, \
+                and no allowPrivilegeEscalation: false",
+    },
+    Kind {
+        what: "a private /proc",
+        on: &["proc-new"],
+        with: "sublet run host -- ps -e",
+        without: "sublet run host -- ps -e    # shows the job's own processes, too",
+        needs: "an outer container with --security-opt unmask=ALL, or procMount: Unmasked",
+    },
+    Kind {
+        what: "a throw-away root",
+        on: &["overlay"],
+        with: "sublet run ./root:O -- make install",
+        without: "cp -a root copy && sublet run ./copy -- make install",
+        needs: "Linux 5.11 with overlayfs, and a root that is not on NFS",
+    },
+    Kind {
+        what: "a network of its own",
+        on: &["pasta", "slirp4netns"],
+        with: "sublet run --network auto host -- curl https://example.org",
+        without: "sublet run --network host host -- curl https://example.org",
+        needs: "--device /dev/net/tun, and pasta (package passt) or slirp4netns",
+    },
+    Kind {
+        what: "limits of memory",
+        on: &["memory"],
+        with: "sublet run -m 1g host -- make test",
+        without: "sublet run -m 1g --limits best-effort host -- make test",
+        needs: "cgroup v2 with a group of the job's own: Delegate=yes, or a session of systemd",
+    },
+    Kind {
+        what: "containers inside",
+        on: &["nested-user-namespace"],
+        with: "sublet run --nested host -- sublet run host -- id",
+        without: "sublet run host -- id",
+        needs: "user.max_user_namespaces above zero",
+    },
+];
+
+/// All rungs, the first that everything stands on first.
+pub fn rungs(report: &Report) -> Vec<Rung> {
+    let runs = report.has("container");
+    KINDS
+        .iter()
+        .map(|kind| {
+            let stands = runs && kind.on.iter().any(|id| report.has(id));
+            let recipe = if stands { kind.with } else { kind.without };
+            let needs = if stands { "" } else { kind.needs };
+            Rung { what: kind.what, stands, recipe: recipe.to_owned(), needs: needs.to_owned() }
+        })
+        .collect()
+}
+
+/// Why a rung is not there: what its probes have seen.
+pub fn why(report: &Report, rung: &Rung) -> Option<String> {
+    let kind = KINDS.iter().find(|kind| kind.what == rung.what)?;
+    let seen = |id: &&str| report.finding(id);
+    let lacks = |finding: &&Finding| finding.verdict != Verdict::Ok;
+    kind.on.iter().filter_map(seen).find(lacks).map(|finding| finding.evidence.clone())
+}

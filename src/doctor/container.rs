@@ -1,0 +1,149 @@
+//! Whole containers, started as anybody would: by `sublet run`.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::process::{Child, Command, Stdio};
+
+use nix::unistd::Pid;
+
+use super::{Bench, Finding};
+use crate::child::trial::readable;
+use crate::host::advice::table::network as table;
+use crate::host::advice::{Advice, Topic};
+use crate::sys::process;
+
+/// Containers that have been started.
+pub struct Started {
+    plain: Result<Running, String>,
+    helpers: Vec<(Helper, Option<Result<Running, String>>)>,
+}
+
+/// A program that connects containers.
+#[derive(Clone, Copy)]
+struct Helper {
+    name: &'static str,
+    package: &'static str,
+    other: &'static str,
+}
+
+const HELPERS: [Helper; 2] = [
+    Helper { name: "pasta", package: "passt", other: "slirp4netns" },
+    Helper { name: "slirp4netns", package: "slirp4netns", other: "pasta" },
+];
+
+/// Starts one without a network, and one for each helper that is installed.
+pub fn start(bench: &Bench<'_>) -> Started {
+    let helper = |helper: Helper| {
+        let there = bench.host.files().program(helper.name).is_some();
+        (helper, there.then(|| Running::start(&["--network", helper.name], bench)))
+    };
+    let plain = Running::start(&["--network", "none"], bench);
+    Started { plain, helpers: HELPERS.map(helper).into() }
+}
+
+impl Started {
+    /// Waits for all of them.
+    pub fn finish(self, bench: &Bench<'_>) -> Vec<Finding> {
+        let whole = Finding::new("container", Topic::Run, "a whole container").essential();
+        let mut findings = vec![match self.plain.and_then(|plain| plain.finish(bench)) {
+            Ok(notes) => {
+                let rungs = match notes.as_slice() {
+                    [] => "with nothing less than could be had".to_owned(),
+                    notes => format!("with less: {}", notes.join("; ")),
+                };
+                whole.ok(format!("ran, {rungs}"))
+            }
+            Err(told) => whole.missing(told),
+        }];
+        let none = self.helpers.iter().all(|(_, started)| started.is_none());
+        if none {
+            let finding = Finding::new("network", Topic::Network, "a network through a helper");
+            let instead = "a run is refused that says neither --network none, loopback nor host";
+            let advice = table::NETWORK_HELPERS_MISSING.advice(&[("package", &"slirp4netns")]);
+            findings.push(finding.degraded(String::new(), instead).because(advice));
+        }
+        for (helper, started) in self.helpers {
+            let finding = Finding::new(helper.name, Topic::Network, helper.what());
+            findings.push(match started.map(|run| run.and_then(|run| run.finish(bench))) {
+                None => finding.info(String::new()).because(helper.missing()),
+                Some(Ok(_)) => finding.ok("connected a container"),
+                Some(Err(told)) => finding
+                    .degraded(told, format!("--network {} may do", helper.other))
+                    .because(helper.fails()),
+            });
+        }
+        findings
+    }
+}
+
+impl Helper {
+    fn what(self) -> &'static str {
+        match self.name {
+            "pasta" => "a network through pasta",
+            _ => "a network through slirp4netns",
+        }
+    }
+
+    fn missing(self) -> Advice {
+        let holes = [("helper", &self.name as &dyn std::fmt::Display), ("package", &self.package)];
+        table::NETWORK_HELPER_MISSING.advice(&holes)
+    }
+
+    fn fails(self) -> Advice {
+        let holes = [("helper", &self.name as &dyn std::fmt::Display), ("other", &self.other)];
+        table::NETWORK_HELPER_FAILS.advice(&holes)
+    }
+}
+
+/// A `sublet run` that has been started. Dropped, it is killed; its watcher
+/// takes the container along.
+struct Running(Child);
+
+impl Running {
+    /// The payload is this program, which is static and prints its version.
+    fn start(options: &[&str], bench: &Bench<'_>) -> Result<Self, String> {
+        let program = bench.host.gates().program.display().to_string();
+        Command::new("/proc/self/exe")
+            .arg("run")
+            .args(options)
+            .args(["--mount", &format!("type=bind,src={program},dst=/run/sublet,ro")])
+            .args(["host", "/run/sublet", "--version"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(Self)
+            .map_err(|error| format!("start {program}: {error}"))
+    }
+
+    /// What it warned of, or its error.
+    fn finish(mut self, bench: &Bench<'_>) -> Result<Vec<String>, String> {
+        let late = || "it was not done in time".to_owned();
+        let pidfd = process::open_pidfd(Pid::from_raw(self.0.id() as i32));
+        let pidfd = pidfd.map_err(|errno| errno.desc().to_owned())?;
+        if !readable(pidfd.as_fd(), bench.deadline) {
+            return Err(late());
+        }
+        let mut said = String::new();
+        if let Some(stderr) = self.0.stderr.take() {
+            let _ = stderr.take(1 << 16).read_to_string(&mut said);
+        }
+        let status = self.0.wait().map_err(|error| error.to_string())?;
+        let after = |mark: &'static str| {
+            let lines = said.lines();
+            lines.filter_map(move |line| line.strip_prefix(mark)).map(str::to_owned)
+        };
+        if status.success() {
+            return Ok(after("warning: ").collect());
+        }
+        Err(after("error: ").next().unwrap_or_else(|| format!("{status}")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both are harmless where it has ended: `Child` remembers.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
