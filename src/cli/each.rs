@@ -82,13 +82,13 @@ impl Which {
         for problem in &listing.problems {
             terminal::tell_warning(&causes(problem));
         }
-        let chosen = listing.records.iter().filter(|record| pass(&filters, record));
+        let mut chosen = listing.records.iter().filter(|record| pass(&filters, record));
         let word = |record: &Record| match &record.name {
             Some(name) => name.to_string(),
             None => record.id.to_string(),
         };
         Ok(match self.latest {
-            true => chosen.last().map(word).into_iter().collect(),
+            true => chosen.next_back().map(word).into_iter().collect(),
             false => chosen.filter(|record| able(record)).map(word).collect(),
         })
     }

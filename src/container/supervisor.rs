@@ -101,7 +101,7 @@ impl Supervisor {
         let mut pause = Pause::new();
         loop {
             let since = Instant::now();
-            let Stayed { exit, record } = started.stay(Front::Background(front), &warn);
+            let Stayed { exit, record } = started.stay(Front::Background(front), warn);
             match &exit {
                 Ok(exit) => exit.told.iter().for_each(|line| note(&log, line)),
                 Err(error) => note(&log, &causes(error)),

@@ -27,7 +27,7 @@ pub(super) enum Relay {
     /// Nothing: the streams are the caller's own.
     Nothing,
     /// To and from the caller's terminal.
-    Terminal(Terminal),
+    Terminal(Box<Terminal>),
     /// To whoever is there.
     Background(Background),
 }
@@ -44,7 +44,7 @@ impl Relay {
             }
             (_, None) => Self::Nothing,
             (front, Some(master)) => {
-                Self::Terminal(Terminal::new(master, matches!(front, Front::Attached))?)
+                Self::Terminal(Box::new(Terminal::new(master, matches!(front, Front::Attached))?))
             }
         })
     }

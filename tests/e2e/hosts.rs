@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::common::*;
 
 /// One at a time: they make users, and change what systemd does for all.
@@ -77,6 +79,19 @@ impl User {
         program.args(options).within(60.0)
     }
 
+    /// What `sublet doctor` finds of `id`, asked in one of the ways.
+    fn finding(&self, way: Way, id: &str) -> Value {
+        let words = self.words(way);
+        let program = Program::new(&words[0]).args(&words[1..]).arg(launcher());
+        let done = program.args(["doctor", "--json"]).within(120.0).run();
+        let report: Value = serde_json::from_slice(&done.bytes)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", done.stdout(), done.stderr));
+        assert_eq!(report["exit_code"], done.code(), "{report:#}");
+        let mut all = report["findings"].as_array().expect("findings").iter();
+        let found = all.find(|finding| finding["id"] == id);
+        found.unwrap_or_else(|| panic!("no {id} in {report:#}")).clone()
+    }
+
     fn manager(&self) -> String {
         format!("user@{}.service", self.uid)
     }
@@ -98,19 +113,36 @@ impl User {
         assert_eq!(plain.ok(), "inside", "{told}");
         assert!(!plain.stderr.contains("control group"), "{told}: {}", plain.stderr);
         let run = self.run(way, &limited).arg(self.root.path()).args(GREEDY).run();
+        let memory = self.finding(way, "memory");
         match expected {
             Expected::Limit => {
+                assert_eq!(memory["verdict"], "ok", "{told}: {memory:#}");
                 run.exits(137);
                 let said = "sublet: the container ran out of memory: limit 64 MiB";
                 assert!(run.stderr.contains(said), "{told}: {}", run.stderr);
             }
             Expected::Refusal(words) => {
                 run.refused(words).refused(&["--memory", "--limits best-effort"]);
+                assert_eq!(memory["verdict"], "degraded", "{told}: {memory:#}");
+                says_the_same(&run.stderr, &memory);
                 let best = ["--limits", "best-effort", "-m", "64m"];
                 let best = self.run(way, &best).arg(self.root.path()).args(["echo", "in"]).run();
                 assert_eq!(best.ok(), "in", "{told}");
                 assert!(best.stderr.contains("not limited: --memory"), "{told}: {}", best.stderr);
             }
+        }
+    }
+}
+
+/// A run has said all that the rows of a finding of `sublet doctor` say.
+fn says_the_same(told: &str, finding: &Value) {
+    let rows = finding["remedies"].as_array().expect("remedies");
+    assert!(!rows.is_empty(), "{finding:#}");
+    for (row, part) in
+        rows.iter().flat_map(|row| ["cause", "root", "around"].map(|part| (row, part)))
+    {
+        for line in row[part].as_str().expect("a text").lines() {
+            assert!(told.contains(line.trim_start()), "no {line:?} in {told}");
         }
     }
 }
@@ -171,6 +203,8 @@ fn who_logs_in_has_limits_as_long_as_the_session() {
     requires!(machine, root);
     let user = User::new("e2e-login");
     user.try_out(Way::Login, tell(Expected::Limit));
+    let linger = user.finding(Way::Login, "linger");
+    assert_eq!(linger["remedies"][0]["id"], "linger-off", "{linger:#}");
     user.is_logged_out();
     user.try_out(Way::Cron, tell(Expected::Refusal(NO_SESSION)));
 }
@@ -230,10 +264,17 @@ fn the_drop_in_that_is_told_gives_the_controllers() {
     };
     let told = run("true").run();
     told.refused(&["the controllers cpuset io are not delegated to your systemd"]);
+    let found = user.finding(Way::Login, "cpuset");
+    assert_eq!(found["remedies"][0]["id"], "controller-not-delegated", "{found:#}");
+    assert!(told.stderr.contains("Delegate=cpu cpuset io memory pids"), "{}", told.stderr);
     let (path, content) = drop_in(&told.stderr);
     fs::create_dir_all(path.parent().expect("a directory")).expect("make it");
     fs::write(&path, content).expect("write the drop-in");
     done(&["systemctl", "daemon-reload"]);
+    user.is_logged_out();
+
+    let found = user.finding(Way::Login, "cpuset");
+    assert_eq!(found["verdict"], "ok", "{found:#}");
     user.is_logged_out();
 
     // By a disk that is read past the cache.

@@ -202,6 +202,21 @@ pub fn pasta() -> Need {
     tun()
 }
 
+/// zsh.
+pub fn zsh() -> Need {
+    program("zsh", "zsh")
+}
+
+/// fish.
+pub fn fish() -> Need {
+    program("fish", "fish")
+}
+
+/// mandoc, which complains of every mistake in a manual page.
+pub fn mandoc() -> Need {
+    program("mandoc", "mandoc")
+}
+
 fn tun() -> Need {
     let opened = fs::File::options().read(true).write(true).open("/dev/net/tun");
     need(opened.is_ok(), "/dev/net/tun can't be opened by this user")
