@@ -27,8 +27,8 @@ const TOPICS: [(&str, &str); 4] = [
 
 /// What somebody wants to do, and with which verbs.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Run", &["run", "create", "start", "restart", "attach"]),
-    ("Look", &["ps", "logs", "inspect", "why", "stats", "events", "diff", "ns", "wait"]),
+    ("Run", &["run", "create", "start", "restart", "attach", "exec", "cp"]),
+    ("Look", &["ps", "logs", "inspect", "why", "top", "stats", "events", "diff", "ns", "wait"]),
     ("Change and end", &["update", "rename", "pause", "unpause", "stop", "kill", "rm", "prune"]),
     ("Set up", &["doctor", "info", "completion", "man", "help"]),
 ];

@@ -45,7 +45,13 @@ mod tests {
         assert_eq!(told(SI_USER, 0), process(0, None), "of another pid namespace");
         assert_eq!(told(SI_USER, i32::MAX), process(i32::MAX, None), "it has gone");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert_eq!(told(SI_USER, child.id() as i32), process(child.id() as i32, Some("sleep")));
+        let pid = child.id() as i32;
+        // At its exec the kernel closes descriptors, which spawn waits for,
+        // before it gives the new name.
+        while name_of(Pid::from_raw(pid)).as_deref() != Some("sleep") {
+            std::thread::yield_now();
+        }
+        assert_eq!(told(SI_USER, pid), process(pid, Some("sleep")));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(super::told(SIGINT, SI_KERNEL, 0, 0).unwrap().signal, SIGINT);

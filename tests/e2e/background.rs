@@ -238,7 +238,7 @@ fn it_is_made_now_and_started_later() {
     for times in 1..=2 {
         at.sublet(&["start", "web"]).env("COLOUR", "blue").directory("/").ok();
         assert_eq!(at.sublet(&["wait", "web"]).ok(), "4");
-        says(&at, "web", &"red\ncontent\n".repeat(times).trim());
+        says(&at, "web", "red\ncontent\n".repeat(times).trim());
     }
     at.sublet(&["start", "none"]).run().exits(1).explained(&["no container none"]);
 
