@@ -4,7 +4,7 @@
 //! the caller's environment in that copy may be seen by others.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::libc;
 
@@ -18,15 +18,12 @@ pub struct Companion(Made);
 impl Companion {
     /// Starts it; it does `work`, and ends. Of the launcher's descriptors it
     /// has those in `kept`; `work` may use no other, and holds the null device
-    /// as its standard streams.
+    /// as its standard streams. What `work` changes is its own copy.
     ///
     /// # Errors
     /// What clone3(2) says; `EDEADLK` where the launcher has other threads,
     /// which might hold locks that the copy would wait for.
-    pub fn start<'a>(
-        kept: impl Iterator<Item = BorrowedFd<'a>>,
-        work: impl FnOnce(),
-    ) -> Result<Self> {
+    pub fn start(kept: impl Iterator<Item = impl AsRawFd>, work: impl FnOnce()) -> Result<Self> {
         Self::begin(kept, || Ok(()), |_| work())
     }
 
@@ -50,18 +47,17 @@ impl Companion {
         Self::begin(kept, enter, work)
     }
 
-    fn begin<'a>(
-        kept: impl Iterator<Item = BorrowedFd<'a>>,
+    fn begin(
+        kept: impl Iterator<Item = impl AsRawFd>,
         enter: impl FnOnce() -> Result<()>,
         work: impl FnOnce(Result<()>),
     ) -> Result<Self> {
-        use std::os::fd::AsRawFd;
         if !has_one_thread() {
             return Err(Errno::EDEADLK);
         }
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = OwnedFd::from(null.map_err(|error| errno_of(&error))?);
-        let mut kept: Vec<_> = kept.map(|fd| fd.as_raw_fd()).collect();
+        let mut kept: Vec<RawFd> = kept.map(|fd| fd.as_raw_fd()).collect();
         kept.extend([0, 1, 2]);
         // SAFETY: there is no other thread, so the copy of the heap is whole;
         // the child never returns.

@@ -63,7 +63,7 @@ const MISSING_VERBS: &[Missing] = &[
         why: YET,
         instead: "ROOT is a directory or the word host",
     },
-    Missing { words: &["port", "pod", "network", "volume", "system"], why: YET, instead: "" },
+    Missing { words: &["pod", "network", "volume", "system"], why: YET, instead: "" },
 ];
 
 /// The error for a verb or a flag that people type and sublet does not have; `None` for

@@ -26,6 +26,7 @@ mod oci;
 mod pace;
 mod paper;
 mod pause;
+mod port;
 mod prune;
 mod ps;
 mod rename;
@@ -65,6 +66,7 @@ use logs::LogsArgs;
 use man::ManArgs;
 use ns::NsArgs;
 use pause::{PauseArgs, UnpauseArgs};
+use port::PortArgs;
 use prune::PruneArgs;
 use ps::PsArgs;
 use rename::RenameArgs;
@@ -122,6 +124,7 @@ enum Verb {
     Unpause(UnpauseArgs),
     Wait(WaitArgs),
     Rename(RenameArgs),
+    Port(PortArgs),
     Rm(RmArgs),
     Prune(PruneArgs),
     Doctor(DoctorArgs),
@@ -173,6 +176,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Pause(args), .. }) => pause::run(args),
         Ok(Cli { verb: Verb::Unpause(args), .. }) => pause::run_unpause(args),
         Ok(Cli { verb: Verb::Wait(args), .. }) => wait::run(args),
+        Ok(Cli { verb: Verb::Port(args), .. }) => port::run(args),
         Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
         Ok(Cli { verb: Verb::Prune(args), .. }) => prune::run(args),
         Ok(Cli { verb: Verb::Doctor(args), .. }) => doctor::run(args),
@@ -324,6 +328,9 @@ mod tests {
             "sublet create --help",
             "sublet start -h",
             "sublet restart -h",
+            "sublet port --help",
+            "sublet port add -h",
+            "sublet port rm --help",
             "sublet prune --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");

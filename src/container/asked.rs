@@ -69,11 +69,6 @@ pub fn host_config(spec: &Spec) -> Map<String, Value> {
     }))
 }
 
-/// `.NetworkSettings`, but for what the record has.
-pub fn network_settings(spec: &Spec) -> Map<String, Value> {
-    fields(json!({"Ports": ports(&spec.beside.ports)}))
-}
-
 /// `.Mounts`: what was asked for, not what every container has.
 pub fn mounts(spec: &Spec) -> Vec<Value> {
     let one = |mount: &Mount| {
@@ -225,6 +220,5 @@ mod tests {
         assert_eq!(mounts.len(), 2, "{mounts:?}");
         assert_eq!((&mounts[0]["Destination"], &mounts[0]["RW"]), (&json!("/a"), &json!(false)));
         assert_eq!((&mounts[1]["Source"], &mounts[1]["RW"]), (&json!("/srv/b"), &json!(true)));
-        assert_eq!(network_settings(&spec)["Ports"], port);
     }
 }

@@ -10,7 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::signal::kill;
 use crate::child::guard::Guard;
-use crate::control::{Answer, ENDED, ERR, LONGEST, OUT, Request, connect};
+use crate::control::{Answer, Asked, ENDED, ERR, OUT, Request, ask};
 use crate::error::Explain;
 use crate::spec::keys::Keys;
 use crate::spec::signal::Signal;
@@ -60,21 +60,16 @@ pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<
             .hint("sublet run -d runs one in the background");
     }
     let directory = store.directory(record)?;
-    let socket = match connect(directory.as_fd()) {
-        // It has just ended, and its record is about to say so.
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => return over(),
-        connected => connected.with_context(|| format!("connect to the supervisor of {label}"))?,
-    };
-    let request = serde_json::to_vec(&Request::Attach).context("write the request")?;
-    fd::write_all(socket.as_fd(), &request).context("ask the supervisor")?;
-    let mut packet = [0; LONGEST];
-    let (length, to) = fd::receive(socket.as_fd(), &mut packet).context("hear the supervisor")?;
-    match serde_json::from_slice(&packet[..length]).context("hear the supervisor")? {
-        Answer::Refused(why) => bail!("the supervisor of {label} refuses: {why}"),
+    let asked = ask(directory.as_fd(), &Request::Attach);
+    let asked = asked.with_context(|| format!("attach to container {label}"))?;
+    // It has just ended, and its record is about to say so.
+    let Some(Asked { answer, descriptor, socket }) = asked else { return over() };
+    match answer {
         Answer::Attached { terminal } => {
-            let input = to.filter(|_| wanted.input);
+            let input = descriptor.filter(|_| wanted.input);
             Attached::begin(socket, input, terminal, wanted)?.stay(store, record)
         }
+        _ => bail!("the supervisor of {label} answers something else"),
     }
 }
 

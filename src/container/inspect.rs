@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::time::{NEVER, utc};
 use super::view::pid;
-use super::{asked, pause};
+use super::{asked, pause, port};
 use crate::spec::background::{Restart, STOP_TIMEOUT};
 use crate::spec::{Name, Spec};
 use crate::state::{Afterwards, Exit, Life, Moment, Record};
@@ -41,7 +41,7 @@ pub fn inspect(record: &Record, spec: Option<&Spec>) -> Value {
         "LogPath": record.upkeep.log.as_deref().unwrap_or("".as_ref()),
         "Config": with(config, spec.map(asked::config)),
         "HostConfig": with(host_config(record), spec.map(asked::host_config)),
-        "NetworkSettings": with(network(record), spec.map(asked::network_settings)),
+        "NetworkSettings": network(record),
         "Mounts": spec.map(asked::mounts),
         "CgroupPath": record.place.as_ref().map(|place| &place.cgroup),
         "Unit": record.place.as_ref().and_then(|place| place.unit.as_ref()),
@@ -122,6 +122,7 @@ fn network(record: &Record) -> Value {
         "State": network.and_then(|network| network.link),
         "IPAddress": address,
         "Gateway": gateway,
+        "Ports": port::docker(record),
         "Networks": network.into_iter().map(one).collect::<Map<_, _>>(),
     })
 }
@@ -188,7 +189,8 @@ mod tests {
     #[test]
     fn a_network_that_is_down() {
         let mut record = record(1, None);
-        let none = json!({"State": null, "IPAddress": "", "Gateway": "", "Networks": {}});
+        let none =
+            json!({"State": null, "IPAddress": "", "Gateway": "", "Ports": {}, "Networks": {}});
         assert_eq!(inspect(&record, None)["NetworkSettings"], none);
         record.network = Some(Network {
             mode: "slirp4netns".to_owned(),
@@ -200,6 +202,7 @@ mod tests {
         let addresses = json!({"IPAddress": "10.0.2.100", "Gateway": "10.0.2.2"});
         let mut down = addresses.clone();
         down["State"] = json!("down");
+        down["Ports"] = json!({});
         down["Networks"] = json!({"slirp4netns": addresses});
         assert_eq!(told["NetworkSettings"], down);
         assert_eq!(told["HostConfig"]["NetworkMode"], "slirp4netns");

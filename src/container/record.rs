@@ -25,8 +25,8 @@ use crate::plan::network::Driver;
 use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
 use crate::state::{
-    Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place, Record,
-    Reserved, Store, Story, Upkeep, Usage, boot,
+    Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place,
+    PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, boot,
 };
 use crate::sys::Errno;
 
@@ -227,6 +227,7 @@ impl Recorded {
         self.reserved.edit(|record| {
             record.life = Life::Restarting { launcher, exit };
             record.place = None;
+            record.ports.clear();
         })
     }
 
@@ -292,6 +293,14 @@ impl Recorded {
             }
         };
         self.reserved.edit(down).map(drop)
+    }
+
+    /// Says which of its ports the host has by now.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn publish(&self, ports: Vec<PublishedPort>) -> anyhow::Result<()> {
+        self.reserved.edit(|record| record.ports = ports).map(drop)
     }
 
     /// Says what became of it, after its control group was removed, or removes

@@ -8,12 +8,12 @@ use super::record::{self, Recorded};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
-use crate::monitor::{Exit, Front, supervise};
-use crate::network::forward::{self, Forwarder, Inside, Listeners, Seen};
+use crate::monitor::{Clients, Exit, Front, Outside, supervise};
+use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, Outline, Plan, Streams};
 use crate::spec::{Spec, Stdin};
-use crate::state::Upkeep;
+use crate::state::{PublishedPort, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
 /// may start the program over.
@@ -94,7 +94,8 @@ pub(super) fn upkeep(spec: &Spec) -> Upkeep {
 /// A container that runs.
 pub(super) struct Started {
     launched: Launched,
-    ports: Option<Forwarder>,
+    published: Published,
+    clients: Option<Clients>,
     outline: Rc<Outline>,
     record: Option<Recorded>,
 }
@@ -124,12 +125,12 @@ pub(super) fn start(
     }
     // Before anything of ours is open, for it may take what it was handed.
     let ports = Listeners::bind(&outline.ports)?;
-    let (mut recorded, mut inside) = (None, Inside::LOOPBACK);
+    let (mut recorded, mut inside) = (None, Err(Unpublished::None));
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
         recorded = record(&mut plan)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
-        inside = Inside::of(&plan.network);
+        inside = Inside::of(&spec.beside.network, &plan.network);
         plan.notes.iter().for_each(|note| warn(note));
         if clock == Clock::Off {
             // Nobody asks when, so the child need not stop to say.
@@ -146,6 +147,13 @@ pub(super) fn start(
             return Err(error);
         }
     };
+    // Before others hear that it runs.
+    let listener = recorded.as_ref().map(Recorded::listen).transpose();
+    let listener = listener.unwrap_or_else(|error| {
+        let why = causes(&error);
+        warn(&format!("nobody can attach to it or change its ports: {why}"));
+        None
+    });
     if let Some(recorded) = &mut recorded {
         recorded.running(launched.payload.pid(), host);
     }
@@ -154,25 +162,21 @@ pub(super) fn start(
         std::fs::write(file, format!("{}\n", launched.payload.pid()))
             .with_context(|| format!("--pidfile: write to {}", file.display()))?;
     }
-    let ports = match ports.is_empty() {
-        true => None,
-        false => forward::start(ports, launched.payload.pidfd(), inside)?,
-    };
-    if let Some(Seen::Masked(why)) = ports.as_ref().map(Forwarder::seen) {
+    let published = Published::start(ports, launched.payload.pidfd(), inside)?;
+    if let Some(why) = published.masked() {
         warn(&format!("services see no clients' addresses at published ports, because {why}"));
     }
-    Ok(Started { launched, ports, outline, record: recorded })
+    if let Some(recorded) = recorded.as_ref().filter(|_| !published.is_empty()) {
+        note_ports(recorded, published.list(), &warn);
+    }
+    let clients = listener.map(Clients::new);
+    Ok(Started { launched, published, clients, outline, record: recorded })
 }
 
 impl Started {
-    /// Its record, if it has one.
-    pub fn record(&self) -> Option<&Recorded> {
-        self.record.as_ref()
-    }
-
     /// Stays with it to its end.
     pub fn stay(self, front: Front, warn: impl Fn(&str)) -> Stayed {
-        let Self { launched, ports, outline, record } = self;
+        let Self { launched, published, clients, outline, record } = self;
         let (first, timeout) = (outline.first, outline.timeout);
         // Whoever stays for long holds what he needs, and no more.
         drop(outline);
@@ -184,7 +188,20 @@ impl Started {
                 ));
             }
         };
-        let exit = supervise(launched, ports, front, first, timeout, &warn, network_down);
+        let changed = |ports| {
+            if let Some(record) = &record {
+                note_ports(record, ports, &warn);
+            }
+        };
+        let outside = Outside { published, clients, changed: &changed };
+        let exit = supervise(launched, outside, front, first, timeout, &warn, network_down);
         Stayed { exit, record }
+    }
+}
+
+/// Says in the record which of its ports the host has.
+fn note_ports(record: &Recorded, ports: Vec<PublishedPort>, warn: impl Fn(&str)) {
+    if let Err(error) = record.publish(ports) {
+        warn(&format!("the container's record doesn't say its ports: {}", causes(&error)));
     }
 }

@@ -156,15 +156,10 @@ fn start(
 ) -> anyhow::Result<Supervisor> {
     let terminal = run::upkeep(spec).terminal;
     let streams = Streams::make(terminal, spec.beside.stdin).context("make the streams")?;
-    let started = run::start(spec, Clock::Off, host, record, tell, &warn);
+    let started = run::start(spec, Clock::Off, host, record, tell, warn);
     // Ours has to be gone, or the payload's end would not be seen.
     let front = streams.ours(Rc::clone(&log))?;
     let started = started?;
-    let mut front = front;
-    match started.record().map(Recorded::listen).transpose() {
-        Ok(listener) => front.listen(listener),
-        Err(error) => warn(&format!("nobody can attach to it: {}", causes(&error))),
-    }
     let (id, restart) = (spec.beside.id.clone(), spec.beside.restart);
     Ok(Supervisor { id, started, front, log, restart })
 }

@@ -7,14 +7,12 @@
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Instant;
 
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 
-use super::clients::Clients;
-use crate::control::Listener;
+use super::clients::{Clients, Speech};
 use crate::log::{Stream, Writer};
 use crate::sys::{Errno, fd, tty};
 
@@ -35,7 +33,6 @@ pub struct Background {
     /// The other end of the payload's standard input: as long as it is open
     /// there is no end of it.
     input: Option<OwnedFd>,
-    clients: Option<Clients>,
 }
 
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl Background {
         input: Option<OwnedFd>,
         log: Log,
     ) -> anyhow::Result<Self> {
-        let mut background = Self { sources: Vec::new(), log, peer: None, input, clients: None };
+        let mut background = Self { sources: Vec::new(), log, peer: None, input };
         for (from, stream) in sources {
             background.take(from, OFlag::O_RDONLY, stream)?;
         }
@@ -76,56 +73,27 @@ impl Background {
         Ok(())
     }
 
-    /// Lets others attach themselves.
-    pub fn listen(&mut self, listener: Option<Listener>) {
-        self.clients = listener.map(Clients::new);
-    }
-
     /// What to wait for.
-    pub fn interests(&self) -> Vec<PollFd<'_>> {
+    pub(super) fn interests(&self) -> Vec<PollFd<'_>> {
         let readable = |source| PollFd::new(source, PollFlags::POLLIN);
-        let mut interests = Vec::new();
-        if self.next().is_none() {
-            interests.extend(self.sources.iter().map(|source| readable(source.from.as_fd())));
-        }
-        interests.extend(self.clients.iter().flat_map(Clients::interests));
-        interests
+        self.sources.iter().map(|source| readable(source.from.as_fd())).collect()
     }
 
-    /// Until when somebody who is attached is waited for.
-    pub fn next(&self) -> Option<Instant> {
-        self.clients.as_ref().and_then(Clients::awaited)
-    }
-
-    /// Takes what there is, once of each.
-    pub fn relay(&mut self) {
+    /// How the payload is spoken to.
+    pub(super) fn speech(&self) -> Speech<'_> {
         let terminal = self.peer.is_some();
         let input = match terminal {
             true => self.sources.first().map(|source| source.from.as_fd()),
             false => self.input.as_ref().map(AsFd::as_fd),
         };
-        if let Some(clients) = &mut self.clients {
-            clients.attend((input, terminal));
-        }
-        if self.next().is_none() {
-            self.take_in();
-        }
+        Speech { input, terminal }
     }
 
-    /// Takes all that there is, and tells those who are attached with what code
-    /// the payload has ended.
-    pub fn finish(mut self, code: u8) {
-        while self.take_in() {}
-        if let Some(clients) = self.clients {
-            clients.end(code);
-        }
-    }
-
-    /// Whether there was anything.
-    fn take_in(&mut self) -> bool {
+    /// Takes what there is, once of each: whether there was anything.
+    pub(super) fn relay(&mut self, mut clients: Option<&mut Clients>) -> bool {
         let mut buffer = [0; CHUNK];
         let mut any = false;
-        let (log, clients) = (&self.log, &mut self.clients);
+        let log = &self.log;
         self.sources.retain(|source| match fd::read(source.from.as_fd(), &mut buffer) {
             Ok(0) => false,
             Ok(length) => {
@@ -133,7 +101,7 @@ impl Background {
                 if let Some(log) = &mut *log.borrow_mut() {
                     log.write(source.stream, &buffer[..length]);
                 }
-                if let Some(clients) = clients {
+                if let Some(clients) = &mut clients {
                     clients.tell(source.stream, &buffer[..length]);
                 }
                 true

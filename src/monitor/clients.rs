@@ -1,18 +1,27 @@
-//! Those who are attached to a payload in the background.
+//! Those who have come to the control socket: who asks for something, and who
+//! is attached to a payload in the background.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, anyhow, ensure};
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{MsgFlags, recv};
 
 use crate::control::{Answer, ENDED, ERR, LONGEST, Listener, OUT, Request};
+use crate::error::Explain;
 use crate::launch::patience;
 use crate::log::Stream;
-use crate::sys::{Errno, fd};
+use crate::state::PublishedPort;
+use crate::sys::{Errno, Result, fd};
 
 /// How long the payload waits for somebody who takes nothing; from then on what
 /// it says is left out for him until he does.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many may have come and not yet have asked; one more sends the first of
+/// them away.
+const WAITING: usize = 16;
 
 /// All of them, and where others come.
 #[derive(Debug)]
@@ -20,6 +29,20 @@ pub struct Clients {
     listener: Listener,
     clients: Vec<Client>,
 }
+
+/// How a payload in the background is spoken to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speech<'a> {
+    /// By what, if it takes any input.
+    pub input: Option<BorrowedFd<'a>>,
+    /// Whether that is a terminal.
+    pub terminal: bool,
+}
+
+/// Does what is asked for with the published ports. It also gets the
+/// connection: as long as a copy of it is open the client waits.
+pub(super) type Change<'a> =
+    dyn FnMut(&Request, BorrowedFd<'_>) -> anyhow::Result<Vec<PublishedPort>> + 'a;
 
 #[derive(Debug)]
 struct Client {
@@ -38,7 +61,7 @@ impl Clients {
     }
 
     /// What to wait for.
-    pub fn interests(&self) -> impl Iterator<Item = PollFd<'_>> {
+    pub(super) fn interests(&self) -> impl Iterator<Item = PollFd<'_>> {
         let client = |client: &Client| match client.waiting {
             Some(_) => PollFlags::POLLIN | PollFlags::POLLOUT,
             None => PollFlags::POLLIN,
@@ -48,23 +71,28 @@ impl Clients {
     }
 
     /// Until when the payload waits for one of them.
-    pub fn awaited(&self) -> Option<Instant> {
+    pub(super) fn awaited(&self) -> Option<Instant> {
         let until = |client: &Client| Some(client.waiting.as_ref()?.1 + PATIENCE);
         let now = Instant::now();
         self.clients.iter().filter_map(until).filter(|until| *until > now).max()
     }
 
-    /// Lets others in, hears what is asked, and gives what was not taken.
-    /// `input` is how the payload is spoken to, and whether by a terminal.
-    pub fn attend(&mut self, input: (Option<BorrowedFd<'_>>, bool)) {
+    /// Lets others in, does what is asked, and gives what was not taken. Nobody
+    /// can be attached where there is no `speech`.
+    pub(super) fn attend(&mut self, speech: Option<Speech<'_>>, change: &mut Change<'_>) {
         while let Some(socket) = self.listener.accept() {
+            let mut silent = (0..self.clients.len()).filter(|at| !self.clients[*at].attached);
+            let first = silent.next();
+            if let (Some(first), true) = (first, silent.count() + 1 >= WAITING) {
+                self.clients.remove(first);
+            }
             self.clients.push(Client { socket, attached: false, waiting: None, lost: 0 });
         }
-        self.clients.retain_mut(|client| client.hear(input) && client.go_on());
+        self.clients.retain_mut(|client| client.hear(speech, change) && client.go_on());
     }
 
     /// Gives what was said to all of them.
-    pub fn tell(&mut self, stream: Stream, bytes: &[u8]) {
+    pub(super) fn tell(&mut self, stream: Stream, bytes: &[u8]) {
         let kind = match stream {
             Stream::Out => OUT,
             Stream::Err => ERR,
@@ -74,7 +102,7 @@ impl Clients {
 
     /// Tells them with what code it has ended. Who does not take the rest in
     /// time does not get it.
-    pub fn end(mut self, code: u8) {
+    pub(super) fn end(mut self, code: u8) {
         for client in self.clients.iter_mut().filter(|client| client.attached) {
             let until = Instant::now() + PATIENCE;
             while client.waiting.is_some() && client.go_on() && Instant::now() < until {
@@ -87,27 +115,48 @@ impl Clients {
 }
 
 impl Client {
-    /// Hears what it asks; false if it has gone.
-    fn hear(&mut self, (input, terminal): (Option<BorrowedFd<'_>>, bool)) -> bool {
-        let mut packet = [0; LONGEST];
-        match fd::receive(self.socket.as_fd(), &mut packet) {
-            Ok((0, _)) => false,
-            Ok((length, _)) => {
-                let answer = match serde_json::from_slice(&packet[..length]) {
-                    Ok(Request::Attach) => Answer::Attached { terminal },
-                    Err(error) => Answer::Refused(error.to_string()),
-                };
-                self.attached |= matches!(answer, Answer::Attached { .. });
-                let bytes = serde_json::to_vec(&answer).unwrap_or_default();
-                match (input, &answer) {
-                    (Some(input), Answer::Attached { .. }) => {
-                        fd::send_with_descriptor(self.socket.as_fd(), &bytes, input).is_ok()
-                    }
-                    _ => fd::write(self.socket.as_fd(), &bytes).is_ok(),
-                }
-            }
-            Err(errno) => matches!(errno, Errno::EAGAIN | Errno::EINTR),
+    /// Hears what it asks; false if that is all, or it has gone.
+    fn hear(&mut self, speech: Option<Speech<'_>>, change: &mut Change<'_>) -> bool {
+        let length = match self.next_length() {
+            Ok(0) => return false,
+            Ok(length) => length,
+            Err(errno) => return matches!(errno, Errno::EAGAIN | Errno::EINTR),
+        };
+        let mut packet = vec![0; length.min(LONGEST)];
+        // Who has given up waiting does not expect it any more.
+        if fd::receive(self.socket.as_fd(), &mut packet).is_err() || self.next_length() == Ok(0) {
+            return false;
         }
+        let request = || {
+            ensure!(length <= LONGEST, "it is too long");
+            Ok(serde_json::from_slice(&packet)?)
+        };
+        let answered = request().context("read the request").and_then(|request| match request {
+            Request::Attach => {
+                let speech = speech
+                    .context("the container runs in the foreground of its caller")
+                    .hint("sublet run -d runs one in the background")?;
+                Ok((Answer::Attached { terminal: speech.terminal }, speech.input))
+            }
+            Request::Publish(_) | Request::Withdraw(_) if self.attached => {
+                Err(anyhow!("who is attached can't ask for anything else"))
+            }
+            request => Ok((Answer::Ports(change(&request, self.socket.as_fd())?), None)),
+        });
+        let (answer, input) = answered.unwrap_or_else(|error| (Answer::from(&error), None));
+        self.attached |= matches!(answer, Answer::Attached { .. });
+        let bytes = serde_json::to_vec(&answer).unwrap_or_default();
+        let told = match input {
+            Some(input) => fd::send_with_descriptor(self.socket.as_fd(), &bytes, input),
+            None => fd::write(self.socket.as_fd(), &bytes).map(drop),
+        };
+        told.is_ok() && self.attached
+    }
+
+    /// The length of the next packet, 0 if there will be none: recv(2).
+    fn next_length(&self) -> Result<usize> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket.as_raw_fd(), &mut [0], flags)
     }
 
     /// Gives it what was said; false if it has gone.
@@ -145,5 +194,121 @@ impl Client {
             }
             Err(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::control::ask;
+    use crate::control::tests::{Scratch, connect};
+    use crate::error::report;
+    use crate::sys::fd::Patience;
+
+    const IN_BACKGROUND: Option<Speech<'_>> = Some(Speech { input: None, terminal: false });
+
+    fn clients(scratch: &Scratch) -> Clients {
+        Clients::new(Listener::make(scratch.1.as_fd()).unwrap())
+    }
+
+    fn publish(port: &str) -> Request {
+        Request::Publish(vec![port.to_owned()])
+    }
+
+    /// What has come by now; a launcher that hangs fails the test.
+    fn answer(socket: &OwnedFd) -> Answer {
+        let ready = fd::wait_readable([socket.as_fd()], Patience::None).unwrap();
+        assert_eq!(ready, [true], "no answer");
+        let mut packet = [0; 1024];
+        let length = fd::read(socket.as_fd(), &mut packet).unwrap();
+        serde_json::from_slice(&packet[..length]).unwrap()
+    }
+
+    #[test]
+    fn a_question_and_its_answer() {
+        let scratch = Scratch::new();
+        let mut clients = clients(&scratch);
+        // One says nothing, and one nonsense; both are there first.
+        let silent = connect(scratch.1.as_fd()).unwrap();
+        let strange = connect(scratch.1.as_fd()).unwrap();
+        fd::write_all(strange.as_fd(), b"{}").unwrap();
+        std::thread::scope(|scope| {
+            let one = scope.spawn(|| ask(scratch.1.as_fd(), &publish("80"))?.unwrap().done());
+            let other = scope.spawn(|| ask(scratch.1.as_fd(), &publish("81"))?.unwrap().done());
+            let answered = RefCell::new(0);
+            while *answered.borrow() < 2 {
+                clients.attend(None, &mut |request, _| {
+                    *answered.borrow_mut() += 1;
+                    match *request == publish("80") {
+                        true => Ok(Vec::new()),
+                        false => Err(anyhow!("it is taken")).hint("take another"),
+                    }
+                });
+            }
+            assert_eq!(one.join().unwrap().unwrap(), Answer::Ports(Vec::new()));
+            let refused = other.join().unwrap().unwrap_err();
+            assert_eq!(report(&refused), "error: it is taken\n hint: take another");
+        });
+        assert!(matches!(answer(&strange), Answer::Refused { .. }));
+        drop(silent);
+    }
+
+    #[test]
+    fn who_says_nothing_holds_nobody_up() {
+        let scratch = Scratch::new();
+        let mut clients = clients(&scratch);
+        let directory = scratch.1.as_fd();
+        let silent: Vec<_> = (0..40).map(|_| connect(directory).unwrap()).collect();
+        clients.attend(None, &mut |_, _| panic!("nobody has asked"));
+        let gone = connect(directory).unwrap();
+        fd::write_all(gone.as_fd(), br#"{"publish":[]}"#).unwrap();
+        drop(gone);
+        let asks = connect(directory).unwrap();
+        fd::write_all(asks.as_fd(), br#"{"withdraw":[]}"#).unwrap();
+        let asked = RefCell::new(Vec::new());
+        clients.attend(None, &mut |request, _| {
+            asked.borrow_mut().push(request.clone());
+            Ok(Vec::new())
+        });
+        assert_eq!(*asked.borrow(), [Request::Withdraw(Vec::new())]);
+        // The first were sent away.
+        let is_over =
+            |socket: &OwnedFd| fd::wait_readable([socket.as_fd()], Patience::None).unwrap()[0];
+        assert!(is_over(&silent[0]) && !is_over(&silent[39]));
+    }
+
+    #[test]
+    fn who_is_attached_hears_and_does_not_go() {
+        let scratch = Scratch::new();
+        let mut clients = clients(&scratch);
+        let directory = scratch.1.as_fd();
+        let attached = connect(directory).unwrap();
+        fd::write_all(attached.as_fd(), b"\"attach\"").unwrap();
+        let mut none = |_: &Request, _: BorrowedFd<'_>| panic!("no port was asked for");
+        clients.attend(IN_BACKGROUND, &mut none);
+        assert_eq!(answer(&attached), Answer::Attached { terminal: false });
+        // Others come and say nothing: he is not one of them.
+        let _silent: Vec<_> = (0..40).map(|_| connect(directory).unwrap()).collect();
+        clients.attend(IN_BACKGROUND, &mut none);
+        clients.tell(Stream::Err, b"said");
+        clients.end(7);
+        for told in [&b"esaid"[..], &[ENDED, 7]] {
+            let mut packet = [0; 100];
+            let length = fd::read(attached.as_fd(), &mut packet).unwrap();
+            assert_eq!(&packet[..length], told);
+        }
+    }
+
+    #[test]
+    fn nobody_is_attached_to_what_is_in_the_foreground() {
+        let scratch = Scratch::new();
+        let mut clients = clients(&scratch);
+        let client = connect(scratch.1.as_fd()).unwrap();
+        fd::write_all(client.as_fd(), b"\"attach\"").unwrap();
+        clients.attend(None, &mut |_, _| panic!("no port was asked for"));
+        let Answer::Refused { why, hint } = answer(&client) else { panic!("it is attached") };
+        assert!(why.contains("foreground") && hint.unwrap().contains("run -d"), "{why}");
     }
 }

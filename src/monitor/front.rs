@@ -1,13 +1,13 @@
 //! Where the payload's output goes and its input comes from.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
 
 use nix::libc;
 use nix::poll::PollFd;
 use nix::sys::signalfd::SignalFd;
 
 use super::background::Background;
+use super::clients::{Clients, Speech};
 use super::terminal::Terminal;
 
 /// Which end of the payload's streams we have.
@@ -58,21 +58,22 @@ impl Relay {
         }
     }
 
-    /// When something is due, whatever comes.
-    pub fn next(&self) -> Option<Instant> {
+    /// How others speak to the payload, if they may.
+    pub fn speech(&self) -> Option<Speech<'_>> {
         match self {
             Self::Nothing | Self::Terminal(_) => None,
-            Self::Background(background) => background.next(),
+            Self::Background(background) => Some(background.speech()),
         }
     }
 
-    /// Moves what can be moved now.
-    pub fn relay(&mut self) -> anyhow::Result<()> {
+    /// Moves what can be moved now; what is in the background, to `clients` as
+    /// well.
+    pub fn relay(&mut self, clients: Option<&mut Clients>) -> anyhow::Result<()> {
         match self {
             Self::Nothing => Ok(()),
             Self::Terminal(terminal) => terminal.relay(),
             Self::Background(background) => {
-                background.relay();
+                background.relay(clients);
                 Ok(())
             }
         }
@@ -103,11 +104,11 @@ impl Relay {
     }
 
     /// Brings what was said before the payload's end where it belongs.
-    pub fn finish(self, signals: &SignalFd, code: u8) {
+    pub fn finish(self, signals: &SignalFd, mut clients: Option<&mut Clients>) {
         match self {
             Self::Nothing => {}
             Self::Terminal(terminal) => terminal.finish(signals),
-            Self::Background(background) => background.finish(code),
+            Self::Background(mut background) => while background.relay(clients.as_deref_mut()) {},
         }
     }
 }

@@ -7,6 +7,7 @@ mod buffer;
 mod clients;
 mod front;
 mod memory;
+mod outside;
 mod overtime;
 mod sender;
 mod signals;
@@ -21,18 +22,19 @@ use nix::unistd::Pid;
 
 use crate::cgroup::placing::Placed;
 use crate::cgroup::usage::Usage;
-use crate::error::causes;
 use crate::host::kernel_log;
 use crate::launch::{Launched, Timing, patience};
-use crate::network::{Services, Uplink, forward};
+use crate::network::{Services, Uplink};
 use crate::plan::First;
 use crate::security::seccomp;
 use crate::state;
 use crate::sys::Errno;
 use crate::sys::process::Ended;
+pub use clients::Clients;
 pub use front::Front;
 use front::Relay;
 pub use memory::{RanOut, mebibytes};
+pub use outside::Outside;
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
 
@@ -67,11 +69,12 @@ pub struct Exit {
 const EXIT_TIMED_OUT: u8 = 255;
 
 /// Stays until the payload ends, or has run for as long as it may; so long its
-/// ports are published. Calls `warn` with what fails meanwhile and does not end
-/// it, and `network_down` when nothing connects it with the world any more.
+/// ports are published and other commands answered. Calls `warn` with what fails
+/// meanwhile and does not end it, and `network_down` when nothing connects it with
+/// the world any more.
 pub fn supervise(
     launched: Launched,
-    mut ports: Option<forward::Forwarder>,
+    mut outside: Outside<'_>,
     front: Front,
     first: First,
     timeout: Option<Duration>,
@@ -92,17 +95,19 @@ pub fn supervise(
             PollFd::new(launched.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(launched.watcher.pidfd(), PollFlags::POLLIN),
         ];
-        if let Some(ports) = &ports {
-            ready.push(PollFd::new(ports.pidfd(), PollFlags::POLLIN));
+        ready.extend(outside.interests());
+        let from_outside = 3..ready.len();
+        let awaited = outside.awaited();
+        if awaited.is_none() {
+            ready.extend(relay.interests());
         }
-        ready.extend(relay.interests());
         if let Some(uplink) = &launched.uplink {
             ready.extend(uplink.news().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         }
         let services = launched.services.iter().filter_map(Services::news);
         ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let link = launched.uplink.as_ref().and_then(Uplink::until);
-        let until = overtime.next().into_iter().chain(link).chain(relay.next()).min();
+        let until = overtime.next().into_iter().chain(link).chain(awaited).min();
         match poll(&mut ready, patience(until)) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -110,9 +115,15 @@ pub fn supervise(
         }
         let ended = ready[0].any().unwrap_or(true);
         let unwatched = ready[2].any().unwrap_or(true);
-        let unpublished = ports.is_some() && ready[3].any().unwrap_or(true);
+        let asked = ready[from_outside].iter().any(|fd| fd.any().unwrap_or(true));
         drop(ready);
-        relay.relay()?;
+        if asked && let Some(closed) = outside.attend(relay.speech()) {
+            happened.push(closed.clone());
+            told.push(closed);
+        }
+        if outside.awaited().is_none() {
+            relay.relay(outside.clients.as_mut())?;
+        }
         if ended {
             break;
         }
@@ -133,12 +144,6 @@ pub fn supervise(
         }
         if unwatched {
             launched.watcher.replace().context("start another watcher")?;
-        }
-        if unpublished && let Some(Err(error)) = ports.as_mut().map(forward::Forwarder::replace) {
-            let closed = format!("published ports were closed: {}", causes(&error));
-            happened.push(closed.clone());
-            told.push(closed);
-            ports = None;
         }
         while let Some(info) = launched.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
@@ -170,7 +175,10 @@ pub fn supervise(
             (128 + signal, Some(signal))
         }
     };
-    relay.finish(&launched.signals, code as u8);
+    relay.finish(&launched.signals, outside.clients.as_mut());
+    if let Some(clients) = outside.clients {
+        clients.end(code as u8);
+    }
     // All that is in the group is killed at once; so the payload is one of
     // them, if it is a SIGKILL that nobody asked for. Of a container with a
     // reaper that would be the reaper.

@@ -5,7 +5,7 @@
 //! was made in, whoever has it. So the process that forwards has never been in
 //! the container, and has no rights.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -39,8 +39,8 @@ impl Services {
     /// # Errors
     /// What keeps a process from being made.
     pub(super) fn start(sockets: Vec<(OwnedFd, u16)>) -> anyhow::Result<Self> {
-        let listeners = Listeners::made(sockets);
-        let (process, channel) = begin(&listeners)?;
+        let mut listeners = Listeners::made(sockets);
+        let (process, channel) = begin(&mut listeners)?;
         let (process, since) = (Some(process), Instant::now());
         Ok(Self { process, _channel: channel, listeners, since })
     }
@@ -57,11 +57,11 @@ impl Services {
         if !super::running::has_news(process.pidfd()) {
             return None;
         }
-        let again = || -> anyhow::Result<_> {
+        let mut again = || -> anyhow::Result<_> {
             if self.since.elapsed() < SHORT {
                 bail!("the process that forwards to them ends as soon as it is started");
             }
-            begin(&self.listeners)
+            begin(&mut self.listeners)
         };
         match again() {
             Ok((process, channel)) => {
@@ -78,15 +78,16 @@ impl Services {
     }
 }
 
-fn begin(listeners: &Listeners) -> anyhow::Result<(Companion, OwnedFd)> {
+fn begin(listeners: &mut Listeners) -> anyhow::Result<(Companion, OwnedFd)> {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
             .context(TRIED)?;
-    let kept = listeners.iter().map(AsFd::as_fd).chain([theirs.as_fd()]);
-    let process = Companion::start(kept, || {
+    let sockets = listeners.iter().map(AsFd::as_fd).chain([theirs.as_fd()]);
+    let kept: Vec<_> = sockets.map(|socket| socket.as_raw_fd()).collect();
+    let process = Companion::start(kept.into_iter(), || {
         if confine().is_ok() {
             // It is over when the launcher is, or can't be had at all.
-            let _ = forward::serve_host(theirs.as_fd(), listeners);
+            let _ = forward::serve_host(theirs.as_fd(), std::mem::take(listeners));
         }
     });
     Ok((process.context(TRIED)?, ours))

@@ -10,6 +10,7 @@
 //!     ID/spec.json         what was asked for
 //!     ID/control           the socket of its supervisor, in the background
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
+//!     ID/control          a socket: what is asked of the launcher
 //!     .names/NAME         a symbolic link, whose text is the id
 //!     .dead-ID/           removed, but for its files; .dead-ID:7 had ended with 7
 //!     .bad-ID/            put aside: nobody can read its record
@@ -63,7 +64,10 @@ pub use directory::Directory;
 pub use moment::Moment;
 pub use near::nearest;
 pub use process::{Identity, boot};
-pub use record::{Afterwards, Asked, End, Exit, Life, Link, Network, Place, Record, Upkeep, Usage};
+pub use record::{
+    Afterwards, Asked, ClientAddress, End, Exit, Life, Link, Network, Place, PublishedPort, Record,
+    Upkeep, Usage,
+};
 pub use remove::Removal;
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};

@@ -1,7 +1,8 @@
 //! What is written down of a container.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
@@ -14,6 +15,7 @@ use super::process::Identity;
 use super::seal;
 use super::story::{Failed, Request, Story};
 use crate::spec::background::Restart;
+use crate::spec::port::Protocol;
 use crate::spec::{ContainerId, Name};
 
 /// The version that is written. A record that a program of this version can't
@@ -50,6 +52,9 @@ pub struct Record {
     /// How it is kept going, and stopped.
     #[serde(default)]
     pub upkeep: Upkeep,
+    /// Its ports that the host has, while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
     /// Fields that a later program knows: kept, so that an earlier one can
     /// change a record without taking them away.
     #[serde(flatten)]
@@ -156,6 +161,38 @@ impl Life {
             Self::Running { launcher, .. } | Self::Restarting { launcher, .. } => Some(launcher),
             Self::Exited(_) => None,
         }
+    }
+}
+
+/// A port of a container that the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// Where the service listens.
+    pub container: u16,
+    /// The protocol of both.
+    pub protocol: Protocol,
+    /// Where clients connect.
+    pub host: SocketAddr,
+    /// What the service sees of them.
+    pub client: ClientAddress,
+}
+
+/// What a service sees of its clients' addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAddress {
+    /// Their own, but for clients of this machine's loopback.
+    Kept,
+    /// One of the container's.
+    Masked,
+}
+
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "kept",
+            Self::Masked => "masked",
+        })
     }
 }
 
@@ -280,6 +317,7 @@ impl Record {
             request: None,
             network: None,
             upkeep: Upkeep::default(),
+            ports: Vec::new(),
             unknown: Map::new(),
         }
     }
@@ -312,6 +350,7 @@ impl Record {
         };
         let (finished, usage, story) = (Moment::now(), Usage::default(), Story::default());
         self.life = Life::Exited(Exit { started, finished, end, usage, story });
+        self.ports.clear();
         self
     }
 

@@ -142,7 +142,11 @@ impl Reserved {
         self.dropped = Dropped::Leave;
         match self.afterwards {
             Afterwards::Keep | Afterwards::Fade => {
-                self.edit(|record| record.life = Life::Exited(exit)).map(drop)
+                let over = |record: &mut Record| {
+                    record.life = Life::Exited(exit);
+                    record.ports.clear();
+                };
+                self.edit(over).map(drop)
             }
             Afterwards::Remove => {
                 let name = self.called();

@@ -4,15 +4,18 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use anyhow::anyhow;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 
-use super::listen::Listeners;
+use super::listen::{Listener, Listeners};
 use super::route::{Change, MARK, Router};
+use crate::error::Explain;
 use crate::plan::network::{Driver, Network};
+use crate::spec::network;
 use crate::spec::port::Protocol;
 use crate::sys::{Errno, Result, confine, process, socket as options};
 
@@ -30,15 +33,27 @@ impl Inside {
     pub const LOOPBACK: Self =
         Self { v4: Some(Ipv4Addr::LOCALHOST), v6: Some(Ipv6Addr::LOCALHOST) };
 
-    /// Those of a container that reaches the world in that way. slirp4netns
-    /// gives it an address of its own (of IPv6 one that is made up inside);
-    /// pasta gives it the host's, which are not known here.
-    pub fn of(network: &Network) -> Self {
-        let Network::Helped(helper) = network else { return Self::LOOPBACK };
-        match helper.driver {
+    /// Those of a container that was asked for with one network and has got
+    /// another. slirp4netns gives it an address of its own (of IPv6 one that is
+    /// made up inside); pasta gives it the host's, which are not known here.
+    ///
+    /// # Errors
+    /// Where there is nothing to be published.
+    pub fn of(
+        asked: &network::Network,
+        network: &Network,
+    ) -> std::result::Result<Self, Unpublished> {
+        let helper = match network {
+            Network::Host => return Err(Unpublished::Host),
+            Network::Joined(_) => return Err(Unpublished::Joined),
+            Network::None if *asked == network::Network::None => return Err(Unpublished::None),
+            Network::None => return Ok(Self::LOOPBACK),
+            Network::Helped(helper) => helper,
+        };
+        Ok(match helper.driver {
             Driver::Slirp4netns { cidr, .. } => Self { v4: Some(cidr.address(100)), v6: None },
             Driver::Pasta { .. } => Self::LOOPBACK,
-        }
+        })
     }
 
     /// The address for a client: of its family, if there is one, and of the
@@ -48,8 +63,38 @@ impl Inside {
         if client.is_ipv4() { [v4, v6] } else { [v6, v4] }
     }
 
+    /// Whether services see the own addresses of the clients that come to
+    /// `bound`, where those are kept at all.
+    pub fn keeps(&self, bound: IpAddr) -> bool {
+        let same_family = if bound.is_ipv4() { self.v4.is_some() } else { self.v6.is_some() };
+        is_kept(bound) && same_family
+    }
+
     fn all(&self) -> impl Iterator<Item = IpAddr> {
         [self.v4.map(IpAddr::from), self.v6.map(IpAddr::from)].into_iter().flatten()
+    }
+}
+
+/// Why a container has no ports that could be published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpublished {
+    /// It has the host's network.
+    Host,
+    /// It is to have none.
+    None,
+    /// It has somebody else's, who may publish.
+    Joined,
+}
+
+impl Unpublished {
+    /// It, for people.
+    pub(super) fn told<T>(self) -> anyhow::Result<T> {
+        let (network, hint) = match self {
+            Self::Host => ("host", "what listens in the container listens on the host"),
+            Self::None => ("none", "--network loopback has nothing but published ports"),
+            Self::Joined => ("container or ns", "publish ports of the container whose it is"),
+        };
+        Err(anyhow!("ports have no effect with --network {network}")).hint(hint)
     }
 }
 
@@ -114,6 +159,17 @@ impl Dialer {
         })
     }
 
+    /// Has what is sent from one more port of UDP look for clients. The rule
+    /// stays when the port is published no more: there are no clients then.
+    pub fn publish(&self, listener: &Listener) -> Result<()> {
+        let Some(router) = &self.router else { return Ok(()) };
+        if listener.protocol == Protocol::Udp {
+            let port = (listener.container, listener.container);
+            self.inside.all().try_for_each(|own| router.ports(own, port))?;
+        }
+        Ok(())
+    }
+
     /// Has the answers of a service of UDP find the client, or no longer.
     pub fn client(&self, change: Change, way: &Way) -> Result<()> {
         match (&self.router, way.from) {
@@ -176,10 +232,12 @@ impl Way {
     }
 }
 
-/// How much a socket holds whose other end is on this machine. More, as the
-/// kernel would give, is not faster: by the time that somebody reads it, the
-/// processor's cache has lost it.
-const NEAR: usize = 256 * 1024;
+/// How much a socket holds whose other end is on this machine. A quarter of it
+/// makes the forwarder wait for who takes it more often, and the way to the
+/// service a third slower; more, as the kernel would give, is not faster: by the
+/// time that somebody reads it, the processor's cache has lost it. What
+/// net.core.rmem_max does not allow, there is less.
+const NEAR: usize = 1024 * 1024;
 
 /// Has a socket hold what is good for another end on this machine.
 pub fn keep_near(socket: BorrowedFd<'_>) -> Result<()> {

@@ -14,6 +14,8 @@ use nix::sys::socket::{
 use super::address;
 use super::handed::Handed;
 use super::holder;
+use super::inside::keep_near;
+use super::slab::Slab;
 use crate::error::Explain;
 use crate::host::advice::{Hole, table};
 use crate::plan::network::service;
@@ -24,9 +26,9 @@ use crate::sys::{Errno, socket as options};
 /// net.core.somaxconn is less.
 const BACKLOG: i32 = 4096;
 
-/// The sockets of all published ports. Dropped, the ports are free.
+/// The sockets of all published ports, by number. Dropped, the ports are free.
 #[derive(Debug, Default)]
-pub struct Listeners(Vec<Listener>);
+pub struct Listeners(Slab<Listener>);
 
 /// The socket of one published port.
 #[derive(Debug)]
@@ -60,15 +62,15 @@ impl Listeners {
     /// The first port that can't be had: why, and what would help.
     pub fn bind(ports: &[Port]) -> anyhow::Result<Self> {
         let handed = Handed::from_environment();
-        let mut listeners = Vec::with_capacity(ports.len());
+        let mut listeners = Self::default();
         for port in ports {
             let listener = match &port.source {
                 Source::Host(ip, number) => open(*ip, *number, port),
                 Source::Handed(name) => take(name, &handed, port),
             };
-            listeners.push(listener.with_context(|| format!("publish {port}"))?);
+            listeners.insert(listener.with_context(|| format!("publish {port}"))?);
         }
-        Ok(Self(listeners))
+        Ok(listeners)
     }
 
     /// Sockets that listen in a container, each for the port of that number
@@ -80,25 +82,65 @@ impl Listeners {
             protocol: Protocol::Tcp,
             container: port,
         };
-        Self(sockets.into_iter().map(made).collect())
+        let mut listeners = Self::default();
+        sockets.into_iter().map(made).for_each(|listener| _ = listeners.insert(listener));
+        listeners
     }
 
     /// Each of them, in the order in which they were asked for.
-    pub fn iter(&self) -> std::slice::Iter<'_, Listener> {
+    pub fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.numbered().map(|(_, listener)| listener)
+    }
+
+    /// The same with their numbers.
+    pub fn numbered(&self) -> impl Iterator<Item = (usize, &Listener)> {
         self.0.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+
+    /// That of a number, as long as it is there.
+    pub fn get(&self, at: usize) -> Option<&Listener> {
+        self.0.get(at)
+    }
+
+    /// One more: its number.
+    pub fn insert(&mut self, listener: Listener) -> usize {
+        self.0.insert(listener)
+    }
+
+    /// Takes one out. Its number is no other's before [`reuse`](Self::reuse).
+    pub fn remove(&mut self, at: usize) -> Option<Listener> {
+        self.0.remove(at)
+    }
+
+    /// Lets the numbers of those that were taken out be given again.
+    pub fn reuse(&mut self) {
+        self.0.reuse();
+    }
+
+    /// Takes all of them over: their numbers here.
+    pub fn append(&mut self, other: Self) -> Vec<usize> {
+        other.0.into_values().map(|listener| self.0.insert(listener)).collect()
     }
 }
 
-impl std::ops::Index<usize> for Listeners {
-    type Output = Listener;
-
-    fn index(&self, at: usize) -> &Listener {
-        &self.0[at]
+impl Listener {
+    /// A socket that was bound and prepared by somebody else of ours.
+    ///
+    /// # Errors
+    /// Where it is none of IP.
+    pub fn adopt(socket: OwnedFd, protocol: Protocol, container: u16) -> anyhow::Result<Self> {
+        let bound = local(socket.as_fd())?;
+        Ok(Self { socket, bound, protocol, container })
     }
 }
 
@@ -140,7 +182,9 @@ fn prepare(socket: BorrowedFd<'_>, address: SocketAddr, protocol: Protocol) -> R
             // What is passed on is passed on at once.
             setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
             // A client that has vanished is noticed some time.
-            setsockopt(&socket, sockopt::KeepAlive, &true)
+            setsockopt(&socket, sockopt::KeepAlive, &true)?;
+            // From there they come from this machine alone.
+            if address.ip().is_loopback() { keep_near(socket) } else { Ok(()) }
         }
         Protocol::Udp if address.is_ipv4() => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true),
         Protocol::Udp => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true),

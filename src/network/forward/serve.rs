@@ -1,4 +1,6 @@
 //! The forwarder's loop: one thread, epoll(7), nothing that blocks.
+//!
+//! Beside news of sockets it gets orders of the launcher: ports more and less.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -9,6 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::address;
 use super::inside::{Dialer, keep_near};
 use super::listen::Listeners;
+use super::order::Order;
 use super::pipe::Pool;
 use super::slab::Slab;
 use super::tcp::{Connection, Next, Side};
@@ -64,15 +67,16 @@ impl Of {
 /// What the forwarder has.
 struct Server<'a> {
     epoll: Epoll,
-    listeners: &'a Listeners,
+    launcher: BorrowedFd<'a>,
+    listeners: Listeners,
     dialer: Dialer,
     connections: Slab<Box<Connection>>,
     /// Those that have more to do.
     again: Vec<usize>,
     pool: Pool,
     flows: Flows,
-    /// How many connections there may be.
-    most: usize,
+    /// How many descriptors there may be.
+    room: usize,
     /// Whether clients are let in: no, until then at least.
     pause: Option<Instant>,
 }
@@ -81,25 +85,23 @@ struct Server<'a> {
 ///
 /// # Errors
 /// What epoll(7) says.
-pub fn serve(launcher: BorrowedFd<'_>, listeners: &Listeners, dialer: Dialer) -> Result<()> {
+pub fn serve(launcher: BorrowedFd<'_>, listeners: Listeners, dialer: Dialer) -> Result<()> {
     let (room, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let room = usize::try_from(room).unwrap_or(usize::MAX).min(1 << 20);
-    // Listeners have theirs already. A connection takes two, and two more for
-    // a pipe while one side is slow.
-    let room = room.saturating_sub(listeners.iter().len() + 64);
     let mut server = Server {
         epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        launcher,
         listeners,
         dialer,
         connections: Slab::default(),
         again: Vec::new(),
         pool: Pool::default(),
         flows: Flows::new((room / 8).clamp(1, 4096)),
-        most: (room - room / 8).div_ceil(4),
+        room,
         pause: None,
     };
     server.watch(launcher, Of::Launcher, EpollFlags::EPOLLIN)?;
-    for (at, listener) in listeners.iter().enumerate() {
+    for (at, listener) in server.listeners.numbered() {
         server.watch(listener.as_fd(), Of::Listener(at), EpollFlags::EPOLLIN)?;
     }
     server.run()
@@ -116,12 +118,14 @@ impl Server<'_> {
             };
             for event in &news[..count] {
                 match Of::from_number(event.data()) {
-                    // It says nothing: it is gone.
-                    Of::Launcher => return Ok(()),
+                    Of::Launcher => match Order::receive(self.launcher)? {
+                        Some(order) => self.obey(order)?,
+                        None => return Ok(()),
+                    },
                     Of::Listener(at) => self.listened(at)?,
                     Of::Client(at) => self.news(at, Side::Client, event.events()),
                     Of::Service(at) => self.news(at, Side::Service, event.events()),
-                    Of::Flow(at) => self.flows.hear_service(at, self.listeners),
+                    Of::Flow(at) => self.flows.hear_service(at, &self.listeners),
                 }
             }
             for at in std::mem::take(&mut self.again) {
@@ -130,6 +134,7 @@ impl Server<'_> {
             // None of the news can be of those that are over now.
             self.connections.reuse();
             self.flows.reuse();
+            self.listeners.reuse();
             let now = Instant::now();
             self.flows.expire(now, &self.dialer);
             if self.pause.is_some_and(|until| until <= now) {
@@ -154,8 +159,43 @@ impl Server<'_> {
         self.epoll.add(socket, EpollEvent::new(news, of.number()))
     }
 
+    /// How many connections there may be. Listeners have their descriptors
+    /// already, and flows an eighth. A connection takes two, and two more for a
+    /// pipe while one side is slow.
+    fn most(&self) -> usize {
+        let room = self.room.saturating_sub(self.listeners.len() + 64);
+        (room - room / 8).div_ceil(4)
+    }
+
+    /// Does what the launcher wants. What can't be done for want of room is a
+    /// reason to end: the next forwarder begins with all that is to be.
+    fn obey(&mut self, order: Order) -> Result<()> {
+        match order {
+            Order::Publish(listener) => {
+                self.dialer.publish(&listener)?;
+                let open = self.pause.is_none() || listener.protocol == Protocol::Udp;
+                let at = self.listeners.insert(listener);
+                let news = if open { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
+                let Some(listener) = self.listeners.get(at) else { return Ok(()) };
+                self.watch(listener.as_fd(), Of::Listener(at), news)
+            }
+            Order::Withdraw(bound, protocol, _until_done) => {
+                let found = self
+                    .listeners
+                    .numbered()
+                    .find(|(_, listener)| (listener.bound, listener.protocol) == (bound, protocol));
+                let Some(at) = found.map(|(at, _)| at) else { return Ok(()) };
+                self.flows.end_all_of(at, &self.dialer);
+                let Some(listener) = self.listeners.remove(at) else { return Ok(()) };
+                // Others may have the socket too, and so it may outlive our
+                // descriptor.
+                self.epoll.delete(listener)
+            }
+        }
+    }
+
     fn listened(&mut self, at: usize) -> Result<()> {
-        let listener = &self.listeners[at];
+        let Some(listener) = self.listeners.get(at) else { return Ok(()) };
         if listener.protocol == Protocol::Udp {
             let watch = |socket: BorrowedFd<'_>, flow: usize| {
                 self.epoll
@@ -165,7 +205,7 @@ impl Server<'_> {
             return Ok(());
         }
         for _ in 0..TURN {
-            if self.connections.len() >= self.most {
+            if self.connections.len() >= self.most() {
                 return self.let_in(false);
             }
             match self.accept(at) {
@@ -183,10 +223,10 @@ impl Server<'_> {
     }
 
     fn accept(&mut self, at: usize) -> Result<()> {
-        let listener = &self.listeners[at];
+        let listener = self.listeners.get(at).ok_or(Errno::EAGAIN)?;
         let (client, name) = socket::accept(listener.as_fd())?;
         let from = address::of(&name).ok_or(Errno::EAFNOSUPPORT)?;
-        if from.ip().is_loopback() {
+        if from.ip().is_loopback() && !listener.bound.ip().is_loopback() {
             keep_near(client.as_fd())?;
         }
         let ways = self.dialer.ways(from, listener.container);
@@ -209,7 +249,7 @@ impl Server<'_> {
     fn let_in(&mut self, open: bool) -> Result<()> {
         self.pause = (!open).then(|| Instant::now() + PAUSE);
         let news = if open { EpollFlags::EPOLLIN } else { EpollFlags::empty() };
-        for (at, listener) in self.listeners.iter().enumerate() {
+        for (at, listener) in self.listeners.numbered() {
             if listener.protocol == Protocol::Tcp {
                 let mut event = EpollEvent::new(news, Of::Listener(at).number());
                 self.epoll.modify(listener, &mut event)?;

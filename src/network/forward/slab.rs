@@ -1,6 +1,7 @@
 //! Values by number, where a number is free again only when it is said so.
 
 /// Values, and the numbers that are free.
+#[derive(Debug)]
 pub struct Slab<T> {
     places: Vec<Option<T>>,
     free: Vec<usize>,
@@ -26,6 +27,11 @@ impl<T> Slab<T> {
     }
 
     /// The value of a number, if it has one.
+    pub fn get(&self, at: usize) -> Option<&T> {
+        self.places.get(at)?.as_ref()
+    }
+
+    /// The same, to be changed.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
         self.places.get_mut(at)?.as_mut()
     }
@@ -46,6 +52,11 @@ impl<T> Slab<T> {
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len() - self.gone.len()
+    }
+
+    /// All values.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.places.into_iter().flatten()
     }
 
     /// All values with their numbers.

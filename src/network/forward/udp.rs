@@ -114,8 +114,9 @@ impl Flows {
             };
             flow.heard = Instant::now();
             flow.answered = true;
-            let listener = listeners[flow.key.listener].as_fd();
-            let _ = answer(listener, &self.buffer[..length], flow.key);
+            if let Some(listener) = listeners.get(flow.key.listener) {
+                let _ = answer(listener.as_fd(), &self.buffer[..length], flow.key);
+            }
         }
     }
 
@@ -134,6 +135,13 @@ impl Flows {
         let over: Vec<usize> = over.into_iter().map(|(at, _)| at).collect();
         over.into_iter().for_each(|at| self.end(at, dialer));
         self.next_look = self.flows.iter().map(|(_, flow)| flow.heard + flow.patience()).min();
+    }
+
+    /// Ends all flows of a listener.
+    pub fn end_all_of(&mut self, listener: usize, dialer: &Dialer) {
+        let of_it = self.flows.iter().filter(|(_, flow)| flow.key.listener == listener);
+        let of_it: Vec<usize> = of_it.map(|(at, _)| at).collect();
+        of_it.into_iter().for_each(|at| self.end(at, dialer));
     }
 
     /// Lets the numbers of flows that are over be given again.

@@ -99,7 +99,7 @@ fn the_oldest_comes_first() {
 #[test]
 fn what_a_later_version_has_added_is_kept() {
     let mut known = record(A, None, Afterwards::Keep);
-    known.unknown.insert("ports".to_owned(), serde_json::json!([{"host": 80}]));
+    known.unknown.insert("volumes".to_owned(), serde_json::json!([{"name": "data"}]));
     let read = Record::from_bytes(&known.to_bytes().unwrap(), &id(A)).unwrap();
     assert_eq!(read, known);
 }
