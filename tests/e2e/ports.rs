@@ -9,6 +9,10 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::common::*;
 
+mod change;
+mod load;
+mod programs;
+
 /// What the services in the container do, by their port there.
 const COUNT: u16 = 7001;
 const ECHO: u16 = 7002;

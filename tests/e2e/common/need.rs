@@ -153,6 +153,10 @@ pub fn curl() -> Need {
     program("curl", "curl")
 }
 
+pub fn nginx() -> Need {
+    program("nginx", "nginx-light")
+}
+
 pub fn iproute() -> Need {
     program("ip", "iproute2")
 }
