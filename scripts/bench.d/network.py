@@ -1,9 +1,11 @@
-"""Ports as they are published by sublet and by slirp4netns, beside loopback.
+"""Ports as they are published by sublet and by slirp4netns, beside loopback and
+a bare relay.
 
     network.py DIRECTORY SUBLET ROUNDS SECONDS JSON
 
 In every round each of them is measured once, in an order drawn anew, and
-ratios are taken within the round. DIRECTORY holds the program `connect`.
+ratios are taken within the round. DIRECTORY holds the programs `connect` and
+`relay`.
 """
 
 import json
@@ -17,6 +19,7 @@ import time
 
 directory, sublet, rounds, seconds, output = sys.argv[1:]
 connect = os.path.join(directory, "connect")
+relay = os.path.join(directory, "relay")
 CLIENTS = 8
 MEASURES = ["MB/s there", "MB/s back", "connections/s"]
 quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -54,6 +57,18 @@ class Loopback:
         self.iperf, self.echo = free_port(), free_port()
         line = servers("127.0.0.1", self.iperf, self.echo)
         self.started = [subprocess.Popen(["sh", "-c", line], process_group=0, **quiet)]
+
+
+class Relay:
+    """What is between is there, and does nothing but pass on."""
+
+    name = "bare relay"
+
+    def __init__(self, behind):
+        self.iperf, self.echo = free_port(), free_port()
+        ways = [(self.iperf, behind.iperf), (self.echo, behind.echo)]
+        self.started = [subprocess.Popen([relay, str(port), str(to)], process_group=0, **quiet)
+                        for port, to in ways]
 
 
 class Sublet:
@@ -119,7 +134,8 @@ def measure(one):
     return [iperf(one.iperf), iperf(one.iperf, "-R"), float(asked.stdout)]
 
 
-all_of_them = [Loopback(), Sublet(), Slirp()]
+loopback = Loopback()
+all_of_them = [loopback, Relay(loopback), Sublet(), Slirp()]
 try:
     for one in all_of_them:
         await_port(one.echo)
@@ -155,7 +171,9 @@ for at, measure in enumerate(MEASURES):
     for other, least in [("loopback", 0.9), ("slirp4netns", 3.0)]:
         reached = ratio("sublet -p", other, at)
         goals.append({"measure": measure, "of": other, "least": least, "reached": reached})
-print()
+print("\nof a bare relay, sublet -p reaches " + ", ".join(
+    f"{ratio('sublet -p', 'bare relay', at):.2f} of its {measure}"
+    for at, measure in enumerate(MEASURES)) + "\n")
 for goal in goals:
     verdict = "reached" if goal["reached"] >= goal["least"] else "missed"
     print(f"goal: {goal['measure']} at least {goal['least']} x {goal['of']}: "
