@@ -42,7 +42,12 @@ struct Rest<'a> {
 
 /// Goes on with the step after `at` as a new process, a child of this one's
 /// parent; this one ends. The new one has this memory to itself then.
-pub fn be_born(child: Child, steps: &[Step], at: usize) -> ! {
+///
+/// What was kept until now is the host's, and is closed: to somebody inside who
+/// has CAP_SYS_PTRACE a process shows its descriptors for a moment of its exec,
+/// when it has its new memory and still all that is closed by the exec.
+pub fn be_born(mut child: Child, steps: &[Step], at: usize) -> ! {
+    child.slots.iter_mut().for_each(|slot| *slot = None);
     let channel = child.channel.as_raw_fd();
     let stack = match Stack::new() {
         // Never unmapped: the other process runs on it.

@@ -411,8 +411,8 @@ pub enum Step {
         /// Which.
         namespaces: Namespaces,
     },
-    /// Ends, and goes on as a new process: who joins a pid namespace is not in
-    /// it, but those are that it makes (setns(2)).
+    /// Ends, and goes on as a new process, without what was kept: who joins a
+    /// pid namespace is not in it, but those are that it makes (setns(2)).
     Born,
     /// Opens a pty of the devpts that the container has at /dev/pts, and hands
     /// its other end to the parent.

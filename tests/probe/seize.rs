@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -49,9 +49,16 @@ pub fn seize(args: &[String]) -> Report {
                 got.insert("its program".to_owned());
             }
             for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten() {
-                let number = descriptor.ok().and_then(|it| it.file_name().to_str()?.parse().ok());
-                if matches!(number, Some(3..)) {
-                    got.insert("a descriptor".to_owned());
+                let Ok(descriptor) = descriptor else { continue };
+                let number = descriptor.file_name().to_str().and_then(|it| it.parse().ok());
+                // The channel shows for a moment of the exec; it can't be opened.
+                let is_file = || {
+                    let facts = fs::metadata(descriptor.path());
+                    facts.is_ok_and(|facts| !facts.file_type().is_socket())
+                };
+                if matches!(number, Some(3..)) && is_file() && is_launcher() {
+                    let target = fs::read_link(descriptor.path()).unwrap_or_default();
+                    got.insert(format!("a descriptor of {}", target.display()));
                 }
             }
             if raw::seize(pid).is_ok() && runs_launcher() {
