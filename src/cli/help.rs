@@ -29,7 +29,10 @@ const TOPICS: [(&str, &str); 4] = [
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["run", "create", "start", "restart", "attach", "exec", "cp"]),
     ("Look", &["ps", "logs", "inspect", "why", "top", "stats", "events", "diff", "ns", "wait"]),
-    ("Change and end", &["update", "rename", "pause", "unpause", "stop", "kill", "rm", "prune"]),
+    (
+        "Change and end",
+        &["update", "port", "rename", "pause", "unpause", "stop", "kill", "rm", "prune"],
+    ),
     ("Set up", &["doctor", "info", "completion", "man", "help"]),
 ];
 
