@@ -148,7 +148,8 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Optio
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = size_of::<ControlBuffer>() as _;
+        // Without the padding, in which another descriptor would find room.
+        message.msg_controllen = libc::CMSG_LEN(size_of::<libc::c_int>() as u32) as _;
         let flags = libc::MSG_CMSG_CLOEXEC;
         let length = call!(libc::SYS_recvmsg, socket.as_raw_fd(), &raw mut message, flags)?;
         let came = message.msg_controllen as usize >= size_of::<libc::cmsghdr>()
@@ -264,4 +265,47 @@ pub fn standard(number: RawFd) -> BorrowedFd<'static> {
     // (Rust's runtime opens /dev/null for those that were not) and are never
     // closed by it.
     unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::os::fd::AsFd;
+    use std::time::{Duration, Instant};
+
+    use nix::fcntl::OFlag;
+    use nix::sys::socket::{
+        AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+    };
+
+    use super::super::Errno;
+    use super::*;
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags).unwrap()
+    }
+
+    /// Whoever sends several does not fill our table with them.
+    #[test]
+    fn one_descriptor_comes_and_no_other_stays() {
+        let (ours, theirs) = pair();
+        let (read_end, write_end) =
+            nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        let sent = [write_end.as_raw_fd(); 3];
+        let control = [ControlMessage::ScmRights(&sent)];
+        let part = [IoSlice::new(b"x")];
+        sendmsg::<()>(theirs.as_raw_fd(), &part, &control, MsgFlags::empty(), None).unwrap();
+        let mut packet = [0; 8];
+        let (length, came) = receive(ours.as_fd(), &mut packet).unwrap();
+        assert_eq!((&packet[..length], came.is_some()), (&b"x"[..], true));
+        drop((came, write_end));
+        // A child of another test may have a copy until its exec.
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut left = read(read_end.as_fd(), &mut packet);
+        while left == Err(Errno::EAGAIN) && Instant::now() < until {
+            left = read(read_end.as_fd(), &mut packet);
+        }
+        assert_eq!(left, Ok(0), "somebody can write to it still");
+    }
 }
