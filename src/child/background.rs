@@ -39,6 +39,7 @@ pub fn divide(handed: u32) -> Result<Side> {
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = OwnedFd::from(null.map_err(|error| errno_of(&error))?);
+    let caller = nix::unistd::getpid();
     // SAFETY: there is no other thread, so the copy of the heap is whole. Both
     // processes go on from here with a memory of their own, as after fork(2).
     if let Some(made) = unsafe { process::clone_copying(0, None)? } {
@@ -47,6 +48,10 @@ pub fn divide(handed: u32) -> Result<Side> {
     drop(ours);
     process::new_session()?;
     confine::parent_death_signal(libc::SIGTERM)?;
+    if nix::unistd::getppid() != caller {
+        // It had ended before that.
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGTERM)?;
+    }
     nix::unistd::chdir("/")?;
     for stream in [0, 1, 2] {
         fd::install(null.as_fd(), stream)?;
