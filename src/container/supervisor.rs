@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::fcntl::OFlag;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
@@ -183,6 +183,9 @@ impl Streams {
         }
         if stdin == Stdin::Inherit {
             let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+            // For those who are attached and write to it: nobody waits for a
+            // payload that doesn't read. Of the payload's end it says nothing.
+            fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_WRONLY))?;
             fd::install(theirs.as_fd(), 0)?;
             streams.input = Some(ours);
         }

@@ -103,13 +103,20 @@ impl Clients {
     /// Tells them with what code it has ended. Who does not take the rest in
     /// time does not get it.
     pub(super) fn end(mut self, code: u8) {
-        for client in self.clients.iter_mut().filter(|client| client.attached) {
-            let until = Instant::now() + PATIENCE;
-            while client.waiting.is_some() && client.go_on() && Instant::now() < until {
-                let mut ready = [PollFd::new(client.socket.as_fd(), PollFlags::POLLOUT)];
-                let _ = poll(&mut ready, patience(Some(until)));
-            }
-            let _ = fd::write(client.socket.as_fd(), &[ENDED, code]);
+        self.settle();
+        self.clients.retain_mut(|client| !client.attached || client.give(ENDED, &[code]));
+        self.settle();
+    }
+
+    /// Waits until they have taken what they were given, as long as the payload
+    /// would.
+    pub(super) fn settle(&mut self) {
+        while let Some(until) = self.awaited() {
+            let waiting = self.clients.iter().filter(|client| client.waiting.is_some());
+            let mut ready: Vec<_> =
+                waiting.map(|it| PollFd::new(it.socket.as_fd(), PollFlags::POLLOUT)).collect();
+            let _ = poll(&mut ready, patience(Some(until)));
+            self.clients.retain_mut(Client::go_on);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where the payload's output goes and its input comes from.
 
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::poll::PollFd;
@@ -9,6 +10,11 @@ use nix::sys::signalfd::SignalFd;
 use super::background::Background;
 use super::clients::{Clients, Speech};
 use super::terminal::Terminal;
+
+/// How long what was said before the payload's end is read: longer than a pipe
+/// full of it takes, and no more if somebody has the payload's end of it who is
+/// not in the container, and goes on.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Which end of the payload's streams we have.
 #[derive(Debug)]
@@ -108,7 +114,14 @@ impl Relay {
         match self {
             Self::Nothing => {}
             Self::Terminal(terminal) => terminal.finish(signals),
-            Self::Background(mut background) => while background.relay(clients.as_deref_mut()) {},
+            Self::Background(mut background) => {
+                let until = Instant::now() + DRAIN;
+                // Those who are attached are waited for here too: what was said
+                // last is for them as well.
+                while background.relay(clients.as_deref_mut()) && Instant::now() < until {
+                    clients.iter_mut().for_each(|clients| clients.settle());
+                }
+            }
         }
     }
 }

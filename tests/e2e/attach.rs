@@ -1,5 +1,10 @@
 //! Going back to containers in the background.
 
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr};
+use nix::sys::socket::{connect, recv, send, socket};
+
 use crate::common::*;
 
 /// Starts a container in the background, and waits until it has said `ready`.
@@ -95,4 +100,90 @@ fn signals_are_passed_on_unless_they_are_not_to_be() {
     proxy.signal(libc::SIGTERM);
     assert_eq!(proxy.line(), "term");
     proxy.wait().exits(4);
+}
+
+/// Whoever comes and goes, and when, is nothing to the payload.
+#[test]
+fn who_asks_and_is_gone_ends_nothing() {
+    requires!();
+    let at = At::new();
+    start(&at, &[], "echo ready; while :; do echo more; sleep 0.01; done");
+    let directory = at.scratch.join("run/sublet").join(at.scratch.container("web"));
+    let directory = std::fs::File::open(directory).expect("its directory");
+    let come = || -> OwnedFd {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let client = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None);
+        let client = client.expect("a socket");
+        let path = format!("/proc/self/fd/{}/control", directory.as_fd().as_raw_fd());
+        let address = UnixAddr::new(path.as_str()).expect("an address");
+        connect(client.as_raw_fd(), &address).expect("connect");
+        client
+    };
+    let say = |client: &OwnedFd, packet: &[u8]| {
+        send(client.as_raw_fd(), packet, MsgFlags::MSG_NOSIGNAL).expect("say it");
+    };
+    for _ in 0..20 {
+        say(&come(), b"\"attach\"");
+        say(&come(), b"nonsense");
+        say(&come(), &[b' '; 20_000]);
+        drop(come());
+    }
+    // It says nothing to the end.
+    let _silent = come();
+    // It is heard by those who stay.
+    let client = come();
+    say(&client, b"\"attach\"");
+    let mut packet = [0; 4096];
+    let mut heard = |client: &OwnedFd| {
+        let length = recv(client.as_raw_fd(), &mut packet, MsgFlags::empty()).expect("hear");
+        String::from_utf8_lossy(&packet[..length]).into_owned()
+    };
+    assert_eq!(heard(&client), r#"{"attached":{"terminal":false}}"#);
+    assert_eq!(heard(&client).trim(), "omore");
+    assert_eq!(at.inspect("web")["State"]["Status"], "running");
+    at.sublet(&["stop", "-t", "0", "web"]).ok();
+}
+
+/// As much as it likes, to the last byte, to whoever reads; and as much the
+/// other way, faster than it is read.
+#[test]
+fn much_goes_through_and_all_of_it() {
+    requires!();
+    let at = At::new();
+    let many = 3_000_000;
+    start(&at, &["-i"], &format!("echo ready; read line; head -c {many} /dev/zero; exit 3"));
+    let done = at.sublet(&["attach", "web"]).input("go\n").run();
+    done.exits(3);
+    assert_eq!((done.bytes.len(), done.stderr.as_str()), (many, ""));
+    at.sublet(&["rm", "web"]).ok();
+
+    start(&at, &["-i"], &format!("echo ready; exec head -c {many}"));
+    let text: Vec<u8> = (0..many).map(|at| b'a' + (at % 23) as u8).collect();
+    let done = at.sublet(&["attach", "web"]).input(text.clone()).run();
+    done.exits(0);
+    assert!(done.bytes == text, "{} of {many} bytes; {}", done.bytes.len(), done.stderr);
+}
+
+/// Who is attached to a payload that doesn't read can leave all the same.
+#[test]
+fn a_payload_that_does_not_read_holds_nobody() {
+    requires!();
+    let at = At::new();
+    start(&at, &["-i"], "echo ready; exec sleep 600");
+    let typing = at.sublet(&["attach", "--sig-proxy=false", "web"]).input(vec![b'x'; 1 << 20]);
+    let typing = typing.spawn();
+    // A pipe holds no more than this, and then it waits.
+    let input = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/io")).ok();
+    let mut before = None;
+    let waits = || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = input(typing.pid()).expect("what it has read");
+        let same = before.as_ref() == Some(&now) && now.contains("rchar: ");
+        before = Some(now);
+        same.then_some(())
+    };
+    eventually(30.0, waits).expect("it waits");
+    typing.signal(libc::SIGTERM);
+    typing.wait().exits(143);
+    at.sublet(&["stop", "-t", "0", "web"]).ok();
 }
