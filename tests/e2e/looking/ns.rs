@@ -115,7 +115,7 @@ fn one_without_a_record_is_seen_and_one_inside_another_is_in_it() {
     let at = At::new();
     let mark = at.scratch.mark().to_owned();
     let script = "echo ready; exec sleep 600";
-    let mut plain = at.run(&["--network", "none"]).args(["sh", "-c", script, &mark]).spawn();
+    let mut plain = at.run(&["--rm"]).args(["sh", "-c", script, &mark]).spawn();
     assert_eq!(plain.line(), "ready");
     let nested = "unshare -Ur sleep 600 & echo ready; exec sleep 600";
     let web = Program::run_in(&at.scratch).args([
