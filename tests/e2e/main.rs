@@ -14,6 +14,7 @@ mod confinement;
 mod copy;
 mod doctor;
 mod exec;
+mod faults;
 mod files;
 mod hostile;
 mod hosts;
