@@ -59,7 +59,7 @@ fn is_gone(pid: u32) -> bool {
 
 /// How often what takes long is tried.
 fn some() -> usize {
-    races().div_ceil(15)
+    races().div_ceil(30)
 }
 
 /// The watcher is replaced, and the next one does the same.
