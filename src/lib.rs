@@ -1,9 +1,10 @@
 //! sublet, a rootless container launcher.
 //!
 //! One flow: what was asked ([`spec::Spec`]) is decided into a
-//! [`plan::Plan`], done by `launch`, and lived with by `monitor`. The order of
-//! the modules below is the order of the layers: a module uses only those
-//! above it. docs/architecture.md draws the picture.
+//! [`plan::Plan`], done by `launch`, lived with by `monitor`, and told to other
+//! commands in a [`state::Record`]. The order of the modules below is the order
+//! of the layers: a module uses only those above it. docs/architecture.md draws
+//! the picture.
 
 pub mod error;
 #[allow(unsafe_code)] // talks to the kernel

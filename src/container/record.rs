@@ -1,9 +1,9 @@
 //! What other commands know of a run, while it lasts and afterwards.
 //!
-//! Every container is in the store of records, but for one that is to leave no
-//! record (`--rm`) and has neither a control group of its own nor a name, a
-//! label or a file for its id: that can neither be limited anew nor be called,
-//! and starts without touching a disk.
+//! Every container is in the store of records, but for one in the foreground
+//! that is to leave no record (`--rm`) and has neither a control group of its
+//! own nor a name, a label or a file for its id: that can neither be limited
+//! anew nor be called, and starts without touching a disk.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! What will be done, decided before anything is.
 //!
-//! The only reader of the [`Spec`](crate::spec::Spec): nothing after it
-//! interprets one again. It looks at the host and writes nothing; what it
+//! All that a [`Spec`](crate::spec::Spec) leaves open is decided here: nothing
+//! after it interprets one again. It looks at the host and writes nothing; what it
 //! decides can be printed (`--dry-run`) and is what errors are told from.
 #![forbid(unsafe_code)]
 

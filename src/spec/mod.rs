@@ -2,7 +2,7 @@
 //!
 //! Every front door fills one [`Spec`]: the OCI runtime specification, and
 //! beside it only what that cannot say. Nothing here is probed from the host;
-//! `plan` is its only reader.
+//! `plan` decides what comes of it.
 #![forbid(unsafe_code)]
 
 pub mod background;

@@ -7,10 +7,9 @@
 //! $XDG_RUNTIME_DIR/sublet/
 //!     ID/record.json      what other commands need to know
 //!     ID/record.other     the record before that, or the next, half written
-//!     ID/spec.json         what was asked for
-//!     ID/control           the socket of its supervisor, in the background
+//!     ID/spec.json        what was asked for
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
-//!     ID/control          a socket: what is asked of the launcher
+//!     ID/control          the socket of its launcher
 //!     .names/NAME         a symbolic link, whose text is the id
 //!     .dead-ID/           removed, but for its files; .dead-ID:7 had ended with 7
 //!     .bad-ID/            put aside: nobody can read its record
