@@ -36,8 +36,10 @@ pub fn run(args: &CompletionArgs) -> anyhow::Result<u8> {
 }
 
 /// The verbs whose words are containers.
-const VERBS: [&str; 10] =
-    ["inspect", "why", "stats", "update", "stop", "kill", "pause", "unpause", "wait", "rm"];
+const VERBS: [&str; 12] = [
+    "start", "restart", "inspect", "why", "stats", "update", "stop", "kill", "pause", "unpause",
+    "wait", "rm",
+];
 
 /// What lists them: of those without a name, nothing.
 const NAMES: &str = "sublet ps -a --format '{{.Names}}' 2>/dev/null";

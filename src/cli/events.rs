@@ -42,7 +42,7 @@ pub struct EventsArgs {
     #[arg(long, value_name = "MOMENT")]
     until: Option<String>,
 
-    /// Don't wait for what comes
+    /// Go on with what comes [default: true]
     #[arg(long, value_name = "BOOL", default_missing_value = "true", num_args = 0..=1,
           require_equals = true, hide_possible_values = true)]
     stream: Option<bool>,

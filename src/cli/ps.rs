@@ -107,7 +107,7 @@ const HELP: &str = "\
 {usage-heading} {usage}
 
 Without -a it is those that run. When they end, their records stay, unless they
-were started with --rm; of those without a name, a label or a --cidfile the
+were started with --rm; of those without -d, a name, a label or a --cidfile the
 newest hundred. One with --rm that has none of these, nor a limit, is not known.
 
 {all-args}{after-help}";

@@ -50,8 +50,8 @@ Examples:
   sublet why web
   sublet why --json web db
 
-The exit code is 1 if one of them is not there. A run is known by its name, its
-label, its --cidfile, or a limit; a start that failed, by its name.";
+The exit code is 1 if one of them is not there. One that was started with --rm is
+not known any more once it has ended, and a start that failed only by its name.";
 
 /// Tells of each, and gives the code to end with.
 pub fn run(args: WhyArgs) -> anyhow::Result<u8> {

@@ -74,8 +74,8 @@ const HELP: &str = "\
 {usage-heading} {usage}
 
 CONTAINER is a name, an id or the beginning of one; without, it is all that run.
-Containers are known that were started with --name or have a control group of
-their own, as one with a limit has.
+What is not known is --, as all is of one without a control group of its own:
+start it with a limit, or with --cgroups require.
 
 {all-args}{after-help}";
 
