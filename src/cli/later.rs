@@ -36,7 +36,51 @@ const MISSING: &[Missing] = &[
         why: YET,
         instead: "ROOT is a directory or the word host; images come later",
     },
-    Missing { words: &["--health-cmd", "--no-healthcheck"], why: YET, instead: "" },
+    Missing {
+        words: &["--detach-keys"],
+        why: YET,
+        instead: "sublet run -dit and sublet attach, which ctrl-p ctrl-q leaves",
+    },
+    Missing {
+        words: &["--attach"],
+        why: YET,
+        instead: "sublet attach NAME goes to a container in the background",
+    },
+    Missing {
+        words: &[
+            "--health-cmd",
+            "--health-interval",
+            "--health-retries",
+            "--health-start-period",
+            "--health-timeout",
+            "--no-healthcheck",
+            "--sdnotify",
+        ],
+        why: YET,
+        instead: "",
+    },
+    Missing {
+        words: &["--ip", "--ip6", "--mac-address", "--network-alias", "--link", "--pod"],
+        why: YET,
+        instead: "--network container:NAME shares the network of another container,\n\
+                  -p publishes a port",
+    },
+    Missing {
+        words: &["--expose"],
+        why: "is not in sublet: it would change nothing",
+        instead: "-p PORT publishes one, on any free port of the host",
+    },
+    Missing { words: &["--annotation"], why: YET, instead: "--label says something of it" },
+    Missing {
+        words: &["--secret"],
+        why: YET,
+        instead: "-v FILE:/run/secrets/NAME:ro shows a file",
+    },
+    Missing {
+        words: &["--env-host", "--http-proxy"],
+        why: "is not in sublet: nothing of your environment goes in that is not named",
+        instead: "-e NAME takes your value",
+    },
     Missing { words: &["--volumes-from"], why: YET, instead: "-v shows a directory" },
     Missing {
         words: &["--gpus"],
@@ -59,11 +103,39 @@ const MISSING_VERBS: &[Missing] = &[
     },
     Missing { words: &["ls", "list"], why: "is not in sublet", instead: "sublet ps lists them" },
     Missing {
-        words: &["pull", "images", "build", "push", "rmi"],
+        words: &["version"],
+        why: "is not in sublet",
+        instead: "sublet --version, and sublet info for more",
+    },
+    Missing {
+        words: &["exists"],
+        why: "is not in sublet",
+        instead: "sublet inspect NAME exits with 1 where there is none",
+    },
+    Missing {
+        words: &[
+            "pull", "images", "image", "build", "push", "rmi", "commit", "export", "import",
+            "save", "load", "tag", "history", "login", "logout", "search",
+        ],
         why: YET,
         instead: "ROOT is a directory or the word host",
     },
-    Missing { words: &["pod", "network", "volume", "system"], why: YET, instead: "" },
+    Missing {
+        words: &[
+            "pod",
+            "network",
+            "volume",
+            "system",
+            "compose",
+            "kube",
+            "generate",
+            "healthcheck",
+            "checkpoint",
+            "restore",
+        ],
+        why: YET,
+        instead: "",
+    },
 ];
 
 /// The error for a verb or a flag that people type and sublet does not have; `None` for
@@ -101,6 +173,8 @@ mod tests {
             ("--publish-all", "--publish-all"),
             ("--memory-swappiness 5", "--memory-swappiness"),
             ("--privileged", "--privileged"),
+            ("-it --detach-keys ctrl-x", "--detach-keys"),
+            ("--http-proxy=false", "--http-proxy"),
         ] {
             let told = told(&format!("sublet run {words} host")).unwrap_or_default();
             assert!(
@@ -112,9 +186,12 @@ mod tests {
 
     #[test]
     fn verbs_that_are_missing_are_explained() {
-        for (verb, instead) in
-            [("pull x", "a directory"), ("ls", "sublet ps"), ("pod ps", "is not in sublet yet")]
-        {
+        for (verb, instead) in [
+            ("pull x", "a directory"),
+            ("commit x", "a directory"),
+            ("ls", "sublet ps"),
+            ("pod ps", "is not in sublet yet"),
+        ] {
             let told = told(&format!("sublet {verb}")).unwrap_or_default();
             assert!(told.contains("is not in sublet") && told.contains(instead), "{verb}: {told}");
         }
