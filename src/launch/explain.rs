@@ -244,7 +244,7 @@ impl Told<'_> {
             }
             (Step::WorkDirectory(_), Part::Resolve, _) => {
                 "--workdir names a directory inside the root: make it, mount one there with -v, \
-                 or leave --workdir away"
+                 or leave --workdir out"
             }
             (Step::WorkDirectory(_), Part::Outside, _) => "name a directory of the container's own",
             (Step::Limit { .. }, _, Errno::EPERM) => {
@@ -257,7 +257,7 @@ impl Told<'_> {
             (Step::Born, _, Errno::EAGAIN) => {
                 "sublet update --pids-limit lets it have more; else see ulimit -u"
             }
-            (Step::OpenPty { .. }, ..) => "without a terminal, leave -t away",
+            (Step::OpenPty { .. }, ..) => "without a terminal, leave -t out",
             (Step::WriteProc { path, .. }, _, Errno::EACCES | Errno::EPERM)
                 if path.as_bytes().starts_with(b"self/") =>
             {

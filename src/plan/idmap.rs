@@ -229,7 +229,7 @@ pub fn joined(join: &Join, owner: &Owner, spec: &Spec, host: &Host) -> anyhow::R
             let told = format!("{} has other ids: uids {uids}, gids {gids}", join.whose);
             return Err(anyhow!(told)).context("map ids").hint(
                 "who shares a network shares the ids, too: leave --userns, --uidmap and --gidmap \
-                 away, or ask for the same ones",
+                 out, or ask for the same ones",
             );
         }
     }

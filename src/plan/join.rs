@@ -155,7 +155,7 @@ mod tests {
         for options in [&["--uidmap", &map][..], &["--userns", "nomap"], &["--userns", "keep-id"]] {
             let told = report(&planned(options, join(Some(&same))).unwrap_err());
             assert!(told.contains("container web has other ids: uids 0 -> "), "{told}");
-            assert!(told.contains("leave --userns, --uidmap and --gidmap away"), "{told}");
+            assert!(told.contains("leave --userns, --uidmap and --gidmap out"), "{told}");
         }
         let told = report(&planned(&["--pid", "host"], join(Some(&same))).unwrap_err());
         assert!(told.contains("--pid host: it would end container web with itself"), "{told}");

@@ -27,7 +27,7 @@ pub fn device(text: &str) -> anyhow::Result<Mount> {
         ensure!(is_access(access), "{access:?} is not an access: of the letters r, w and m");
         if !(access.contains('r') && access.contains('w')) {
             return Err(anyhow::anyhow!("the access {access:?} cannot be enforced"))
-                .hint("only root can limit it: leave it away, or change the mode of the node");
+                .hint("only root can limit it: leave it out, or change the mode of the node");
         }
     }
     Ok(mount::device(source.into(), mount::target_path(target)?))

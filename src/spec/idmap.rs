@@ -46,7 +46,7 @@ fn keep_id(options: &str) -> anyhow::Result<Userns> {
 }
 
 /// Reads the lines of one map, each `CONTAINER:HOST[:SIZE]`, the size 1 where
-/// it is left away. The ids are checked as the kernel will: no line is empty,
+/// it is left out. The ids are checked as the kernel will: no line is empty,
 /// none reaches beyond 4294967294, and no two overlap on either side.
 pub fn id_map<S: AsRef<str>>(lines: &[S]) -> anyhow::Result<Vec<LinuxIdMapping>> {
     ensure!(lines.len() <= MOST_LINES, "a map has at most {MOST_LINES} lines");

@@ -172,9 +172,7 @@ fn range(text: &str) -> anyhow::Result<impl ExactSizeIterator<Item = u16>> {
 fn number(text: &str) -> anyhow::Result<u16> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse() {
-        Ok(0) => {
-            Err(anyhow!("0 is not a port")).hint("for any free port of the host leave it away")
-        }
+        Ok(0) => Err(anyhow!("0 is not a port")).hint("for any free port of the host leave it out"),
         Ok(port) if digits => Ok(port),
         _ => bail!("{text:?} is not a port: 1 to 65535"),
     }
@@ -313,7 +311,7 @@ mod tests {
         for (text, hint) in [
             ("::1:8080:80", "[::1]:8080:80"),
             ("localhost:8080:80", "127.0.0.1"),
-            ("0:80", "leave it away"),
+            ("0:80", "leave it out"),
             ("[::ffff:1.2.3.4]:1:1", "write 1.2.3.4"),
         ] {
             let told = report(&publish(text).unwrap_err());

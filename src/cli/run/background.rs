@@ -71,14 +71,14 @@ impl BackgroundArgs {
         if self.detach && spec.beside.ports.iter().any(handed) {
             return Err(anyhow!("a socket that systemd has opened can't be handed on"))
                 .context("--detach")
-                .hint("a service runs in the background already: leave --detach away");
+                .hint("a service runs in the background already: leave --detach out");
         }
         if spec.beside.restart == Restart::No {
             return Ok(());
         }
         if spec.beside.known.remove {
             return Err(anyhow!("--restart with --rm: what is removed can't be started again"))
-                .hint("leave one of the two away");
+                .hint("leave one of the two out");
         }
         Ok(())
     }

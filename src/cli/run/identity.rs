@@ -26,7 +26,7 @@ pub struct IdentityArgs {
     #[arg(long, value_name = "CONTAINER:HOST:SIZE")]
     uidmap: Vec<String>,
 
-    /// A range of group ids; those of --uidmap without
+    /// A range of group ids [default: those of --uidmap]
     #[arg(long, value_name = "CONTAINER:HOST:SIZE")]
     gidmap: Vec<String>,
 }

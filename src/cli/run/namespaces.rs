@@ -10,7 +10,7 @@ use crate::spec::{Spec, process};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Namespaces")]
 pub struct NamespaceArgs {
-    /// Its host name; the begin of its id without
+    /// Its host name [default: its name, else the beginning of its id]
     #[arg(short = 'h', long, value_name = "NAME")]
     hostname: Option<String>,
 

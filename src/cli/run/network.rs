@@ -40,8 +40,8 @@ pub struct NetworkArgs {
     #[arg(long, value_name = "NAME:IP")]
     add_host: Vec<String>,
 
-    /// A service on the host's 127.0.0.1 that is reached from inside, as NAME;
-    /// host.containers.internal without
+    /// A service on the host's 127.0.0.1 that is reached from inside, as NAME
+    /// [default: host.containers.internal]
     #[arg(long, value_name = "PORT[:NAME]", allow_hyphen_values = true)]
     host_service: Vec<String>,
 

@@ -47,7 +47,7 @@ impl PortArgs {
                 "--publish has no effect with --network {network}"
             ))
             .hint(if network == "host" {
-                "what listens in the container listens on the host: leave --publish away"
+                "what listens in the container listens on the host: leave --publish out"
             } else {
                 "--network loopback has nothing but the published ports"
             }),

@@ -206,7 +206,7 @@ fn refused(errno: Errno, wanted: SocketAddr, port: &Port) -> anyhow::Result<Owne
                 Some(holder) => anyhow!("the port is taken by {holder}"),
                 None => anyhow!("the port is taken"),
             };
-            Err(error).hint(format!("leave {number} away to have any free port: -p {inside}"))
+            Err(error).hint(format!("leave {number} out to have any free port: -p {inside}"))
         }
         Errno::EACCES => {
             let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");

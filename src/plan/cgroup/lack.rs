@@ -27,7 +27,7 @@ pub fn no_hierarchy(version: Version) -> Advice {
 pub fn disabled() -> Advice {
     Advice::of_request(
         "--cgroups disabled makes no control group",
-        "leave it away: auto makes one where it is needed",
+        "leave it out: auto makes one where it is needed",
     )
 }
 

@@ -10,7 +10,7 @@ const QUIET: [&str; 3] = ["nosuid", "noexec", "nodev"];
 /// own, in order; `shm_size` is the `size=` of /dev/shm, 64 MiB where `None`.
 ///
 /// devpts gives its files to group 5, tty by custom: who has no such id in
-/// the map has to leave it away.
+/// the map has to leave it out.
 pub fn private_mounts(shm_size: Option<&str>) -> Vec<Mount> {
     let [nosuid, noexec, nodev] = QUIET;
     let shm_size = shm_size.unwrap_or("size=67108864");

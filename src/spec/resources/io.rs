@@ -35,7 +35,7 @@ pub fn rate(text: &str, unit: Unit) -> anyhow::Result<(PathBuf, u64)> {
     };
     if rate == 0 {
         return Err(anyhow!("a rate of 0 would let nothing through"))
-            .hint("leave the flag away for no limit");
+            .hint("leave the flag out for no limit");
     }
     Ok((PathBuf::from(path), rate))
 }
