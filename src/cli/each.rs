@@ -24,7 +24,7 @@ pub struct Which {
     #[arg(short, long)]
     all: bool,
 
-    /// Of these those: id, name, status, label, label!, exited or until; may be repeated
+    /// Only those: id, name, status, label, label!, exited or until; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 
@@ -32,7 +32,7 @@ pub struct Which {
     #[arg(short, long)]
     latest: bool,
 
-    /// The one whose id is in a file, which --cidfile has made
+    /// The one whose id is in this file, as --cidfile of run has made it
     #[arg(long, value_name = "FILE")]
     cidfile: Vec<PathBuf>,
 

@@ -51,7 +51,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
 const EXAMPLES: &str = "\
 Examples:
-  podman --runtime /usr/local/bin/sublet-oci run --rm alpine id
+  podman --runtime /usr/local/bin/sublet-oci run --rm --cgroups=disabled alpine id
   sublet-oci spec; sublet-oci run --bundle . web
   sublet-oci --log-format json --log /tmp/log create --bundle ./web web && sublet-oci start web";
 

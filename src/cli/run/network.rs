@@ -13,10 +13,10 @@ use crate::spec::network::{Entry, Names, Network, Service, name, server, service
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
     /// Its network: its own behind slirp4netns (mtu=N, cidr=NET, ipv6=BOOL,
-    /// outbound_addr=ADDR) or pasta, the first that is installed without this
-    /// flag; auto for the faster of the two; none but loopback; loopback and
-    /// what is published; the host's; another container's (container:NAME) or
-    /// the one at a path (ns:PATH)
+    /// outbound_addr=ADDR) or pasta, auto for the faster of the two that works; none
+    /// but loopback; loopback and what is published; the host's; another
+    /// container's (container:NAME) or the one at a path (ns:PATH) [default: slirp4netns
+    /// where it is installed, else pasta]
     #[arg(
         long,
         visible_alias = "net",
