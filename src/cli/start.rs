@@ -38,7 +38,7 @@ const HELP: &str = "\
 
 CONTAINER is a name, an id or the beginning of one. It runs in the background, as
 it was asked for when it was made; sublet logs shows what it says. One that runs
-is started already.
+is left as it is.
 
 {all-args}{after-help}";
 
