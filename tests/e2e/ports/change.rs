@@ -255,7 +255,7 @@ time.sleep(600)
     at.sublet(&["rm", "-f", "web"]).ok();
     at.sublet(&["run", "-d"]).args(words).arg(script).ok();
     let said = || at.sublet(&["logs", "web"]).ok();
-    let said = eventually(30.0, || Some(said()).filter(|said| said.ends_with("over\n")));
+    let said = eventually(30.0, || Some(said()).filter(|said| said.ends_with("over")));
     let said = said.expect("it says nothing");
     refused(&said.lines().collect::<Vec<_>>());
     at.sublet(&["rm", "-f", "web"]).ok();
