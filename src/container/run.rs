@@ -69,7 +69,7 @@ pub fn run(
         Stdin::Inherit => Front::Attached,
         Stdin::Null => Front::Listening,
     };
-    let Stayed { exit, record } = started.stay(front, &warn);
+    let Stayed { exit, record, .. } = started.stay(front, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {
@@ -104,6 +104,8 @@ pub(super) struct Started {
 pub(super) struct Stayed {
     pub exit: anyhow::Result<Exit>,
     pub record: Option<Recorded>,
+    /// Those who are attached to it, who have not heard of the end yet.
+    pub clients: Option<Clients>,
 }
 
 /// Starts a container. `record` notes it, once it is known what will be done.
@@ -193,9 +195,10 @@ impl Started {
                 note_ports(record, ports, &warn);
             }
         };
-        let outside = Outside { published, clients, changed: &changed };
-        let exit = supervise(launched, outside, front, first, timeout, &warn, network_down);
-        Stayed { exit, record }
+        let mut outside = Outside { published, clients, changed: &changed };
+        let exit = supervise(launched, &mut outside, front, first, timeout, &warn, network_down);
+        let Outside { clients, .. } = outside;
+        Stayed { exit, record, clients }
     }
 }
 

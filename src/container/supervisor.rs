@@ -101,19 +101,28 @@ impl Supervisor {
         let mut pause = Pause::new();
         loop {
             let since = Instant::now();
-            let Stayed { exit, record } = started.stay(Front::Background(front), warn);
+            let Stayed { exit, record, clients } = started.stay(Front::Background(front), warn);
             match &exit {
                 Ok(exit) => exit.told.iter().for_each(|line| note(&log, line)),
                 Err(error) => note(&log, &causes(error)),
             }
             let Some(record) = record else { return };
+            // Not before the record says so: who hears of it relies on that.
+            let mut clients = clients.zip(exit.as_ref().ok().map(|exit| exit.code));
+            let mut tell_end = || {
+                if let Some((clients, code)) = clients.take() {
+                    clients.end(code);
+                }
+            };
             let again = match &exit {
                 Ok(exit) if restart != Restart::No => {
                     record.restarting(exit).is_ok_and(|known| {
                         let Upkeep { stopped, restarts, .. } = known.upkeep;
                         !stopped && restart.wants(exit.code, restarts)
-                    }) && pause.wait(since.elapsed())
-                        && !record.is_stopped()
+                    }) && {
+                        tell_end();
+                        pause.wait(since.elapsed()) && !record.is_stopped()
+                    }
                 }
                 _ => false,
             };
@@ -121,6 +130,7 @@ impl Supervisor {
                 if let Err(error) = record.finish(exit.as_ref().ok()) {
                     note(&log, &format!("the record doesn't say how it ended: {}", causes(&error)));
                 }
+                tell_end();
                 return;
             }
             match once_more(&id, record, &log) {

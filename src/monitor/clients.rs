@@ -102,7 +102,7 @@ impl Clients {
 
     /// Tells them with what code it has ended. Who does not take the rest in
     /// time does not get it.
-    pub(super) fn end(mut self, code: u8) {
+    pub fn end(mut self, code: u8) {
         self.settle();
         self.clients.retain_mut(|client| !client.attached || client.give(ENDED, &[code]));
         self.settle();

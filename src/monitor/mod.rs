@@ -74,7 +74,7 @@ const EXIT_TIMED_OUT: u8 = 255;
 /// the world any more.
 pub fn supervise(
     launched: Launched,
-    mut outside: Outside<'_>,
+    outside: &mut Outside<'_>,
     front: Front,
     first: First,
     timeout: Option<Duration>,
@@ -176,9 +176,6 @@ pub fn supervise(
         }
     };
     relay.finish(&launched.signals, outside.clients.as_mut());
-    if let Some(clients) = outside.clients {
-        clients.end(code as u8);
-    }
     // All that is in the group is killed at once; so the payload is one of
     // them, if it is a SIGKILL that nobody asked for. Of a container with a
     // reaper that would be the reaper.
