@@ -19,6 +19,7 @@ pub mod logs;
 pub mod ns;
 pub mod oci;
 pub mod pause;
+mod pidfile;
 pub mod port;
 mod program;
 pub mod record;

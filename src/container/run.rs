@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use anyhow::Context;
 
+use super::pidfile;
 use super::record::{self, Recorded};
 use crate::error::causes;
 use crate::host::Host;
@@ -161,8 +162,7 @@ pub(super) fn start(
     }
     launched.notes.iter().for_each(|note| warn(note));
     if let Some(file) = &spec.beside.known.pidfile {
-        std::fs::write(file, format!("{}\n", launched.payload.pid()))
-            .with_context(|| format!("--pidfile: write to {}", file.display()))?;
+        pidfile::write(file, launched.payload.pid(), "\n").context("--pidfile")?;
     }
     let published = Published::start(ports, launched.payload.pidfd(), inside)?;
     if let Some(why) = published.masked() {

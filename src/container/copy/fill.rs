@@ -8,6 +8,7 @@ use anyhow::ensure;
 use nix::libc;
 use nix::unistd::{Whence, lseek};
 
+use super::stream::MADE_UP;
 use crate::sys::{Errno, Result};
 
 /// What a file of the source holds.
@@ -26,7 +27,10 @@ pub enum Content<'a> {
 /// What the disk says, and a stream that ends too early.
 pub fn fill(to: &File, content: Content<'_>, size: u64) -> anyhow::Result<()> {
     match content {
-        Content::None => Ok(()),
+        Content::None => {
+            ensure!(size == 0, "its content did not come along");
+            Ok(())
+        }
         Content::Stream(stream) => {
             let copied = std::io::copy(&mut stream.take(size), &mut &*to)?;
             ensure!(copied == size, "the stream ends within it");
@@ -40,7 +44,9 @@ pub fn fill(to: &File, content: Content<'_>, size: u64) -> anyhow::Result<()> {
                     Some(libc::ESPIPE) => Ok(0),
                     _ => Err(error),
                 })?;
-                let most = if size == 0 { u64::MAX } else { size };
+                // A file that is empty may also be one that somebody inside begins
+                // to fill, without an end.
+                let most = if size == 0 { MADE_UP } else { size };
                 std::io::copy(&mut from.take(most), &mut &*to)?;
             }
             Ok(())
@@ -58,6 +64,10 @@ fn fill_with_holes(mut from: &File, mut to: &File, size: u64) -> anyhow::Result<
         };
         let Some(data) = data else { break };
         let Some(hole) = seek(from, data, Whence::SeekHole)? else { return Ok(false) };
+        // A file system of the container's (FUSE) may answer anything.
+        if data < at || hole <= data {
+            return Ok(false);
+        }
         from.seek(SeekFrom::Start(data))?;
         to.seek(SeekFrom::Start(data))?;
         let hole = hole.min(size);
@@ -74,5 +84,28 @@ fn seek(file: &File, from: u64, whence: Whence) -> Result<Option<u64>> {
         Ok(at) => Ok(Some(at as u64)),
         Err(Errno::ENXIO) => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::memfd::{MFdFlags, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_its_content_is_no_copy() {
+        let to = File::from(memfd_create(c"to", MFdFlags::empty()).unwrap());
+        assert!(fill(&to, Content::None, 1).is_err());
+        fill(&to, Content::None, 0).unwrap();
+    }
+
+    /// As long as /dev/zero goes on, where a file claims to be empty.
+    #[test]
+    fn what_has_no_end_is_given_one() {
+        let to = File::from(memfd_create(c"to", MFdFlags::empty()).unwrap());
+        let zero = File::open("/dev/zero").unwrap();
+        fill(&to, Content::File(zero.into()), 0).unwrap();
+        assert_eq!(to.metadata().unwrap().len(), MADE_UP);
     }
 }

@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::stat::{
     FileStat, Mode, UtimensatFlags, fchmod, fstat, fstatat, futimens, mkdirat, utimensat,
 };
-use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{
     FchownatFlags, Gid, LinkatFlags, Uid, UnlinkatFlags, fchown, fchownat, linkat, mkfifoat,
     symlinkat, unlinkat,
@@ -305,7 +305,9 @@ fn whole_name<'a>(text: &'a [u8], begin: &Begin) -> Split<'a> {
 fn time(item: &Item) -> TimeSpec {
     match item.changed {
         (_, libc::UTIME_NOW) => TimeSpec::UTIME_NOW,
-        (seconds, nanos) => TimeSpec::seconds(seconds) + TimeSpec::nanoseconds(nanos),
+        // Not by the sum of two: nix panics beyond the year 2262, and a file of the
+        // container's may be of any.
+        (seconds, nanos) => TimeSpec::new(seconds, nanos),
     }
 }
 
@@ -325,6 +327,21 @@ fn clear(at: BorrowedFd<'_>, name: &CString) -> anyhow::Result<()> {
             let directory = facts.is_ok_and(|it| it.st_mode & libc::S_IFMT == libc::S_IFDIR);
             ensure!(!directory, "there is a directory of that name");
             Err(errno).context("remove what was there")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_be_of_any_year() {
+        for seconds in [i64::MIN, -1, 0, 9_300_000_000, i64::MAX] {
+            let changed = (seconds, 5);
+            let kind = Kind::File(0);
+            let item = Item { path: Vec::new(), kind, mode: 0o644, uid: 0, gid: 0, changed };
+            assert_eq!((time(&item).tv_sec(), time(&item).tv_nsec()), changed);
         }
     }
 }

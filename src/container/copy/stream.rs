@@ -99,7 +99,7 @@ impl<W: Write> Writer<W> {
 }
 
 /// The most that is read of a file that has no size.
-const MADE_UP: u64 = 64 << 20;
+pub(super) const MADE_UP: u64 = 64 << 20;
 
 /// Reads a tar file: hands each item to `each`, with what can be read of it, and
 /// tells `note` of what is left out.

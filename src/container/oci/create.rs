@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::Runtime;
 use super::hooks;
 use super::status::{State, Status};
+use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
 use crate::launch::{self, Meeting, doorstep};
@@ -130,7 +131,7 @@ impl Meeting for Arrival<'_> {
         }
         self.claim.record(&bundle)?;
         match &self.create.pid_file {
-            Some(path) => write_pid(path, payload),
+            Some(path) => pidfile::write(path, payload, ""),
             None => Ok(()),
         }
     }
@@ -162,16 +163,4 @@ impl Arrival<'_> {
         fd::send_with_descriptor(socket.as_fd(), b"console", terminal)?;
         Ok(())
     }
-}
-
-/// Writes a pid, whole or not at all: who waits for the file reads it at once.
-fn write_pid(path: &Path, pid: Pid) -> anyhow::Result<()> {
-    let written = || format!("write the pid to {path:?}");
-    let name = path.file_name().with_context(written)?;
-    let mut other = std::ffi::OsString::from(".");
-    other.push(name);
-    other.push(format!(".{}", std::process::id()));
-    let other = path.with_file_name(other);
-    let done = std::fs::write(&other, pid.to_string()).and_then(|()| std::fs::rename(&other, path));
-    done.inspect_err(|_| _ = std::fs::remove_file(&other)).with_context(written)
 }
