@@ -333,7 +333,9 @@ fn a_killed_command_leaves_all_or_nothing() {
         };
         let told = eventually(30.0, settled).expect("it is decided");
         let state = told.split(' ').next().expect("a word");
-        assert!(["", "running", "supervisor-lost", "created"].contains(&state), "{told}");
+        // Where the payload ran by then, it was ended with the start.
+        let is_known = ["", "running", "supervisor-lost", "created"].contains(&state);
+        assert!(is_known || told == "exited 143", "{told}");
     }
     // One of which nobody had heard yet may only have been recorded now.
     let gone = || {

@@ -159,10 +159,22 @@ fn unusable(breaks: Break<'_>, id: &str, name: &str) {
 /// the row that doctor has.
 #[track_caller]
 fn refuses(breaks: Break<'_>, id: &str, name: &str, options: &[&str]) {
+    refuses_run(Program::run_in, breaks, id, name, options);
+}
+
+/// The same for a run that `run` begins.
+#[track_caller]
+fn refuses_run(
+    run: fn(&Scratch) -> Program,
+    breaks: Break<'_>,
+    id: &str,
+    name: &str,
+    options: &[&str],
+) {
     let scratch = Scratch::new();
     let (code, report) = doctor(&scratch, breaks);
     assert_eq!(code, 1, "{report:#}");
-    let done = breaks(Program::run_in(&scratch).args(options)).run();
+    let done = breaks(run(&scratch).args(options)).run();
     says(&done.refused(&[]).stderr, row(&report, id, name));
 }
 
@@ -450,7 +462,8 @@ fn helpers_of_the_network_that_are_missing_or_fail_are_told() {
     // Where the system's programs are not, neither is either of them.
     let none =
         |program: Program| program.inside_namespaces(r#"mount -t tmpfs none /usr/bin; exec "$@""#);
-    refuses(&none, "network", "network-helpers-missing", &["host", "true"]);
+    let usual = Program::run_usual;
+    refuses_run(usual, &none, "network", "network-helpers-missing", &["host", "true"]);
     refuses(&none, "pasta", "network-helper-missing", &["--network", "pasta", "host", "true"]);
 }
 
@@ -464,7 +477,8 @@ fn a_low_port_is_told() {
     let scratch = Scratch::new();
     let (_, report) = doctor(&scratch, &|program| program);
     let row = row(&report, "low-ports", "low-ports");
-    let run = Program::run_in(&scratch).args(["-p", "80:80", "host", "true"]);
+    let run = Program::run_in(&scratch);
+    let run = run.args(["--network", "loopback", "-p", "80:80", "host", "true"]);
     says(&run.run().refused(&[]).stderr, row);
 }
 

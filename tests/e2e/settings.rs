@@ -95,7 +95,8 @@ fn an_address_for_published_ports_is_a_setting() {
     requires!();
     let (scratch, _) = with("[run]\npublish-address = \"127.0.0.2\"\n");
     let run = |port: &str| {
-        let run = Program::run_in(&scratch).args(["-p", port, "host", "true"]).run();
+        let run = Program::run_in(&scratch).args(["--network", "loopback", "-p", port]);
+        let run = run.args(["host", "true"]).run();
         run.exits(0);
         run.stderr
     };
