@@ -73,6 +73,8 @@ pub enum Suid {
 pub struct Candidate {
     /// Where it is.
     pub path: PathBuf,
+    /// Whether that is a symbolic link to it.
+    pub by_link: bool,
     /// Its owner. A file of an unmapped owner shows as 65534 here, and its
     /// set-user-id bit does not count.
     pub owner: u32,
@@ -101,6 +103,7 @@ impl Candidate {
         let xattr = xattr::get(path, c"security.capability", 64).ok().flatten();
         Some(Self {
             path: path.to_owned(),
+            by_link: path.is_symlink(),
             owner: facts.uid(),
             mode: facts.permissions().mode() & 0o7777,
             execute: match access(path, AccessFlags::X_OK) {
@@ -113,6 +116,13 @@ impl Candidate {
                 false => Suid::Honoured,
             },
         })
+    }
+
+    /// Whether root may be advised to give this file a privilege: it is in a
+    /// place of the system, under its own name. One from `PATH`, or what a link
+    /// leads to, may be any program, which then were root's for everybody.
+    fn may_be_mended(&self) -> bool {
+        program::is_in_system(&self.path) && !self.by_link
     }
 
     /// Why this file can't write a map for `caller`, if it can't.
@@ -153,7 +163,8 @@ pub fn barred(caller: &Caller) -> Option<Advice> {
 /// The first of `candidates` that can work.
 ///
 /// # Errors
-/// Why none can: of the first one, the others being fallbacks.
+/// Why none can: of the first one of the system, the others being fallbacks.
+/// Where the system has none it is missing, whatever else has its name.
 pub(super) fn usable(
     helper: Helper,
     candidates: impl IntoIterator<Item = Candidate>,
@@ -162,15 +173,15 @@ pub(super) fn usable(
     if let Some(barred) = barred(caller) {
         return Err(barred);
     }
-    let mut refusal = ids::HELPER_MISSING.advice(&[("helper", &helper)]);
-    for (at, candidate) in candidates.into_iter().enumerate() {
+    let mut refusal = None;
+    for candidate in candidates {
         match candidate.check(helper, caller) {
             Ok(()) => return Ok(candidate.path),
-            Err(why) if at == 0 => refusal = why,
+            Err(why) if candidate.may_be_mended() => _ = refusal.get_or_insert(why),
             Err(_) => {}
         }
     }
-    Err(refusal)
+    Err(refusal.unwrap_or_else(|| ids::HELPER_MISSING.advice(&[("helper", &helper)])))
 }
 
 /// The capabilities that a `security.capability` value permits, where it
@@ -258,6 +269,56 @@ mod tests {
         assert_eq!(found, Ok(wrapped.path));
         let none = usable(Helper::Newuidmap, [], &made_up::user()).unwrap_err();
         assert_eq!(none.cause, "newuidmap is not installed");
+    }
+
+    #[test]
+    fn root_is_not_told_to_give_a_privilege_to_any_program() {
+        let caller = made_up::user();
+        let changes: [fn(&mut Candidate); 5] = [
+            |c| c.owner = 1000,
+            |c| c.execute = Execute::Forbidden,
+            |c| c.mode = 0o755,
+            |c| c.suid = Suid::Ignored,
+            |_| {},
+        ];
+        for (at, change) in changes.into_iter().enumerate() {
+            let mut from_path = made_up::helper("/home/anna/bin/newuidmap");
+            let mut nested = made_up::helper("/usr/bin/x/newuidmap");
+            let mut link = Candidate { by_link: true, ..newuidmap() };
+            [&mut from_path, &mut nested, &mut link].into_iter().for_each(change);
+            let candidates = [from_path, nested, link];
+            let found = usable(Helper::Newuidmap, candidates.clone(), &caller);
+            if at == changes.len() - 1 {
+                assert_eq!(found, Ok(candidates[0].path.clone()), "one that works is taken");
+                continue;
+            }
+            let remedy = &found.unwrap_err().remedies[0];
+            assert_eq!(remedy.id, ids::HELPER_MISSING.id);
+            for path in candidates.each_ref().map(|candidate| candidate.path.to_str().unwrap()) {
+                assert!(!remedy.hint().contains(path), "{remedy:?}");
+                assert!(!remedy.script.contains(path), "{remedy:?}");
+            }
+            let mut ours = made_up::helper("/usr/sbin/newuidmap");
+            change(&mut ours);
+            let all = candidates.into_iter().chain([ours]);
+            let refusal = usable(Helper::Newuidmap, all, &caller).unwrap_err();
+            assert!(refusal.cause.starts_with("/usr/sbin/newuidmap "), "{}", refusal.cause);
+        }
+    }
+
+    #[test]
+    fn a_link_is_seen() {
+        let look = |path: &str| Candidate::look(Path::new(path)).unwrap();
+        assert!(look("/proc/self/exe").by_link);
+        assert!(!look("/proc/self/status").by_link);
+    }
+
+    #[test]
+    fn what_another_user_wrote_is_installed_anew() {
+        let candidate = Candidate { owner: 1000, ..newuidmap() };
+        let refusal = usable(Helper::Newuidmap, [candidate], &made_up::user()).unwrap_err();
+        let script = &refusal.remedies[0].script;
+        assert!(script.contains("--reinstall") && !script.contains("/usr/bin"), "{script}");
     }
 
     #[test]

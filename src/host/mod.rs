@@ -321,6 +321,7 @@ pub(crate) mod made_up {
     pub(crate) fn helper(path: &str) -> Candidate {
         Candidate {
             path: path.into(),
+            by_link: false,
             owner: 0,
             mode: 0o4755,
             execute: Execute::Allowed,

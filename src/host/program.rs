@@ -43,6 +43,11 @@ pub(super) fn candidates(name: &str) -> impl Iterator<Item = PathBuf> {
     })
 }
 
+/// Whether a file is right in one of the system's own places.
+pub(super) fn is_in_system(file: &Path) -> bool {
+    DIRECTORIES.iter().any(|directory| file.parent() == Some(Path::new(directory)))
+}
+
 /// The program of that name in the system's own places: `PATH` is not asked,
 /// because what it says is believed.
 pub(super) fn system(name: &str) -> Option<PathBuf> {

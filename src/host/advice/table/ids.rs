@@ -26,8 +26,10 @@ entries! {
         cause: "<path> belongs to uid <uid>, not to root",
         root: "apt-get install --reinstall uidmap (Debian, Ubuntu) or dnf reinstall shadow-utils \
                (Fedora, RHEL)",
-        script: "chown root:root <path>\n\
-                 chmod 4755 <path>\n",
+        script: "if command -v apt-get >/dev/null; then apt-get install -y --reinstall uidmap\n\
+                 elif command -v dnf >/dev/null; then dnf reinstall -y shadow-utils\n\
+                 elif command -v apk >/dev/null; then apk fix --reinstall shadow-uidmap\n\
+                 else echo 'install newuidmap and newgidmap (shadow) anew' >&2; fi\n",
         around: "",
     }
     HELPER_MODE "idmap-helper-mode" {
