@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::Host;
 use super::caller::{CAP_SETFCAP, CAP_SYS_ADMIN, Caller, Filter};
-use super::gates::{Gates, Root};
+use super::gates::{Gates, Root, Writers};
 use crate::error::Explain;
 pub use entry::{Entry, Hole, Topic};
 use table::{network, run};
@@ -181,9 +181,12 @@ fn apparmor_restricts(caller: &Caller, gates: &Gates) -> bool {
 }
 
 /// With a profile for this very program, unless its path has characters that
-/// mean something in a profile or in a shell.
+/// mean something in a profile or in a shell, or others than root can put a
+/// program there: a profile is bound to a path, and whatever they put there
+/// would have what the machine keeps from them.
 fn apparmor_restriction(_: &Caller, gates: &Gates) -> Advice {
-    match gates.program.to_str().filter(|path| is_plain(Path::new(path))) {
+    let safe = gates.program_writers == Writers::Root && is_plain(&gates.program);
+    match gates.program.to_str().filter(|_| safe) {
         Some(path) => run::APPARMOR_RESTRICTS.advice(&[("program", &path)]),
         None => run::APPARMOR_RESTRICTS_PATH.advice(&[]),
     }
@@ -325,18 +328,35 @@ mod tests {
             host(move |facts| {
                 facts.gates.apparmor_restricts = Some(1);
                 facts.gates.program = program.into();
+                facts.gates.program_writers = Writers::Root;
             })
         };
         for tell in [for_clone, for_map] {
-            let advice = tell(Errno::EPERM, &ubuntu("/home/anna/bin/sublet"));
+            let advice = tell(Errno::EPERM, &ubuntu("/opt/sublet/sublet"));
             assert!(advice.cause.starts_with("AppArmor"), "{}", advice.cause);
-            let line = "profile sublet \"/home/anna/bin/sublet\" flags=(unconfined) {\n  userns,\n";
+            let line = "profile sublet \"/opt/sublet/sublet\" flags=(unconfined) {\n  userns,\n";
             assert!(advice.hint.contains(line), "{}", advice.hint);
         }
         assert!(for_step(Errno::EACCES, &ubuntu("/x")).is_some());
         for program in ["/x\nEND\nrm", "/x\"y", "/*", "/$(x)"] {
             let advice = for_clone(Errno::EPERM, &ubuntu(program));
             assert!(!advice.hint.contains(program), "{}", advice.hint);
+        }
+    }
+
+    #[test]
+    fn no_profile_is_for_a_path_that_others_write() {
+        let program = "/home/anna/bin/sublet";
+        let host = host(|facts| {
+            facts.gates.apparmor_restricts = Some(1);
+            facts.gates.program = program.into();
+            facts.gates.program_writers = Writers::Others;
+        });
+        for advice in [for_clone(Errno::EPERM, &host), for_map(Errno::EPERM, &host)] {
+            let remedy = &advice.remedies[0];
+            assert_eq!(remedy.id, run::APPARMOR_RESTRICTS_PATH.id);
+            assert!(!remedy.script.contains(program) && !remedy.root.contains(program));
+            assert!(remedy.root.contains("/usr/local/bin/sublet"), "{}", remedy.root);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Read only when something was refused: a launch that works asks none.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The kinds of namespace that a container is made of.
@@ -23,6 +24,37 @@ pub struct Gates {
     pub root: Root,
     /// The program that runs: what an AppArmor profile is bound to.
     pub program: PathBuf,
+    /// Who can put another program there.
+    pub program_writers: Writers,
+}
+
+/// Who decides what is at a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Writers {
+    /// Root alone: the file and all directories above it are root's, and
+    /// nobody else may write them.
+    Root,
+    /// Others too, or nobody knows.
+    #[default]
+    Others,
+}
+
+impl Writers {
+    /// `look` has owner and mode of a file, a link not followed. An ACL that
+    /// lets others write shows in the group's bits (acl(5)), and a link is
+    /// writable by its mode: who can change it is not asked.
+    fn of(path: &Path, look: impl Fn(&Path) -> Option<(u32, u32)>) -> Self {
+        let roots =
+            |path: &Path| look(path).is_some_and(|(uid, mode)| uid == 0 && mode & 0o022 == 0);
+        match path.is_absolute() && path.ancestors().all(roots) {
+            true => Self::Root,
+            false => Self::Others,
+        }
+    }
+}
+
+fn owner_and_mode(path: &Path) -> Option<(u32, u32)> {
+    path.symlink_metadata().ok().map(|facts| (facts.uid(), facts.mode()))
 }
 
 /// Whether this process sees the root of its mount namespace.
@@ -38,13 +70,15 @@ pub enum Root {
 impl Gates {
     /// Reads /proc.
     pub(super) fn probe() -> Self {
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sublet"));
         Self {
             apparmor_restricts: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
             apparmor_label: word("/proc/self/attr/apparmor/current"),
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             max_namespaces: max_namespaces(),
             root: root(),
-            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("sublet")),
+            program_writers: Writers::of(&program, owner_and_mode),
+            program,
         }
     }
 }
@@ -71,4 +105,28 @@ fn root() -> Root {
         .split(|byte| *byte == b'\n')
         .any(|line| line.split(|byte| *byte == b' ').nth(4).is_some_and(|target| target == b"/"));
     if at_root { Root::Namespace } else { Root::Chroot }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_roots_if_all_of_it_is() {
+        let with = |at: &'static str, facts| {
+            Writers::of(Path::new("/usr/local/bin/sublet"), move |path: &Path| {
+                if path == Path::new(at) { facts } else { Some((0, 0o755)) }
+            })
+        };
+        assert_eq!(with("", None), Writers::Root);
+        for at in ["/", "/usr", "/usr/local", "/usr/local/bin", "/usr/local/bin/sublet"] {
+            for facts in
+                [Some((1000, 0o755)), Some((0, 0o775)), Some((0, 0o757)), Some((0, 0o1777)), None]
+            {
+                assert_eq!(with(at, facts), Writers::Others, "{at} {facts:?}");
+            }
+        }
+        assert_eq!(Writers::of(Path::new("sublet"), |_| Some((0, 0o755))), Writers::Others);
+        assert_eq!(Writers::of(Path::new("/nowhere/sublet"), owner_and_mode), Writers::Others);
+    }
 }

@@ -44,10 +44,12 @@ entries! {
     }
     APPARMOR_RESTRICTS_PATH "apparmor-restricts-path" {
         cause: "AppArmor gives no privileges in a user namespace to a program without a profile \
-                (sysctl kernel.apparmor_restrict_unprivileged_userns is 1), and the path of this \
-                one can't be written in a profile",
-        root: "install sublet as /usr/local/bin/sublet, a path that an AppArmor profile can name, \
-               or: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+                (sysctl kernel.apparmor_restrict_unprivileged_userns is 1), and no profile should \
+                be bound to the path of this one: others than root can write there, or it can't \
+                be written in a profile",
+        root: "install sublet as /usr/local/bin/sublet, where only root writes; then that one's \
+               doctor has the profile. Or for all programs: \
+               sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
         script: "",
         around: "",
     }
