@@ -1,7 +1,7 @@
 //! `sublet completion`: what a shell needs to complete command lines, made of
 //! their definition.
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
@@ -14,6 +14,10 @@ pub struct CompletionArgs {
     /// bash, zsh or fish
     #[arg(value_enum, hide_possible_values = true)]
     shell: Shell,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 const EXAMPLES: &str = "\

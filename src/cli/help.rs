@@ -2,7 +2,7 @@
 //! groups of what a person wants to do.
 
 use anyhow::anyhow;
-use clap::{Args, Command};
+use clap::{ArgAction, Args, Command};
 
 use super::terminal;
 use crate::error::Explain;
@@ -15,6 +15,10 @@ pub struct HelpArgs {
     /// A verb, or a topic
     #[arg(value_name = "VERB|TOPIC")]
     word: Option<String>,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// Short texts, each with its name.
@@ -68,7 +72,7 @@ pub fn run(args: &HelpArgs) -> anyhow::Result<u8> {
 
 /// The command with its verbs in groups.
 pub fn grouped(command: Command) -> Command {
-    let mut text = "{about}\n\n{usage-heading} sublet VERB [OPTIONS]\n".to_owned();
+    let mut text = "{about}\n\n{usage-heading} {usage}\n".to_owned();
     for (title, verbs) in GROUPS {
         text.push_str(&format!("\n{title}:\n"));
         for verb in verbs {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{ArgAction, Args};
 use clap_mangen::Man;
 
 use crate::container::time::utc;
@@ -18,6 +18,10 @@ pub struct ManArgs {
     /// The directory, made if need be
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+
+    /// Print help
+    #[arg(short, long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 const EXAMPLES: &str = "\

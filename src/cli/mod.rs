@@ -46,7 +46,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::error::{EXIT_LAUNCHER, Explain, exit_code};
@@ -88,7 +88,8 @@ use why::WhyArgs;
     version,
     args_override_self = true,
     disable_help_flag = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    override_usage = "sublet VERB [OPTIONS]"
 )]
 struct Cli {
     /// Print help
@@ -252,7 +253,7 @@ fn usage(mut error: clap::Error) -> anyhow::Result<u8> {
         ErrorKind::InvalidUtf8 => {
             bail!("an argument is not UTF-8, and OCI's JSON can hold nothing else")
         }
-        ErrorKind::MissingRequiredArgument => {
+        ErrorKind::MissingRequiredArgument if lacks_root(&error) => {
             return Err(anyhow!("ROOT is missing: a directory, or the word host")).hint(
                 "sublet run host -- ls    runs a program of this machine\nsublet run --help",
             );
@@ -264,6 +265,14 @@ fn usage(mut error: clap::Error) -> anyhow::Result<u8> {
     // Help that nobody reads to its end is no failure.
     _ = error.print();
     Ok(if error.use_stderr() { EXIT_LAUNCHER } else { 0 })
+}
+
+/// Whether what is missing is the ROOT of `run` or `create`.
+fn lacks_root(error: &clap::Error) -> bool {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    missing.iter().any(|arg| arg.starts_with("<ROOT>"))
 }
 
 #[cfg(test)]
@@ -332,6 +341,11 @@ mod tests {
             "sublet port add -h",
             "sublet port rm --help",
             "sublet prune --help",
+            "sublet doctor --help",
+            "sublet info -h",
+            "sublet completion --help",
+            "sublet man -h",
+            "sublet help --help",
         ] {
             assert!(!parse(line).unwrap_err().use_stderr(), "{line}");
         }
@@ -339,6 +353,23 @@ mod tests {
             ["sublet", "sublet walk", "sublet run", "sublet run --frob host", "sublet run -h"]
         {
             assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_run_and_create_lack_a_root() {
+        for line in ["sublet run", "sublet run --rm", "sublet create", "sublet create --rm"] {
+            assert!(lacks_root(&parse(line).unwrap_err()), "{line}");
+        }
+        for (line, usage) in [
+            ("sublet man", "Usage: sublet man DIR\n"),
+            ("sublet completion", "Usage: sublet completion bash|zsh|fish\n"),
+            ("sublet walk", "Usage: sublet VERB [OPTIONS]\n"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(!lacks_root(&error), "{line}");
+            let text = error.to_string();
+            assert!(error.use_stderr() && text.contains(usage), "{line}: {text}");
         }
     }
 }
