@@ -6,7 +6,8 @@ use crate::state::{Life, Listing, Store};
 /// Which are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Those too that don't run.
+    /// Those too that neither run nor are about to run again, which docker
+    /// counts as running.
     pub all: bool,
     /// That many at most, the newest.
     pub last: Option<usize>,
@@ -29,7 +30,8 @@ impl Wanted {
         let all =
             self.all || self.last.is_some() || self.filters.iter().any(Filter::is_about_ended);
         listing.records.retain(|record| {
-            (all || matches!(record.life, Life::Running { .. })) && pass(&self.filters, record)
+            let runs = matches!(record.life, Life::Running { .. } | Life::Restarting { .. });
+            (all || runs) && pass(&self.filters, record)
         });
         listing.records.reverse();
         listing.records.truncate(self.last.unwrap_or(usize::MAX));
@@ -40,7 +42,7 @@ impl Wanted {
 mod tests {
     use super::super::view::tests::{ended, record};
     use super::*;
-    use crate::state::End;
+    use crate::state::{End, Identity};
 
     fn chosen(wanted: &Wanted) -> Vec<String> {
         let (one, two) = (record(1, Some("one")), record(2, Some("two")));
@@ -55,6 +57,17 @@ mod tests {
         assert_eq!(chosen(&Wanted::default()), ["two", "one"]);
         assert_eq!(chosen(&Wanted { all: true, ..Wanted::default() }), ["three", "two", "one"]);
         assert_eq!(chosen(&Wanted { last: Some(2), ..Wanted::default() }), ["three", "two"]);
+    }
+
+    #[test]
+    fn one_that_crashes_again_and_again_is_not_hidden() {
+        let mut crashing = ended(record(1, Some("web")), End::Code(1));
+        let Life::Exited(exit) = crashing.life else { panic!("it has not ended") };
+        let launcher = Identity { boot: String::new(), pid: 7, start: 1 };
+        crashing.life = Life::Restarting { launcher, exit };
+        let mut listing = Listing { records: vec![crashing], problems: Vec::new() };
+        Wanted::default().choose(&mut listing);
+        assert_eq!(listing.records.len(), 1);
     }
 
     #[test]
