@@ -7,12 +7,13 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::geteuid;
 
 use super::files::Refused;
+use crate::error::Explain;
 use crate::host::advice::table::files as table;
 use crate::sys::{Errno, Result};
 
@@ -43,7 +44,8 @@ impl Directory {
         Self::first_of(&candidates(name, runtime, uid), uid)
     }
 
-    /// The directory at `path`, made if need be, with all that leads to it.
+    /// The directory at `path`, made if need be for the caller alone, with all
+    /// that leads to it. One that is there may have other uses: its mode stays.
     ///
     /// # Errors
     /// Where it is not the caller's own or others may write to it.
@@ -53,9 +55,13 @@ impl Directory {
         let made = builder.recursive(true).mode(PRIVATE).create(path);
         made.with_context(|| format!("make the directory {}", path.display()))?;
         let whole = path.canonicalize().with_context(|| format!("look at {}", path.display()))?;
-        let base = whole.parent().unwrap_or(Path::new("/")).to_owned();
-        let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self::first_of(&[Candidate { base, name, sharing: Sharing::Own }], geteuid().as_raw())
+        let fd = open_directory(&whole).refused("open", &whole)?;
+        match look(&fd, &whole, geteuid().as_raw())? {
+            Ok(_) => Ok(Self { fd, path: whole, _kept: None }),
+            Err(reason) => {
+                Err(anyhow!(reason)).hint("the records of containers take a directory of one's own")
+            }
+        }
     }
 
     /// The first of `candidates` that is or can be the own directory of `uid`.
@@ -180,17 +186,10 @@ impl Candidate {
         uid: u32,
     ) -> anyhow::Result<std::result::Result<Directory, Reason>> {
         let path = self.path();
-        let status = fstat(&fd).with_context(|| format!("look at {}", path.display()))?;
-        if let Some(reason) = not_own(&status, &path, uid) {
-            return Ok(Err(reason));
-        }
-        if status.st_mode & OTHERS_WRITE != 0 {
-            let mode = format!("{:o}", status.st_mode & 0o7777);
-            return table::STATE_OPEN
-                .advice(&[("path", &path.display()), ("mode", &mode)])
-                .refuse()
-                .context("open the records of containers");
-        }
+        let status = match look(&fd, &path, uid)? {
+            Ok(status) => status,
+            Err(reason) => return Ok(Err(reason)),
+        };
         if status.st_mode & 0o077 != 0 {
             fchmod(&fd, Mode::from_bits_truncate(PRIVATE)).refused("make private", &path)?;
         }
@@ -200,6 +199,27 @@ impl Candidate {
         };
         Ok(Ok(Directory { fd, path, _kept: kept }))
     }
+}
+
+/// Makes sure that an open directory is the caller's and nobody else can write
+/// to it.
+fn look(
+    fd: &OwnedFd,
+    path: &Path,
+    uid: u32,
+) -> anyhow::Result<std::result::Result<FileStat, Reason>> {
+    let status = fstat(fd).with_context(|| format!("look at {}", path.display()))?;
+    if let Some(reason) = not_own(&status, path, uid) {
+        return Ok(Err(reason));
+    }
+    if status.st_mode & OTHERS_WRITE != 0 {
+        let mode = format!("{:o}", status.st_mode & 0o7777);
+        return table::STATE_OPEN
+            .advice(&[("path", &path.display()), ("mode", &mode)])
+            .refuse()
+            .context("open the records of containers");
+    }
+    Ok(Ok(status))
 }
 
 /// Keeps systemd-tmpfiles from removing what is old, as long as the lock is

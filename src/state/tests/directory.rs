@@ -65,6 +65,27 @@ fn what_others_can_write_is_not_trusted() {
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700, "reading is taken back");
 }
 
+/// It may be the caller's home, or a directory that a group reads.
+#[test]
+fn what_is_named_keeps_its_mode() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("named");
+    fs::create_dir(&path).unwrap();
+    for mode in [0o755, 0o2750, 0o700] {
+        set_mode(&path, mode);
+        Directory::at(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+    }
+    for mode in [0o775, 0o1777] {
+        set_mode(&path, mode);
+        let told = report(&Directory::at(&path).unwrap_err());
+        assert!(told.contains("can be written by others"), "{told}");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+    }
+    let made = Directory::at(&scratch.path().join("new/er")).unwrap();
+    assert_eq!(fs::metadata(made.path()).unwrap().mode() & 0o7777, 0o700);
+}
+
 #[test]
 fn another_users_is_passed_over() {
     let scratch = Scratch::new();
