@@ -17,6 +17,7 @@ use crate::error::Explain;
 use crate::launch::patience;
 use crate::spec::ContainerId;
 use crate::state::Bundle;
+use crate::sys::fd::{Patience, wait_readable};
 use crate::sys::{Errno, process};
 
 /// Which containers are deleted.
@@ -76,7 +77,7 @@ fn end(bundle: &Bundle, payload: &OwnedFd) -> anyhow::Result<()> {
     let swept = !has_own(LinuxNamespaceType::Pid) && has_own(LinuxNamespaceType::User);
     let pid = Pid::from_raw(bundle.payload.pid);
     // While it is there to be asked.
-    let others = swept.then(|| UserNamespace::of(pid).ok()).flatten();
+    let others = swept.then(|| namespace_of(payload, pid)).flatten();
     match process::send_signal(payload.as_fd(), libc::SIGKILL) {
         Ok(()) | Err(Errno::ESRCH) => {}
         Err(errno) => return Err(errno).with_context(|| format!("kill container {id}")),
@@ -95,4 +96,35 @@ fn end(bundle: &Bundle, payload: &OwnedFd) -> anyhow::Result<()> {
     }
     others.into_iter().for_each(UserNamespace::sweep);
     Ok(())
+}
+
+/// The user namespace of a container's first process `payload`, whose pid is
+/// `pid`, if it is not ours.
+fn namespace_of(payload: &OwnedFd, pid: Pid) -> Option<UserNamespace> {
+    let ours = UserNamespace::of(Pid::this()).ok()?;
+    let theirs = UserNamespace::of(pid).ok()?;
+    // The look was by the number, which may be another's as soon as the process
+    // has ended. If it has not by now, it was the one that was looked at.
+    let lives = wait_readable([payload.as_fd()], Patience::None) == Ok([false]);
+    (lives && theirs != ours).then_some(theirs)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// All that the caller runs would be killed.
+    #[test]
+    fn our_own_namespace_is_never_swept() {
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        let payload = process::open_pidfd(pid).unwrap();
+        assert!(UserNamespace::of(pid).is_ok());
+        let found = namespace_of(&payload, pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found, None);
+    }
 }
