@@ -10,10 +10,8 @@ use nix::sys::socket::{
 use super::channel::Channel;
 use crate::child::report::{Part, Report};
 use crate::plan::step::Gate;
+use crate::state::DOORSTEP;
 use crate::sys::Errno;
-
-/// Its name in the directory of the container's record.
-pub const DOORSTEP: &str = "doorstep";
 
 /// Makes it, for the child to inherit.
 ///

@@ -3,7 +3,7 @@
 //! ```text
 //! $XDG_RUNTIME_DIR/sublet-oci/
 //!     ID/record.json      what is known of it, written once
-//!     ID/doorstep             the socket at which it waits for its start
+//!     ID/doorstep         the socket at which it waits for its start
 //!     .dead-ID/           removed, but for its files
 //! ```
 //!
@@ -13,29 +13,38 @@
 //! record is still there, and whether it still waits at the doorstep. So there is
 //! nothing that a killed command could leave untrue. A directory without a
 //! record belongs to a create that is under way, which holds a lock on it, or
-//! that was killed, and then the next one removes it.
+//! that was killed, and then the next one removes it, if it holds nothing of
+//! others: the place may be any directory of the caller's. Whoever removes one
+//! holds its lock, so that it is not another's by then.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use nix::fcntl::{AtFlags, renameat};
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use oci_spec::runtime::Spec as Oci;
 use serde::{Deserialize, Serialize};
 
 use super::directory::Directory;
+use super::discard::{DOORSTEP, bury, discard, foreign};
 use super::files::{self, Content, Durability, RECORD, Refused, Turn};
 use super::moment::Moment;
 use super::process::Identity;
 use super::repair::DEAD;
 use crate::error::Explain;
 use crate::spec::ContainerId;
-use crate::sys::{Errno, Result, fd, path};
+use crate::sys::fd::{Patience, try_lock, wait_readable};
+use crate::sys::{Errno, Result, path};
 
 /// The version that is written.
 const VERSION: u32 = 1;
+
+/// How long somebody else may hold the lock of what is to be removed: a create
+/// that has written the record needs it for a moment more.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One container, as it was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,57 +114,61 @@ impl Bundles {
     /// # Errors
     /// Where there is a container of that id; what the disk says.
     pub fn claim(&self, id: &ContainerId) -> anyhow::Result<Claim<'_>> {
-        let place = self.0.path().join(id.as_str());
+        let place = self.place(id);
         // As often as others take a new directory for a leftover.
         for _ in 0..1000 {
             match mkdirat(&self.0, id.as_str(), Mode::S_IRWXU) {
                 Ok(()) => {}
                 Err(Errno::EEXIST) => {
-                    let Some(_lock) = self.abandoned(id)? else {
+                    let Some(left) = self.abandoned(id)? else {
                         return Err(anyhow!("container with id exists: {id}"))
                             .hint(format!("sublet-oci delete {id} removes it"));
                     };
-                    files::remove_tree(self.0.as_fd(), id.as_str())
-                        .refused("remove what is left of", &place)?;
+                    discard(&self.0, id, left.as_fd())?;
                     continue;
                 }
                 Err(errno) => return Err(errno).refused("make the directory", &place),
             }
-            if let Some(directory) = self.locked(id).refused("lock the directory", &place)? {
+            if let Some(directory) = self.locked(id)? {
                 return Ok(Claim { all: self, id: id.clone(), directory, kept: false });
             }
         }
         bail!("{} comes and goes", place.display())
     }
 
+    fn place(&self, id: &ContainerId) -> PathBuf {
+        self.0.path().join(id.as_str())
+    }
+
     /// The directory of that id with its lock, if nobody is making its container
     /// and nobody has.
     fn abandoned(&self, id: &ContainerId) -> anyhow::Result<Option<OwnedFd>> {
-        let place = self.0.path().join(id.as_str());
-        let Some(directory) = self.locked(id).refused("look at", &place)? else {
-            return Ok(None);
-        };
+        let Some(directory) = self.locked(id)? else { return Ok(None) };
         let record = files::read(directory.as_fd(), RECORD);
         Ok(matches!(record, Ok(Content::Missing)).then_some(directory))
     }
 
     /// The directory of that id with its lock; `None` where somebody else has
     /// that, or has removed it.
-    fn locked(&self, id: &ContainerId) -> Result<Option<OwnedFd>> {
+    fn locked(&self, id: &ContainerId) -> anyhow::Result<Option<OwnedFd>> {
+        let place = self.place(id);
         let directory = match files::open_directory(self.0.as_fd(), id.as_str()) {
             Ok(directory) => directory,
             Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(errno),
+            Err(Errno::ENOTDIR) => return foreign(&place, "it is not a directory"),
+            Err(errno) => return Err(errno).refused("open", &place),
         };
-        if !fd::try_lock(directory.as_fd())? {
-            return Ok(None);
-        }
-        let own = fstat(&directory)?;
+        let lock = || Ok(try_lock(directory.as_fd())? && self.has(id, directory.as_fd())?);
+        let locked = lock().refused("lock the directory", &place)?;
+        Ok(locked.then_some(directory))
+    }
+
+    /// Whether a directory is the one that is called so now.
+    fn has(&self, id: &ContainerId, directory: BorrowedFd<'_>) -> Result<bool> {
+        let own = fstat(directory)?;
         match fstatat(&self.0, id.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(there) if (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino) => {
-                Ok(Some(directory))
-            }
-            Ok(_) | Err(Errno::ENOENT) => Ok(None),
+            Ok(there) => Ok((own.st_dev, own.st_ino) == (there.st_dev, there.st_ino)),
+            Err(Errno::ENOENT) => Ok(false),
             Err(errno) => Err(errno),
         }
     }
@@ -164,7 +177,7 @@ impl Bundles {
         match files::open_directory(self.0.as_fd(), id.as_str()) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(errno) => Err(errno).refused("open", &self.0.path().join(id.as_str())),
+            Err(errno) => Err(errno).refused("open", &self.place(id)),
         }
     }
 
@@ -203,8 +216,8 @@ impl Bundles {
         })
         .refused("read", self.0.path())?;
         for name in dead {
-            // Somebody else may be at it.
-            let _ = files::remove_tree(self.0.as_fd(), &name);
+            // Somebody else may be at it, or it is not ours.
+            let _ = bury(&self.0, &name);
         }
         ids.sort();
         Ok(ids)
@@ -213,18 +226,73 @@ impl Bundles {
     /// Removes what is known of a container. One that is gone is removed.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn remove(&self, id: &ContainerId) -> anyhow::Result<()> {
-        let dead = format!("{DEAD}{id}");
-        let place = self.0.path().join(id.as_str());
-        // Whoever was killed here before left the one.
-        files::remove_tree(self.0.as_fd(), &dead).refused("remove", &place)?;
-        match renameat(&self.0, id.as_str(), &self.0, dead.as_str()) {
-            Ok(()) => {}
-            Err(Errno::ENOENT) => return Ok(()),
-            Err(errno) => return Err(errno).refused("remove", &place),
+    /// Where something of others is in its directory; what the disk says.
+    pub fn remove(&self, id: &ContainerId, found: &Found) -> anyhow::Result<()> {
+        self.remove_directory(id, found.directory())
+    }
+
+    /// Removes what a killed create has left, if there is anything.
+    ///
+    /// # Errors
+    /// Where a container of that id is being made; as [`remove`](Self::remove).
+    pub fn remove_leftover(&self, id: &ContainerId) -> anyhow::Result<()> {
+        match self.abandoned(id)? {
+            Some(left) => discard(&self.0, id, left.as_fd()),
+            None if self.directory_of(id)?.is_none() => Ok(()),
+            None => Err(anyhow!("container {id} is being made"))
+                .hint("it can be deleted once its create has ended"),
         }
-        files::remove_tree(self.0.as_fd(), &dead).refused("remove", &place)
+    }
+
+    /// Removes a container whose record can't be read, and `why` not, where it
+    /// says at least that the first process is over.
+    ///
+    /// # Errors
+    /// Where the container may run: without its record nobody would find it
+    /// again. As [`remove`](Self::remove).
+    pub fn remove_unreadable(&self, id: &ContainerId, why: anyhow::Error) -> anyhow::Result<()> {
+        /// What other versions will have too.
+        #[derive(Deserialize)]
+        struct Remains {
+            payload: Identity,
+        }
+        let Some(directory) = self.directory_of(id)? else { return Ok(()) };
+        let remains = match files::read(directory.as_fd(), RECORD) {
+            Ok(Content::Bytes(bytes)) => serde_json::from_slice::<Remains>(&bytes).ok(),
+            _ => None,
+        };
+        let over = |payload: &Identity| match payload.open() {
+            Ok(None) => true,
+            // It waits for its parent to take notice.
+            Ok(Some(process)) => wait_readable([process.as_fd()], Patience::None) == Ok([true]),
+            Err(_) => false,
+        };
+        if !remains.is_some_and(|remains| over(&remains.payload)) {
+            let place = self.place(id);
+            return Err(why.context(format!("delete container {id}, which may run"))).hint(
+                format!(
+                    "the sublet-oci that made it can delete it; or end its processes and remove {}",
+                    place.display()
+                ),
+            );
+        }
+        self.remove_directory(id, directory.as_fd())
+    }
+
+    fn remove_directory(&self, id: &ContainerId, directory: BorrowedFd<'_>) -> anyhow::Result<()> {
+        let place = self.place(id);
+        let until = Instant::now() + PATIENCE;
+        while !try_lock(directory).refused("lock the directory", &place)? {
+            if until <= Instant::now() {
+                bail!("container {id} is being made or deleted by somebody else");
+            }
+            let _ = wait_readable([], Patience::Moment);
+        }
+        // Else somebody was faster, and it may be another's by now.
+        match self.has(id, directory).refused("look at", &place)? {
+            true => discard(&self.0, id, directory),
+            false => Ok(()),
+        }
     }
 }
 
@@ -240,10 +308,8 @@ impl Claim<'_> {
     /// What the disk says.
     pub fn record(&self, bundle: &Bundle) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(bundle).context("write the record of the container")?;
-        files::write(self.directory.as_fd(), &bytes, Turn::First, Durability::None).refused(
-            "write the record of the container to",
-            &self.all.0.path().join(self.id.as_str()),
-        )
+        files::write(self.directory.as_fd(), &bytes, Turn::First, Durability::None)
+            .refused("write the record of the container to", &self.all.place(&self.id))
     }
 
     /// Lets it stay.
@@ -256,7 +322,7 @@ impl Drop for Claim<'_> {
     fn drop(&mut self) {
         if !self.kept {
             // What is left is removed by the next one of this id.
-            let _ = self.all.remove(&self.id);
+            let _ = self.all.remove_directory(&self.id, self.directory.as_fd());
         }
     }
 }
@@ -268,74 +334,10 @@ impl Found {
     }
 
     /// Takes the doorstep away, once nobody waits there.
-    pub fn remove_doorstep(&self, name: &str) {
-        let _ = unlinkat(&self.directory, name, UnlinkatFlags::NoRemoveDir);
+    pub fn remove_doorstep(&self) {
+        let _ = unlinkat(&self.directory, DOORSTEP, UnlinkatFlags::NoRemoveDir);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::boot;
-
-    fn bundles(name: &str) -> (PathBuf, Bundles) {
-        let path = std::env::temp_dir().join(format!("sublet-{name}-{}", std::process::id()));
-        let bundles = Bundles::open(Some(&path)).unwrap();
-        (path, bundles)
-    }
-
-    fn bundle(id: &ContainerId) -> Bundle {
-        let payload = Identity::of(nix::unistd::getpid(), &boot().unwrap()).unwrap();
-        Bundle::new(id.clone(), ("/b".into(), "/b/rootfs".into()), payload, Oci::default())
-    }
-
-    #[test]
-    fn what_was_made_is_found_until_it_is_removed() {
-        let (path, bundles) = bundles("bundles");
-        let id: ContainerId = "web".parse().unwrap();
-        assert!(bundles.seek(&id).unwrap().is_none());
-        let claim = bundles.claim(&id).unwrap();
-        assert!(bundles.seek(&id).unwrap().is_none(), "it is only being made");
-        assert!(bundles.claim(&id).is_err(), "by somebody else");
-        claim.record(&bundle(&id)).unwrap();
-        claim.keep();
-        assert_eq!(bundles.seek(&id).unwrap().unwrap().bundle.directory, Path::new("/b"));
-        assert!(bundles.claim(&id).is_err(), "it is there");
-        assert_eq!(bundles.ids().unwrap(), std::slice::from_ref(&id));
-        bundles.remove(&id).unwrap();
-        bundles.remove(&id).unwrap();
-        assert!(bundles.seek(&id).unwrap().is_none());
-        std::fs::remove_dir(&path).unwrap();
-    }
-
-    #[test]
-    fn what_was_not_kept_has_never_been() {
-        let (path, bundles) = bundles("claims");
-        let id: ContainerId = "web".parse().unwrap();
-        let claim = bundles.claim(&id).unwrap();
-        claim.record(&bundle(&id)).unwrap();
-        drop(claim);
-        assert!(bundles.seek(&id).unwrap().is_none());
-        // What a killed create leaves, and a killed remove.
-        std::fs::create_dir(path.join("web")).unwrap();
-        std::fs::write(path.join("web/record.other"), "{").unwrap();
-        std::fs::create_dir_all(path.join(".dead-old/x")).unwrap();
-        drop(bundles.claim(&id).unwrap());
-        assert_eq!(bundles.ids().unwrap().len(), 0);
-        std::fs::remove_dir(&path).unwrap();
-    }
-
-    #[test]
-    fn a_record_that_nobody_can_read_is_an_error() {
-        let (path, bundles) = bundles("records");
-        let id: ContainerId = "web".parse().unwrap();
-        for text in ["", "{}", "[1]", "{\"version\": 2}"] {
-            std::fs::create_dir(path.join("web")).unwrap();
-            std::fs::write(path.join("web/record.json"), text).unwrap();
-            assert!(bundles.seek(&id).is_err(), "{text:?} was taken");
-            assert!(bundles.claim(&id).is_err());
-            bundles.remove(&id).unwrap();
-        }
-        std::fs::remove_dir(&path).unwrap();
-    }
-}
+mod tests;

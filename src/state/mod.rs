@@ -37,6 +37,7 @@
 
 mod bundles;
 mod directory;
+mod discard;
 mod entry;
 mod fade;
 mod files;
@@ -60,6 +61,7 @@ mod watch;
 
 pub use bundles::{Bundle, Bundles, Claim, Found};
 pub use directory::Directory;
+pub use discard::DOORSTEP;
 pub use moment::Moment;
 pub use near::nearest;
 pub use process::{Identity, boot};

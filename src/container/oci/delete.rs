@@ -37,7 +37,9 @@ impl Runtime {
     /// keeps nothing from going.
     ///
     /// # Errors
-    /// Where it runs, and where it doesn't end.
+    /// Where it runs or is being made, and where it doesn't end; where a record
+    /// that nobody can read does not say that it is over; where something of
+    /// others is in its directory.
     pub fn delete(
         &self,
         id: &ContainerId,
@@ -46,8 +48,8 @@ impl Runtime {
     ) -> anyhow::Result<()> {
         let found = match (self.bundles.seek(id), force) {
             (Ok(Some(found)), _) => found,
-            // What nobody can read, and what a killed create has left.
-            (Ok(None) | Err(_), Force::Yes) => return self.bundles.remove(id),
+            (Ok(None), Force::Yes) => return self.bundles.remove_leftover(id),
+            (Err(error), Force::Yes) => return self.bundles.remove_unreadable(id, error),
             (Ok(None), Force::No) => return self.find(id).map(drop),
             (Err(error), Force::No) => return Err(error),
         };
@@ -60,7 +62,7 @@ impl Runtime {
             ((_, None), _) => {}
         }
         hooks::after(&found.bundle, warn)?;
-        self.bundles.remove(id)
+        self.bundles.remove(id, &found)
     }
 }
 

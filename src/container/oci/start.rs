@@ -6,7 +6,7 @@ use super::Runtime;
 use super::hooks;
 use super::status::{State, Status, look};
 use crate::host::Host;
-use crate::launch::doorstep::{self, DOORSTEP, Start};
+use crate::launch::doorstep::{self, Start};
 use crate::launch::refused_start;
 use crate::spec::ContainerId;
 
@@ -34,7 +34,7 @@ impl Runtime {
                 return Err(refused_start(program, part, errno, host));
             }
         }
-        found.remove_doorstep(DOORSTEP);
+        found.remove_doorstep();
         if let Some(hooks) = found.bundle.config.hooks() {
             let state = State::of(&found.bundle, Status::Running).to_json()?;
             hooks::run("poststart", hooks.poststart(), &state)?;

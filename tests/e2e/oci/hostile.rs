@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, pipe};
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -84,6 +85,29 @@ fn a_runtime_of_the_callers_own_executes_a_copy() {
     // process has ended: the one that waits executes another.
     File::options().write(true).open(&program).expect("a file that nobody executes");
     bundle.oci(&["start", "web"]).ok();
+}
+
+/// `--root` may be any directory of the caller's, and an id what is there.
+#[test]
+fn what_others_have_beside_the_containers_stays() {
+    requires!();
+    let bundle = Bundle::new(&["sleep", "600"]);
+    let place = bundle.scratch.dir("place");
+    let bundle = bundle.globally(&["--root", &place]);
+    fs::create_dir_all(format!("{place}/web/deep")).expect("a directory");
+    fs::create_dir_all(format!("{place}/.dead-web/deep")).expect("a directory");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let path = bundle.path();
+    let create = bundle.oci(&["create", "--bundle", &path, "web"]);
+    create.exits(1).explained(&["web", "exists and is not sublet-oci's", "--root"]);
+    let delete = bundle.oci(&["delete", "--force", "web"]);
+    delete.exits(1).explained(&["web", "exists and is not sublet-oci's"]);
+    bundle.oci(&["list"]).ok();
+    for kept in ["web/deep", ".dead-web/deep"] {
+        assert!(fs::exists(format!("{place}/{kept}")).expect("a look"), "{kept} is gone");
+    }
+    let mode = fs::metadata(&place).expect("it").permissions().mode();
+    assert_eq!(mode & 0o777, 0o755, "the directory is the caller's");
 }
 
 #[test]
