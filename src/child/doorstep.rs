@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::report::Report;
 use super::{Child, Outcome};
 use crate::plan::step::Gate;
-use crate::sys::{Errno, Result, fd, socket};
+use crate::sys::fd::{self, Patience};
+use crate::sys::{Errno, Result, socket};
 
 /// Says that the parent has what it needs to go, and waits until it has noted
 /// that. One that is gone by then takes this process along: nobody would know
@@ -49,9 +50,13 @@ pub fn await_start(child: &mut Child, first: u32) -> Outcome {
     child.send(&Report::Arrived(Gate::Started))
 }
 
-/// A visitor who says that the payload may run.
+/// A visitor who says that the payload may run. One who says nothing, such as
+/// one that was stopped on its way, does not keep the next ones out for long.
 fn let_in(doorstep: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let visitor = socket::accept_anybody(doorstep)?;
+    if fd::wait_readable([visitor.as_fd()], Patience::Seconds)? != [true] {
+        return Ok(None);
+    }
     let mut word = [0_u8; 1];
     let heard = fd::read(visitor.as_fd(), &mut word);
     Ok((heard == Ok(1) && word[0] == Gate::Started as u8).then_some(visitor))

@@ -2,10 +2,12 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, setsockopt,
+    socket, sockopt,
 };
+use nix::sys::time::TimeVal;
 
 use super::channel::Channel;
 use crate::child::report::{Part, Report};
@@ -13,13 +15,17 @@ use crate::plan::step::Gate;
 use crate::state::DOORSTEP;
 use crate::sys::Errno;
 
+/// How long a start waits until it is let in: longer than the container hears
+/// those before it who say nothing.
+const PATIENCE: TimeVal = TimeVal::new(20, 0);
+
 /// Makes it, for the child to inherit.
 ///
 /// # Errors
 /// What bind(2) says.
 pub fn make(directory: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
     let made = || {
-        let listener = endpoint()?;
+        let listener = endpoint(SockFlag::empty())?;
         bind(listener.as_raw_fd(), &address(directory)?)?;
         listen(&listener, Backlog::new(16)?)?;
         Ok::<_, Errno>(listener)
@@ -33,7 +39,12 @@ pub fn make(directory: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
 /// Where that can't be found out.
 pub fn is_attended(directory: BorrowedFd<'_>) -> anyhow::Result<bool> {
     // It goes again without a word, and is not taken for a start.
-    Ok(knock(directory)?.is_some())
+    match knock(directory, SockFlag::SOCK_NONBLOCK) {
+        // There is no room for more who knock, for somebody who listens still
+        // does not come, as in a control group that is frozen.
+        Err(Errno::EAGAIN) => Ok(true),
+        knocked => Ok(knocked.context(KNOCK)?.is_some()),
+    }
 }
 
 /// What became of a start.
@@ -52,7 +63,12 @@ pub enum Start {
 /// # Errors
 /// Where the container can't be heard.
 pub fn start(directory: BorrowedFd<'_>) -> anyhow::Result<Start> {
-    let Some(child) = knock(directory)? else { return Ok(Start::Unattended) };
+    let child = match knock(directory, SockFlag::empty()) {
+        Ok(Some(child)) => child,
+        Ok(None) => return Ok(Start::Unattended),
+        Err(Errno::EAGAIN) => bail!("the container does not come to its doorstep: is it frozen?"),
+        Err(errno) => return Err(errno).context(KNOCK),
+    };
     let child = Channel::from(child);
     child.open(Gate::Started);
     let mut heard = false;
@@ -72,21 +88,22 @@ pub fn start(directory: BorrowedFd<'_>) -> anyhow::Result<Start> {
     }
 }
 
-fn knock(directory: BorrowedFd<'_>) -> anyhow::Result<Option<OwnedFd>> {
-    let knocked = || {
-        let visitor = endpoint()?;
-        connect(visitor.as_raw_fd(), &address(directory)?)?;
-        Ok::<_, Errno>(visitor)
-    };
-    match knocked() {
-        Ok(visitor) => Ok(Some(visitor)),
+const KNOCK: &str = "knock at the container's doorstep";
+
+/// A visitor, if anybody listens; `EAGAIN` where there is no room for one more,
+/// at once or after [`PATIENCE`].
+fn knock(directory: BorrowedFd<'_>, flags: SockFlag) -> Result<Option<OwnedFd>, Errno> {
+    let visitor = endpoint(flags)?;
+    setsockopt(&visitor, sockopt::SendTimeout, &PATIENCE)?;
+    match connect(visitor.as_raw_fd(), &address(directory)?) {
+        Ok(()) => Ok(Some(visitor)),
         Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(None),
-        Err(errno) => Err(errno).context("knock at the container's doorstep"),
+        Err(errno) => Err(errno),
     }
 }
 
-fn endpoint() -> Result<OwnedFd, Errno> {
-    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)
+fn endpoint(flags: SockFlag) -> Result<OwnedFd, Errno> {
+    socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC | flags, None)
 }
 
 /// By the descriptor of its directory: the path of that may be longer than a
@@ -94,4 +111,25 @@ fn endpoint() -> Result<OwnedFd, Errno> {
 fn address(directory: BorrowedFd<'_>) -> Result<UnixAddr, Errno> {
     let number = directory.as_fd().as_raw_fd();
     UnixAddr::new(format!("/proc/self/fd/{number}/{DOORSTEP}").as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_come_to_the_door_is_there() {
+        let path = std::env::temp_dir().join(format!("sublet-doorstep-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        let directory = OwnedFd::from(std::fs::File::open(&path).unwrap());
+        assert!(!is_attended(directory.as_fd()).unwrap());
+        let doorstep = make(directory.as_fd()).unwrap();
+        // More than there is room for.
+        for _ in 0..100 {
+            assert!(is_attended(directory.as_fd()).unwrap());
+        }
+        drop(doorstep);
+        assert!(!is_attended(directory.as_fd()).unwrap());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }

@@ -33,9 +33,11 @@ pub fn wait_readable<const N: usize>(
         fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
     let time = |tv_nsec| libc::timespec { tv_sec: 0, tv_nsec };
     let (now, moment) = (time(0), time(2_000_000));
+    let seconds = libc::timespec { tv_sec: 5, tv_nsec: 0 };
     let limit = match patience {
         Patience::None => &raw const now,
         Patience::Moment => &raw const moment,
+        Patience::Seconds => &raw const seconds,
         Patience::Endless => std::ptr::null(),
     };
     // SAFETY: the kernel reads and writes as many structures as there are, and
@@ -51,6 +53,8 @@ pub enum Patience {
     None,
     /// Two milliseconds.
     Moment,
+    /// Five seconds: as long as a process that has only to go on may take.
+    Seconds,
     /// As long as it takes.
     Endless,
 }

@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{Read, pipe};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use serde_json::json;
 
 use super::bundle::Bundle;
@@ -108,6 +110,25 @@ fn what_others_have_beside_the_containers_stays() {
     }
     let mode = fs::metadata(&place).expect("it").permissions().mode();
     assert_eq!(mode & 0o777, 0o755, "the directory is the caller's");
+}
+
+/// Such as a command that was stopped on its way.
+#[test]
+fn who_says_nothing_at_the_doorstep_keeps_nobody_out() {
+    requires!();
+    let bundle = Bundle::new(&["sleep", "600"]);
+    bundle.create("web").exits(0);
+    let directory = File::open(bundle.scratch.join("run/sublet-oci/web")).expect("its directory");
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let visitor = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket");
+    let address = format!("/proc/self/fd/{}/doorstep", directory.as_raw_fd());
+    let address = UnixAddr::new(address.as_str()).expect("an address");
+    connect(visitor.as_raw_fd(), &address).expect("somebody listens");
+    for _ in 0..30 {
+        assert_eq!(bundle.state("web")["status"], "created");
+    }
+    bundle.oci(&["start", "web"]).ok();
+    assert_eq!(bundle.state("web")["status"], "running");
 }
 
 #[test]
