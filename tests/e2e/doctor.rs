@@ -360,7 +360,7 @@ fn a_range_that_the_container_does_not_have_is_told() {
 
 #[test]
 fn a_covered_proc_is_told() {
-    requires!(unshare);
+    requires!(unshare, coverable);
     let breaks = |program: Program| {
         program.inside_namespaces(r#"mount --bind /dev/null /proc/uptime; exec "$@""#)
     };
@@ -369,7 +369,7 @@ fn a_covered_proc_is_told() {
 
 #[test]
 fn a_covered_sys_is_told() {
-    requires!(unshare);
+    requires!(unshare, coverable);
     let scratch = Scratch::new();
     let breaks = |program: Program| {
         program.inside_namespaces(r#"mount -t tmpfs none /sys/devices; exec "$@""#)
@@ -699,7 +699,7 @@ mod as_root {
 /// and says on which.
 #[test]
 fn in_a_masked_container_a_run_takes_the_ladder_down() {
-    requires!(unshare);
+    requires!(unshare, coverable);
     let scratch = Scratch::new();
     let script = r#"
         for path in /proc/uptime /proc/keys /proc/timer_list; do

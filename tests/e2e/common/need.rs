@@ -323,3 +323,20 @@ pub fn podman() -> Need {
     program("podman", "podman")?;
     program("conmon", "conmon")
 }
+
+/// Covering a part of /proc or /sys keeps the kernel from making new ones: there
+/// is no other that shows all of it.
+pub fn coverable() -> Need {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let others = mounts.lines().filter_map(|line| {
+        let (place, kind) = line.split_once(" - ")?;
+        let fields: Vec<&str> = place.split(' ').collect();
+        let is_whole = fields.get(3) == Some(&"/");
+        let kind = kind.split(' ').next()?;
+        let usual = [("proc", "/proc"), ("sysfs", "/sys")];
+        let (_, usual) = usual.into_iter().find(|(name, _)| *name == kind)?;
+        (is_whole && fields.get(4) != Some(&usual)).then(|| fields[4].to_owned())
+    });
+    let others: Vec<String> = others.collect();
+    need(others.is_empty(), &format!("/proc or /sys is also mounted at {}", others.join(", ")))
+}
