@@ -15,8 +15,8 @@ use crate::plan::step::Gate;
 use crate::state::DOORSTEP;
 use crate::sys::Errno;
 
-/// How long a start waits until it is let in: longer than the container hears
-/// those before it who say nothing.
+/// How long a start waits until it is let in: longer than the container hears a
+/// few before it who say nothing.
 const PATIENCE: TimeVal = TimeVal::new(20, 0);
 
 /// Makes it, for the child to inherit.
