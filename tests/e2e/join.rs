@@ -72,7 +72,7 @@ fn what_is_known_of_names_is_the_others_and_the_host_name_is_not() {
     let first = web(&scratch, &asked, "");
     // One that has the files of /etc: what is mounted there covers a file.
     let root = Root::busybox(&scratch);
-    let words = [&root.text(), "sh", "-c", "cat /etc/resolv.conf /etc/hosts; hostname"];
+    let words = [root.text(), "sh", "-c", "cat /etc/resolv.conf /etc/hosts; hostname"];
     let told = beside(&scratch).args(["-h", "second"]).args(words).ok();
     assert!(told.starts_with("nameserver 192.0.2.9\n"), "{told}");
     assert!(told.contains("\n192.0.2.7\tdb\n127.0.1.1\tsecond\n"), "{told}");
