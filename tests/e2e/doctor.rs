@@ -708,7 +708,7 @@ fn in_a_masked_container_a_run_takes_the_ladder_down() {
         for path in /proc/tty /proc/scsi /sys/firmware; do
             [ ! -d $path ] || mount -t tmpfs -o ro none $path
         done
-        mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
+        mount --rbind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys
         mount -t tmpfs none /dev/net
         exec setpriv --no-new-privs "$@""#;
     let breaks = |program: Program| program.inside_namespaces(script);

@@ -16,7 +16,8 @@ use crate::{Report, raw};
 /// `seize WORD LAUNCHER`: looks into every process that it sees which is called
 /// LAUNCHER, until the file /tmp/over is there. Tells how many it met, and what
 /// it got of them: an environment with WORD in it, their program, a descriptor
-/// above the standard ones, or a hold of one that is the launcher still.
+/// above the standard ones, or a hold of one that is the launcher still. The
+/// files /tmp/met and /tmp/got are there once it has met one, and got something.
 pub fn seize(args: &[String]) -> Report {
     let [word, launcher] = args else { panic!("WORD LAUNCHER") };
     println!("ready");
@@ -34,7 +35,9 @@ pub fn seize(args: &[String]) -> Report {
             if !is_launcher() {
                 continue;
             }
-            met.insert(pid);
+            if met.insert(pid) && met.len() == 1 {
+                fs::write("/tmp/met", "").expect("write /tmp/met");
+            }
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             if String::from_utf8_lossy(&environment).contains(word.as_str()) {
                 got.insert("its environment".to_owned());
@@ -63,6 +66,9 @@ pub fn seize(args: &[String]) -> Report {
             }
             if raw::seize(pid).is_ok() && runs_launcher() {
                 got.insert("a hold of it".to_owned());
+            }
+            if !got.is_empty() {
+                fs::write("/tmp/got", "").expect("write /tmp/got");
             }
         }
         // Who is held has to be let go when it has ended.
