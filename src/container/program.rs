@@ -14,8 +14,10 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::libc;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -103,6 +105,21 @@ fn is_program_of(launcher: &Identity) -> bool {
     same && matches!(launcher.open(), Ok(Some(_)))
 }
 
+/// Seals it once the kernel has let go of the pages that were just written: on a
+/// busy machine it answers EBUSY until then.
+fn seal(copy: &File, seals: SealFlag) -> nix::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match fcntl(copy, FcntlArg::F_ADD_SEALS(seals)) {
+            Err(Errno::EBUSY) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            sealed => return sealed.map(drop),
+        }
+    }
+}
+
 fn is_ours() -> anyhow::Result<bool> {
     let program = std::fs::metadata(SELF).with_context(|| format!("look at {SELF}"))?;
     Ok(program.uid() == nix::unistd::geteuid().as_raw())
@@ -126,7 +143,7 @@ fn start_over() -> anyhow::Result<()> {
         | SealFlag::F_SEAL_SHRINK
         | SealFlag::F_SEAL_GROW
         | SealFlag::F_SEAL_WRITE;
-    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals)).context("seal the copy")?;
+    seal(&copy, seals).context("seal the copy")?;
     // execveat takes no descriptor that is open for writing, nor a busy one.
     let readable = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy)))
         .context("open the copy")?;

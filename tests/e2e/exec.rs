@@ -299,7 +299,8 @@ fn it_is_in_the_containers_control_group() {
 
     // Beside one whose group was made by us: it is born there.
     let script = format!(
-        "export XDG_RUNTIME_DIR={3}; \"$@\" run --name own --cgroups require {} sh -c 'echo ready; exec sleep 600' > {2} & \
+        "export XDG_RUNTIME_DIR={3}; own=$(sed -n s/^0:://p /proc/self/cgroup); \
+         \"$@\" run --name own --cgroups direct --cgroup-parent \"$own\" {} sh -c 'echo ready; exec sleep 600' > {2} & \
          until grep -q ready {2}; do sleep 0.05; done; \
          until \"$@\" exec own grep 0:: /proc/self/cgroup; do sleep 0.05; done; \
          \"$@\" exec --dry-run own true | grep group; \"$@\" kill {1}; wait",

@@ -66,7 +66,7 @@ fn a_service_on_loopback_is_reached_from_a_container_beside_it() {
 
 #[test]
 fn what_is_known_of_names_is_the_others_and_the_host_name_is_not() {
-    requires!();
+    requires!(resolv_conf);
     let scratch = Scratch::new();
     let asked = ["--add-host", "db:192.0.2.7", "--dns", "192.0.2.9", "-h", "first"];
     let first = web(&scratch, &asked, "");

@@ -324,19 +324,17 @@ pub fn podman() -> Need {
     program("conmon", "conmon")
 }
 
-/// Covering a part of /proc or /sys keeps the kernel from making new ones: there
-/// is no other that shows all of it.
+/// Covering a part of /proc keeps the kernel from making a new one: there is no
+/// other that shows all of it, as there may be out of sight in a container.
 pub fn coverable() -> Need {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let others = mounts.lines().filter_map(|line| {
-        let (place, kind) = line.split_once(" - ")?;
-        let fields: Vec<&str> = place.split(' ').collect();
-        let is_whole = fields.get(3) == Some(&"/");
-        let kind = kind.split(' ').next()?;
-        let usual = [("proc", "/proc"), ("sysfs", "/sys")];
-        let (_, usual) = usual.into_iter().find(|(name, _)| *name == kind)?;
-        (is_whole && fields.get(4) != Some(&usual)).then(|| fields[4].to_owned())
-    });
-    let others: Vec<String> = others.collect();
-    need(others.is_empty(), &format!("/proc or /sys is also mounted at {}", others.join(", ")))
+    let script = "mount --bind /dev/null /proc/uptime && ! mount -t proc none /mnt 2>/dev/null";
+    let outer = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];
+    let met = succeeds(&[&outer[..], &["sh", "-c", script]].concat());
+    need(met, "a covered /proc is no hindrance to a new one here")
+}
+
+/// A container on the host's own system has something to cover with its own
+/// servers for names.
+pub fn resolv_conf() -> Need {
+    need(Path::new("/etc/resolv.conf").is_file(), "this machine has no /etc/resolv.conf")
 }
