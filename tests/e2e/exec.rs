@@ -359,7 +359,7 @@ fn who_comes_in_can_not_be_taken_hold_of() {
 
 #[test]
 fn who_comes_in_could_be_taken_hold_of() {
-    requires!(weak);
+    requires!(weak, real_processors);
     let weak = std::env::var_os("SUBLET_WEAK").expect("needed");
     let got = taken_on_the_way_in(weak.as_ref(), "enter", "got");
     assert!(!got.is_empty(), "nothing was got, so the probe is blind");

@@ -198,7 +198,10 @@ fn a_fork_bomb_harms_nobody() {
     // Meanwhile others start, with limits and without.
     at.run(&["-m", "64m"]).arg("true").within(60.0).ok();
     at.run(&[]).arg("true").within(60.0).ok();
-    let (before, most) = (number("pids.events"), number("pids.peak"));
+    let before = number("pids.events");
+    // Older kernels don't tell the most that there were.
+    let peak = payload.join("pids.peak").exists();
+    let most = number(if peak { "pids.peak" } else { "pids.current" });
     assert!((32..=64).contains(&most) && number("pids.current") <= 64, "{most}");
     eventually(20.0, || (number("pids.events") > before).then_some(())).expect("it goes on");
     running.signal(libc::SIGTERM);

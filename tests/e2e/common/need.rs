@@ -338,3 +338,9 @@ pub fn coverable() -> Need {
 pub fn resolv_conf() -> Need {
     need(Path::new("/etc/resolv.conf").is_file(), "this machine has no /etc/resolv.conf")
 }
+
+/// Processes that come and go are met while they do: hardly ever where a
+/// processor is emulated.
+pub fn real_processors() -> Need {
+    need(super::patience(1.0) <= std::time::Duration::from_secs(1), "the processors are emulated")
+}
