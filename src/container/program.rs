@@ -8,12 +8,13 @@
 //! it was taken back) don't refuse; there a sealed copy in memory is executed
 //! instead. Which it is, is tried, not guessed.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -33,8 +34,10 @@ const SELF: &str = "/proc/self/exe";
 /// # Errors
 /// Where the copy can't be made.
 pub fn protect() -> anyhow::Result<()> {
+    if is_memory() {
+        return call_by_name();
+    }
     match OpenOptions::new().write(true).open(SELF) {
-        Ok(program) if is_sealed(&program) => return Ok(()),
         Ok(_) => {}
         // Its mode forbids it, which the owner can change: container root may
         // be the owner, and the kernel did not come to say whether it is busy.
@@ -76,7 +79,7 @@ pub fn protect_for_good() -> anyhow::Result<()> {
     const NOBODY: u32 = 65534;
     let program = File::open(SELF).with_context(|| format!("open {SELF}"))?;
     if is_sealed(&program) {
-        return Ok(());
+        return call_by_name();
     }
     let owner = program.metadata().with_context(|| format!("look at {SELF}"))?.uid();
     let euid = nix::unistd::geteuid().as_raw();
@@ -128,6 +131,15 @@ fn is_ours() -> anyhow::Result<bool> {
 fn is_sealed(file: &File) -> bool {
     fcntl(file, FcntlArg::F_GET_SEALS)
         .is_ok_and(|seals| SealFlag::from_bits_truncate(seals).contains(SealFlag::F_SEAL_WRITE))
+}
+
+/// In the copy: the kernel has called the process by the number of the copy's
+/// descriptor, and who lists processes looks for the program (execveat(2)).
+fn call_by_name() -> anyhow::Result<()> {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let name = Path::new(&called).file_name().unwrap_or(OsStr::new("sublet"));
+    let name = CString::new(name.as_bytes()).context("the program's name has a NUL byte")?;
+    nix::sys::prctl::set_name(&name).context("name the process")
 }
 
 fn start_over() -> anyhow::Result<()> {

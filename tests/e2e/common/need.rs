@@ -325,9 +325,11 @@ pub fn podman() -> Need {
 }
 
 /// Covering a part of /proc keeps the kernel from making a new one: there is no
-/// other that shows all of it, as there may be out of sight in a container.
+/// other that shows all of it, as there may be out of sight in a container. It
+/// only counts as covered for a namespace further in, where the cover is locked.
 pub fn coverable() -> Need {
-    let script = "mount --bind /dev/null /proc/uptime && ! mount -t proc none /mnt 2>/dev/null";
+    let script = "mount --bind /dev/null /proc/uptime &&
+        ! unshare --user --map-root-user --mount --pid --fork mount -t proc none /mnt 2>/dev/null";
     let outer = ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"];
     let met = succeeds(&[&outer[..], &["sh", "-c", script]].concat());
     need(met, "a covered /proc is no hindrance to a new one here")
