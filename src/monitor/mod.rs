@@ -12,6 +12,7 @@ mod overtime;
 mod sender;
 mod signals;
 mod terminal;
+mod wakes;
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};

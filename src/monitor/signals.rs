@@ -7,6 +7,7 @@ use nix::libc;
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::Pid;
 
+use super::wakes::Wakes;
 use crate::plan::First;
 use crate::sys::process::send_signal;
 
@@ -36,6 +37,15 @@ enum Disposition {
     /// It handles or ignores it.
     Own,
     /// It can't be told.
+    Unknown,
+}
+
+/// Whether a signal that a process does not handle reaches it nevertheless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Yes,
+    No,
+    /// Those who may not trace it can't tell.
     Unknown,
 }
 
@@ -86,20 +96,38 @@ impl Forwarder {
 
     /// Forwards one signal.
     pub fn forward(&mut self, number: i32, payload: BorrowedFd<'_>) -> Sent {
-        let unhandled = self.would_be_dropped(number);
+        if !self.is_dropped(number, payload) {
+            return Sent::Forwarded;
+        }
         // One that has ended needs none: errors are of no account.
-        let _ = match (unhandled, default_action(number)) {
-            (true, Default::Terminate) => {
-                self.killed_for = Some(number);
-                send_signal(payload, libc::SIGKILL)
-            }
-            (true, Default::Stop) => {
-                let _ = send_signal(payload, libc::SIGSTOP);
-                return Sent::Stopped;
-            }
-            _ => send_signal(payload, number),
-        };
+        if default_action(number) == Default::Stop {
+            let _ = send_signal(payload, libc::SIGSTOP);
+            return Sent::Stopped;
+        }
+        self.killed_for = Some(number);
+        let _ = send_signal(payload, libc::SIGKILL);
         Sent::Forwarded
+    }
+
+    /// Sends it, unless it is known that the kernel would drop it; whether it
+    /// has dropped it, or would.
+    fn is_dropped(&self, number: i32, payload: BorrowedFd<'_>) -> bool {
+        let awaited = if self.is_spared(number) && self.is_unhandled(number) {
+            self.waits_for_signals()
+        } else {
+            Awaited::Yes
+        };
+        let before = (awaited == Awaited::Unknown).then(|| Wakes::of(self.pid));
+        if awaited != Awaited::No {
+            let _ = send_signal(payload, number);
+        }
+        match before {
+            None => awaited == Awaited::No,
+            Some(before) => (0..LOOKS).all(|_| {
+                std::thread::sleep(PAUSE);
+                !before.until(&Wakes::of(self.pid))
+            }),
+        }
     }
 
     /// The signal that the payload's end is for: the one that was asked for,
@@ -111,17 +139,16 @@ impl Forwarder {
         }
     }
 
-    /// Whether the payload neither handles nor ignores nor blocks the signal,
-    /// nor waits for it.
-    fn would_be_dropped(&self, number: i32) -> bool {
-        let spared = match default_action(number) {
+    fn is_spared(&self, number: i32) -> bool {
+        match default_action(number) {
             Default::Terminate => self.spared == Spared::All,
             Default::Stop => self.spared != Spared::Nothing,
             Default::Nothing => false,
-        };
-        spared && self.is_unhandled(number) && !self.waits_for_signals()
+        }
     }
 
+    /// Whether the payload neither handles nor ignores nor blocks the signal.
+    ///
     /// Blocked counts only where it stays so: fork(3) and posix_spawn(3) block
     /// all signals for a moment, and what comes then is dropped after it.
     fn is_unhandled(&self, number: i32) -> bool {
@@ -155,23 +182,30 @@ impl Forwarder {
     }
 
     /// Whether a thread is in sigwait(3): as long as it is, what it waits for
-    /// shows as not blocked. Where that can't be told, it may be.
-    fn waits_for_signals(&self) -> bool {
+    /// shows as not blocked.
+    fn waits_for_signals(&self) -> Awaited {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else {
-            return true;
+            return Awaited::Unknown;
         };
-        threads.flatten().any(|thread| {
+        let mut awaited = Awaited::No;
+        for thread in threads.flatten() {
             // Its first word is the number of the call, or "running"
             // (proc_pid_syscall(5)).
             match std::fs::read_to_string(thread.path().join("syscall")) {
                 Ok(call) => {
                     let number = call.split(' ').next().and_then(|word| word.parse().ok());
-                    number == Some(libc::SYS_rt_sigtimedwait)
+                    if number == Some(libc::SYS_rt_sigtimedwait) {
+                        return Awaited::Yes;
+                    }
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    awaited = Awaited::Unknown;
                 }
                 // A thread that has gone waits for nothing.
-                Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+                Err(_) => {}
             }
-        })
+        }
+        awaited
     }
 }
 

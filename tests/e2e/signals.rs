@@ -106,6 +106,21 @@ fn a_payload_that_waits_for_signals_gets_them() {
     are_forwarded(&["--init"], "wait");
 }
 
+/// Who is none of the container's ids may not look what its threads wait for.
+#[test]
+fn a_payload_of_other_ids_gets_them_and_is_ended_all_the_same() {
+    requires!(subuid);
+    are_forwarded(&["--userns", "nomap"], "wait");
+    let scratch = Scratch::new();
+    for script in ["echo ready; sleep 100; true", "echo ready; while :; do :; done"] {
+        let options = ["--userns", "nomap", "host", "sh", "-c", script];
+        let mut running = Program::run_in(&scratch).args(options).within(60.0).spawn();
+        assert_eq!(running.line(), "ready");
+        running.signal(libc::SIGTERM);
+        running.wait().exits(143);
+    }
+}
+
 /// The kernel keeps pid 1 from signals that it does not handle; people do not
 /// expect that of what they have started.
 #[test]
