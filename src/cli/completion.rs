@@ -1,7 +1,7 @@
 //! `sublet completion`: what a shell needs to complete command lines, made of
 //! their definition.
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
@@ -39,14 +39,25 @@ pub fn run(args: &CompletionArgs) -> anyhow::Result<u8> {
     terminal::answer(&script(args.shell)).map(|_| 0)
 }
 
-/// The verbs whose words are containers.
-const VERBS: [&str; 12] = [
-    "start", "restart", "inspect", "why", "stats", "update", "stop", "kill", "pause", "unpause",
-    "wait", "rm",
-];
-
-/// What lists them: of those without a name, nothing.
+/// What lists their names: of those without one, nothing.
 const NAMES: &str = "sublet ps -a --format '{{.Names}}' 2>/dev/null";
+
+/// What a verb's words are called where they are containers, or begin with one.
+const CONTAINER: &str = "CONTAINER";
+
+/// The verbs whose words are containers, or begin with one.
+fn verbs(command: &Command) -> Vec<&Command> {
+    let takes = |verb: &&Command| !words(verb).is_empty();
+    command.get_subcommands().filter(takes).collect()
+}
+
+/// The words of a verb, and of its own verbs, that are containers.
+fn words(verb: &Command) -> Vec<&Arg> {
+    let own = verb.get_positionals().filter(|word| {
+        word.get_value_names().is_some_and(|names| names.iter().any(|name| name == CONTAINER))
+    });
+    own.chain(verb.get_subcommands().flat_map(words)).collect()
+}
 
 fn script(shell: Shell) -> String {
     let mut command = super::for_reading();
@@ -58,39 +69,48 @@ fn script(shell: Shell) -> String {
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     match shell {
-        Shell::Bash => text + &bash(),
-        Shell::Zsh => zsh(&text),
-        Shell::Fish => text + &fish(),
+        Shell::Bash => text + &bash(&command),
+        Shell::Zsh => zsh(&command, &text),
+        Shell::Fish => text + &fish(&command),
     }
 }
 
 /// Words that are no flag: the generated function knows none.
-fn bash() -> String {
-    let verbs = VERBS.join("|");
+fn bash(command: &Command) -> String {
+    let case = |verb: &Command| {
+        let own: String =
+            verb.get_subcommands().map(|own| own.get_name().to_owned() + " ").collect();
+        let verb = verb.get_name();
+        format!("        {verb},*) COMPREPLY=( $(compgen -W \"{own}$({NAMES})\" -- \"$2\") ) ;;\n")
+    };
+    let cases: String = verbs(command).into_iter().map(case).collect();
     format!(
         "
 _sublet_or_names() {{
     case \"${{COMP_WORDS[1]}},$2\" in
         *,-*) _sublet \"$@\" ;;
-        {verbs},*) COMPREPLY=( $(compgen -W \"$({NAMES})\" -- \"$2\") ) ;;
-        *) _sublet \"$@\" ;;
+{cases}        *) _sublet \"$@\" ;;
     esac
 }}
 complete -F _sublet_or_names -o bashdefault -o default sublet
-",
-        verbs = verbs.replace('|', ",*|")
+"
     )
 }
 
-/// The positional arguments of those verbs are called `containers`.
-fn zsh(text: &str) -> String {
+/// The lines of those words name the function that lists them.
+fn zsh(command: &Command, text: &str) -> String {
     let names = format!(
         "_sublet_names() {{\n    local -a names\n    names=(${{(f)\"$({NAMES})\"}})\n    \
          compadd -a names\n}}\n\n"
     );
+    let marks: Vec<String> = verbs(command).into_iter().flat_map(words).map(mark).collect();
+    let is_name = |line: &str| {
+        let line = line.trim_start_matches(['\'', '*']);
+        marks.iter().any(|mark| line.starts_with(mark))
+    };
     let completed: String = text
         .lines()
-        .map(|line| match line.contains("containers") {
+        .map(|line| match is_name(line) {
             true => line.replace(":_default", ":_sublet_names") + "\n",
             false => line.to_owned() + "\n",
         })
@@ -101,8 +121,16 @@ fn zsh(text: &str) -> String {
     }
 }
 
-fn fish() -> String {
-    let verbs = VERBS.join(" ");
+/// How the line of such a word begins: up to what would be quoted in its help.
+fn mark(word: &Arg) -> String {
+    let help = word.get_help().map(ToString::to_string).unwrap_or_default();
+    let plain = help.split(['\'', ':', '[']).next().unwrap_or_default();
+    format!("::{} -- {plain}", word.get_id())
+}
+
+fn fish(command: &Command) -> String {
+    let verbs: Vec<_> = verbs(command).into_iter().map(Command::get_name).collect();
+    let verbs = verbs.join(" ");
     format!("complete -c sublet -n \"__fish_seen_subcommand_from {verbs}\" -f -a \"({NAMES})\"\n")
 }
 
@@ -120,15 +148,21 @@ mod tests {
             assert!(text.contains("--publish") || text.contains("-l publish"), "{shell:?}");
             assert!(text.contains(NAMES), "{shell:?}");
         }
-        assert!(script(Shell::Zsh).contains(":_sublet_names'"), "the place of names is found");
     }
 
     #[test]
-    fn verbs_of_containers_are_verbs() {
-        let command = super::super::command();
-        for verb in VERBS {
-            let verb = command.find_subcommand(verb).unwrap();
-            assert!(verb.get_positionals().any(|word| word.get_id().as_str() == "containers"));
+    fn all_words_that_are_containers_are_found() {
+        let command = super::super::for_reading();
+        let found: Vec<_> = verbs(&command).into_iter().map(Command::get_name).collect();
+        for verb in ["start", "exec", "rename", "logs", "attach", "port", "rm", "top", "why"] {
+            assert!(found.contains(&verb), "{verb} is not among {found:?}");
         }
+        for verb in ["run", "create", "cp", "ps", "info", "help"] {
+            assert!(!found.contains(&verb), "{verb} is among {found:?}");
+        }
+        let words: usize = verbs(&command).into_iter().map(|verb| words(verb).len()).sum();
+        let text = script(Shell::Zsh);
+        assert_eq!(text.matches(":_sublet_names'").count(), words);
+        assert!(!text.contains("NAME]:_sublet_names"), "a flag of run has its own values");
     }
 }

@@ -35,10 +35,13 @@ fn bash_completes_verbs_flags_and_names() {
             $function sublet "${!#}" "${COMP_WORDS[COMP_CWORD-1]}"
             echo "${COMPREPLY[*]}"
         }
-        tell doc; tell run --publish-; tell rm comp; tell completion ba"#;
+        tell doc; tell run --publish-; tell rm comp; tell completion ba
+        tell exec comp; tell logs comp; tell port comp; tell port ad"#;
     let bash = Program::new("bash").args(["--norc", "-euc", script, "bash", &file]);
     let told = bash.at_home(&scratch).env("PATH", path).run();
-    assert_eq!(told.ok(), "doctor\n--publish-address\ncompleted\nbash");
+    let expected =
+        "doctor\n--publish-address\ncompleted\nbash\ncompleted\ncompleted\ncompleted\nadd";
+    assert_eq!(told.ok(), expected);
     assert_eq!(told.stderr, "");
 }
 
@@ -69,7 +72,8 @@ fn fish_completes_verbs_flags_and_names() {
     requires!(fish);
     let (scratch, file, path) = prepared("fish", "sublet.fish");
     known(&scratch);
-    let script = "source $argv[1]; for line in 'doc' 'run --publish-' 'rm comp'
+    let script =
+        "source $argv[1]; for line in 'doc' 'run --publish-' 'rm comp' 'exec comp' 'logs comp'
                   complete -C \"sublet $line\"; end";
     let fish = Program::new("fish").args(["--no-config", "-c", script, &file]);
     let told = fish.at_home(&scratch).env("PATH", path).run();
@@ -78,7 +82,8 @@ fn fish_completes_verbs_flags_and_names() {
         .lines()
         .map(|line| line.split('\t').next().unwrap_or_default().to_owned())
         .collect();
-    assert_eq!(words, ["doctor", "--publish-address", "completed"], "{}", told.stderr);
+    let names = ["completed"; 3];
+    assert_eq!(words, [&["doctor", "--publish-address"][..], &names].concat(), "{}", told.stderr);
 }
 
 #[test]
