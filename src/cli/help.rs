@@ -22,7 +22,7 @@ pub struct HelpArgs {
 }
 
 /// Short texts, each with its name.
-const TOPICS: [(&str, &str); 4] = [
+pub const TOPICS: [(&str, &str); 4] = [
     ("files", include_str!("help/files.txt")),
     ("exit-codes", include_str!("help/exit-codes.txt")),
     ("network", include_str!("help/network.txt")),

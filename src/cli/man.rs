@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use anyhow::Context;
 use clap::{ArgAction, Args};
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 
+use super::help::TOPICS;
 use crate::container::time::utc;
 use crate::state::Moment;
 
@@ -28,7 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   sublet man ~/.local/share/man/man1      man sublet-run then finds them";
 
-/// Writes a page for the program and one for each verb.
+/// Writes a page for the program, and one for each verb and each topic of help.
 pub fn run(args: &ManArgs) -> anyhow::Result<u8> {
     let at = &args.directory;
     fs::create_dir_all(at).with_context(|| format!("make {}", at.display()))?;
@@ -57,7 +59,9 @@ fn pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         let man = Man::new(command).manual("sublet").date(&date);
         let mut bytes = Vec::new();
         man.render(&mut bytes).context("make a page")?;
-        Ok((man.get_filename(), bytes))
+        // What clap calls what comes after the options.
+        let text = String::from_utf8_lossy(&bytes).replace(".SH EXTRA", ".SH EXAMPLES");
+        Ok((man.get_filename(), text.into_bytes()))
     };
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| {
         let name = format!("sublet-{}", verb.get_name());
@@ -65,8 +69,35 @@ fn pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
         page(verb.clone().name(&*name.leak()))
     });
     let verbs: Vec<_> = verbs.collect();
-    let own = page(command.clone());
-    [own].into_iter().chain(verbs).collect()
+    let (name, mut own) = page(command.clone())?;
+    see_also(&mut own)?;
+    let topics = TOPICS.map(|(name, text)| topic(name, text, &date));
+    [Ok((name, own))].into_iter().chain(verbs).chain(topics).collect()
+}
+
+/// A topic of `sublet help`: its first line says what it is about, and the rest
+/// is as it is in the terminal.
+fn topic(name: &str, text: &str, date: &str) -> anyhow::Result<(String, Vec<u8>)> {
+    let page = format!("sublet-help-{name}");
+    let (about, text) = text.split_once('\n').context("a topic has a first line")?;
+    let mut roff = Roff::new();
+    roff.control("TH", [page.as_str(), "1", date, "sublet", "sublet"])
+        .control("SH", ["NAME"])
+        .text([roman(format!("{page} - {about}"))])
+        .control("SH", ["DESCRIPTION"])
+        .control("nf", []);
+    for line in text.trim_matches('\n').lines() {
+        roff.text([roman(line)]);
+    }
+    roff.control("fi", []);
+    Ok((format!("{page}.1"), roff.render().into_bytes()))
+}
+
+fn see_also(page: &mut Vec<u8>) -> anyhow::Result<()> {
+    let topics = TOPICS.map(|(name, _)| format!("sublet-help-{name}(1)"));
+    let mut roff = Roff::new();
+    roff.control("SH", ["SEE ALSO"]).text([roman(topics.join(", "))]);
+    roff.to_writer(page).context("make a page")
 }
 
 #[cfg(test)]
@@ -81,8 +112,19 @@ mod tests {
             let name = format!("sublet-{}.1", verb.get_name());
             assert!(names.contains(&name.as_str()), "{name} in {names:?}");
         }
-        let run = pages.iter().find(|(name, _)| name == "sublet-run.1").unwrap();
-        let text = String::from_utf8_lossy(&run.1);
-        assert!(text.contains("\\-\\-publish") && text.contains("Examples:"), "{text}");
+        let text = |name: &str| {
+            let page = pages.iter().find(|(known, _)| known == name).unwrap();
+            String::from_utf8_lossy(&page.1).into_owned()
+        };
+        let run = text("sublet-run.1");
+        assert!(run.contains("\\-\\-publish") && run.contains(".SH EXAMPLES"), "{run}");
+        for (topic, _) in TOPICS {
+            assert!(text(&format!("sublet-help-{topic}.1")).contains(".SH DESCRIPTION"), "{topic}");
+        }
+        assert!(
+            text("sublet.1").contains("sublet\\-help\\-exit\\-codes(1)"),
+            "{}",
+            text("sublet.1")
+        );
     }
 }
