@@ -55,6 +55,8 @@ pub enum Word {
     Made(Pid, Option<Errno>),
     /// It could not be made.
     NotMade(Errno),
+    /// It was killed: what it has made itself, if it did, nobody may know of.
+    Lost,
     /// What was started has ended so.
     Ended(Ended),
 }
@@ -75,6 +77,7 @@ impl Word {
         let words = match self {
             Self::Made(pid, refused) => [1, pid.as_raw(), refused.map_or(0, |errno| errno as i32)],
             Self::NotMade(errno) => [2, errno as i32, 0],
+            Self::Lost => [5, 0, 0],
             Self::Ended(Ended::Exited(code)) => [3, code, 0],
             Self::Ended(Ended::Killed(signal)) => [4, signal, 0],
         };
@@ -93,6 +96,7 @@ impl Word {
             2 => Self::NotMade(Errno::from_raw(number)),
             3 => Self::Ended(Ended::Exited(number)),
             4 => Self::Ended(Ended::Killed(number)),
+            5 => Self::Lost,
             _ => return None,
         })
     }
@@ -281,6 +285,11 @@ impl Watch<'_> {
         loop {
             match process::reap_any() {
                 Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
+                // The launcher would wait for what it can't say any more, and
+                // what it made for the launcher.
+                Ok(Some((_, Ended::Killed(_)))) => {
+                    let _ = fd::write_all(self.kept.link.as_fd(), &Word::Lost.to_bytes());
+                }
                 Ok(Some(_)) => {}
                 Err(Errno::ECHILD) => return false,
                 Ok(None) | Err(_) => return true,
@@ -331,6 +340,7 @@ mod tests {
             Word::Made(Pid::from_raw(4_194_304), None),
             Word::Made(Pid::from_raw(1), Some(Errno::EACCES)),
             Word::NotMade(Errno::EAGAIN),
+            Word::Lost,
             Word::Ended(Ended::Exited(255)),
             Word::Ended(Ended::Killed(9)),
         ] {

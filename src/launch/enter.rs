@@ -119,15 +119,17 @@ impl Serving<'_> {
         // Signals that are for the program, which does not run yet.
         let mut early = Vec::new();
         let (mut program, mut terminal) = (None, None);
-        let mut keeps = true;
         loop {
-            let keeper = keeps.then(|| Awaited::readable(self.keeper.as_fd()));
+            // Until the program is known the keeper alone tells what became of
+            // who was to make it.
+            let keeper = program.is_none().then(|| Awaited::readable(self.keeper.as_fd()));
             let answer = self.joining.as_ref().and_then(Joining::awaited).map(Awaited::until);
             let channel = Some(Awaited::readable(self.channel.as_fd()));
             let [said, answered, heard] =
                 wait_for([keeper, answer, channel], &self.signals, &mut early)?;
-            if said {
-                keeps = self.hear_keeper()?;
+            // What was said before its end comes first.
+            if said && !heard {
+                self.hear_keeper()?;
             }
             if answered && let Some(joining) = &mut self.joining {
                 let progress = joining.proceed()?;
@@ -154,11 +156,7 @@ impl Serving<'_> {
                 None => break,
             }
         }
-        let Some(program) = program else {
-            return Err(anyhow!("the process that was to enter it was killed"))
-                .with_context(|| format!("enter container {}", self.container))
-                .hint("it has ended meanwhile, or ran out of memory");
-        };
+        let Some(program) = program else { return self.killed() };
         self.keeper.runs();
         // All are blocked, so they come out of the descriptor once more.
         early.into_iter().for_each(|number| process::kill(Pid::this(), number));
@@ -166,9 +164,8 @@ impl Serving<'_> {
         Ok(Entered { program, signals, terminal, keeper })
     }
 
-    /// Takes what the keeper says; false once there is nothing to be heard that
-    /// the start needs.
-    fn hear_keeper(&mut self) -> anyhow::Result<bool> {
+    /// Takes what the keeper says before the program is known.
+    fn hear_keeper(&mut self) -> anyhow::Result<()> {
         match self.keeper.hear().context("hear from the process that waits for the program")? {
             Some(Word::NotMade(errno)) => {
                 Err(errno).context("make the process that enters the container")
@@ -181,13 +178,17 @@ impl Serving<'_> {
                     };
                     self.placed(progress);
                 }
-                Ok(false)
+                Ok(())
             }
-            // Nobody else tells how the program ends.
-            Some(Word::Ended(_)) | None => {
-                Err(anyhow!("the process that waits for the program was killed"))
-            }
+            Some(Word::Lost | Word::Ended(_)) => self.killed(),
+            None => Err(anyhow!("the process that waits for the program was killed")),
         }
+    }
+
+    fn killed<T>(&self) -> anyhow::Result<T> {
+        Err(anyhow!("the process that was to enter it was killed"))
+            .with_context(|| format!("enter container {}", self.container))
+            .hint("it has ended meanwhile, or ran out of memory")
     }
 
     fn placed(&self, progress: Progress) {
