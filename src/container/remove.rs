@@ -38,11 +38,9 @@ pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()
 }
 
 fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
-    match store.remove(&record.id)? {
-        Removal::Removed | Removal::Gone => {
-            record.upkeep.log.iter().for_each(|log| log::remove(log));
-            Ok(())
-        }
+    let logs = |record: &Record| record.upkeep.log.iter().for_each(|log| log::remove(log));
+    match store.remove_with(&record.id, logs)? {
+        Removal::Removed | Removal::Gone => Ok(()),
         Removal::Alive(record) => {
             let (label, status) = (record.label(), record.life.status());
             let told = anyhow!("container {label} is {status}");
@@ -85,6 +83,7 @@ pub(super) fn end(store: &Store, record: &Record, verb: &str) -> anyhow::Result<
     super::signal::spare(store, record);
     // A launcher that is stopped doesn't notice; its watcher takes the payload
     // along.
+    let mut patience = PATIENCE;
     for process in payload.into_iter().chain(launcher) {
         let Some(open) = process.open()? else { continue };
         // One that has ended meanwhile needs none.
@@ -92,8 +91,10 @@ pub(super) fn end(store: &Store, record: &Record, verb: &str) -> anyhow::Result<
         if store.await_end(&record.id, PATIENCE)? {
             return Ok(());
         }
+        patience = Duration::ZERO;
     }
-    if store.await_end(&record.id, Duration::ZERO)? {
+    // Where all were gone already, what they have made is just going.
+    if store.await_end(&record.id, patience)? {
         return Ok(());
     }
     bail!("container {} was killed and does not end", record.label())

@@ -30,6 +30,20 @@ impl Store {
     /// What the disk says, and what keeps a killed container's leftovers from
     /// being taken down.
     pub fn remove(&self, id: &ContainerId) -> anyhow::Result<Removal> {
+        self.remove_with(id, |_| ())
+    }
+
+    /// The same, and what else there is of the container goes first, once it is
+    /// sure that it goes: killed in between one has a record to remove again,
+    /// not files that nobody knows of.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn remove_with(
+        &self,
+        id: &ContainerId,
+        rest: impl FnOnce(&Record),
+    ) -> anyhow::Result<Removal> {
         let look = || format!("look at container {}", id.short());
         let Some(record) = self.visit(id)? else { return Ok(Removal::Gone) };
         let Some(entry) = Entry::open(self, id).with_context(look)? else {
@@ -55,6 +69,7 @@ impl Store {
             Loaded::Record(record) => *record,
             _ => record,
         };
+        rest(&record);
         self.bury(id, record.name.as_ref())?;
         Ok(Removal::Removed)
     }
