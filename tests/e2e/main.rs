@@ -20,6 +20,7 @@ mod hostile;
 mod hosts;
 mod identity;
 mod join;
+mod killed;
 mod limits;
 mod limits_stats;
 mod looking;

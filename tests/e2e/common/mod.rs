@@ -65,6 +65,11 @@ pub fn patience(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds * factor)
 }
 
+/// Whether this is a machine in which all takes many times as long.
+pub fn is_slow() -> bool {
+    patience(1.0) > Duration::from_secs(1)
+}
+
 /// How often each race is run.
 pub fn races() -> usize {
     std::env::var("SUBLET_RACES").map_or(300, |text| text.parse().expect("SUBLET_RACES"))
