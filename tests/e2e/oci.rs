@@ -2,6 +2,7 @@
 //! runtime specification's lifecycle, and what engines rely on beside it.
 
 mod bundle;
+mod exec;
 mod fields;
 mod hooks;
 mod hostile;

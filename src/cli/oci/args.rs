@@ -110,7 +110,7 @@ pub enum Verb {
     /// Make a container, start it, wait for it and remove it
     Run(Run),
     /// Run another program in a container
-    Exec(Rest),
+    Exec(Box<Exec>),
     /// List the containers
     List(List),
     /// List the processes of a container
@@ -211,6 +211,75 @@ pub struct Delete {
     /// Kill it first, and bear with one that is not there
     #[arg(short, long)]
     pub force: bool,
+}
+
+/// `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The container's id, the program and its arguments: what follows the id
+    /// is not ours
+    #[arg(value_name = "ID", num_args = 1.., required = true, trailing_var_arg = true)]
+    pub words: Vec<String>,
+
+    /// A file that has the program in the form of `process` of a configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub process: Option<PathBuf>,
+
+    /// Leave it running
+    #[arg(short, long)]
+    pub detach: bool,
+
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+
+    /// The socket that its terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+
+    /// The file that its pid is written to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+
+    /// Where it starts
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+
+    /// A variable of its environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+
+    /// Who runs it
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+
+    /// Another group that it is in
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+
+    /// Another capability that it has
+    #[arg(short, long, value_name = "CAPABILITY")]
+    pub cap: Vec<String>,
+
+    /// It may not gain privileges
+    #[arg(long)]
+    pub no_new_privs: bool,
+
+    /// Its AppArmor profile: `unconfined` is taken
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+
+    /// Its SELinux label: none can be had
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
+
+    /// How many descriptors from 3 upwards it inherits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+
+    /// Taken, for callers that give it: it never becomes one
+    #[arg(long, hide = true)]
+    pub no_subreaper: bool,
 }
 
 /// How a list is written.

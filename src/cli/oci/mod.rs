@@ -4,6 +4,7 @@
 //! and where they are told ([`log`]), are part of what it is.
 
 mod args;
+mod exec;
 mod log;
 mod template;
 
@@ -28,6 +29,9 @@ use crate::spec::resources::control::Cgroups;
 use args::{Cli, Create as CreateArgs, Format, Verb};
 use log::Log;
 
+/// What `exec` ends with where the program does not run, as runc has it.
+const EXIT_EXEC: u8 = 255;
+
 /// What it is called.
 const NAME: &str = "sublet-oci";
 
@@ -38,7 +42,8 @@ pub fn is_called(name: Option<OsString>) -> bool {
 }
 
 /// Runs the command line of this process. Ends with 0, with 1 where something
-/// failed, and `run` in the foreground with the payload's code.
+/// failed (`exec`: 255), and `run` and `exec` in the foreground with the program's
+/// own code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -49,11 +54,12 @@ pub fn main() -> ExitCode {
         }
     };
     let log = Log::open(cli.log.as_deref(), cli.log_format.into());
+    let failed = if matches!(cli.verb, Verb::Exec(_)) { EXIT_EXEC } else { EXIT_CONTAINER };
     match run(cli, &log) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log.error(&error);
-            ExitCode::from(EXIT_CONTAINER)
+            ExitCode::from(failed)
         }
     }
 }
@@ -99,7 +105,10 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
         Verb::Ps(args) => ps(&runtime()?, &args.id, args.format),
         Verb::Spec(args) => template::write(args.bundle.as_deref()).map(|()| 0),
         Verb::Features => answer(&(serde_json::to_string_pretty(&features())? + "\n")).map(|_| 0),
-        Verb::Exec(_) => not_yet("exec"),
+        Verb::Exec(args) => {
+            protect_program_for_good()?;
+            runtime()?.exec(args.read()?, &Host::new(), |note| log.warn(note))
+        }
         Verb::Pause(_) => not_yet("pause"),
         Verb::Resume(_) => not_yet("resume"),
         Verb::Update(_) => not_yet("update"),

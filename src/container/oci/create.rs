@@ -3,16 +3,14 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
-use super::Runtime;
-use super::hooks;
 use super::status::{State, Status};
+use super::{Runtime, console, hooks};
 use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
@@ -22,7 +20,6 @@ use crate::plan::{self, Streams};
 use crate::spec::oci::{self, Engine};
 use crate::spec::{ContainerId, Root, Spec};
 use crate::state::{Bundle, Claim, Identity, boot};
-use crate::sys::{fd, tty};
 
 /// What is asked of a new container.
 #[derive(Debug)]
@@ -126,8 +123,8 @@ impl Meeting for Arrival<'_> {
         }
         if let Some(path) = &self.create.console_socket {
             let terminal = terminal.context("the container has opened no terminal")?;
-            self.hand_over(path, terminal.as_fd())
-                .with_context(|| format!("send the terminal to {path:?}"))?;
+            let size = self.spec.oci.process().as_ref().and_then(|it| it.console_size());
+            console::hand_over(path, terminal.as_fd(), size)?;
         }
         self.claim.record(&bundle)?;
         match &self.create.pid_file {
@@ -150,17 +147,5 @@ impl Arrival<'_> {
         };
         let payload = Identity::of(payload, &boot()?)?;
         Ok(Bundle::new(id, (self.bundle.clone(), root), payload, self.spec.oci.clone()))
-    }
-
-    fn hand_over(&self, path: &Path, terminal: BorrowedFd<'_>) -> anyhow::Result<()> {
-        let size = self.spec.oci.process().as_ref().and_then(|it| it.console_size());
-        if let Some(size) = size {
-            let number = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
-            tty::set_size(terminal, number(size.height()), number(size.width()))
-                .context("set its size")?;
-        }
-        let socket = UnixStream::connect(path)?;
-        fd::send_with_descriptor(socket.as_fd(), b"console", terminal)?;
-        Ok(())
     }
 }

@@ -4,8 +4,10 @@
 //! container: [`create`] leaves it at the doorstep, [`start`](mod@start) lets it go on, and what
 //! the others want to know they ask the kernel.
 
+mod console;
 pub mod create;
 pub mod delete;
+pub mod exec;
 pub mod features;
 pub mod hooks;
 pub mod kill;

@@ -104,6 +104,36 @@ fn podman_stops_and_kills() {
 }
 
 #[test]
+fn podman_runs_further_programs() {
+    requires!(podman);
+    let podman = Podman::new();
+    let health = ["--health-cmd", "test -e /tmp/well", "--health-interval", "disable"];
+    podman
+        .run(&[&["-d", "--name", "a", "-e", "A=b"], &health[..]].concat(), &["sleep", "600"])
+        .ok();
+    let exec = |words: &[&str]| podman.podman(&[&["exec"], words].concat());
+    assert_eq!(exec(&["a", "sh", "-c", "echo $A; cat /proc/1/comm"]).ok(), "b\nsleep");
+    exec(&["a", "sh", "-c", "exit 7"]).run().exits(7);
+    exec(&["a", "no-such-program"]).run().exits(127);
+    exec(&["a", "/etc/passwd"]).run().exits(126);
+    let echoed = exec(&["-i", "a", "cat"]).input("typed\n").ok();
+    assert_eq!(echoed, "typed");
+    assert_eq!(
+        exec(&["--user", "5:6", "-w", "/tmp", "a", "sh", "-c", "id -u; pwd"]).ok(),
+        "5\n/tmp"
+    );
+    let mut terminal = exec(&["-it", "a", "sh", "-c", "tty; exit 3"]).on_terminal();
+    let (code, text) = (terminal.wait().code(), terminal.shown());
+    assert!(code == Some(3) && text.contains("/dev/pts/0"), "{code:?}: {text}");
+    podman.podman(&["healthcheck", "run", "a"]).run().exits(1);
+    exec(&["-d", "a", "sh", "-c", "echo >/tmp/well"]).ok();
+    let well = || podman.podman(&["healthcheck", "run", "a"]).run().code() == 0;
+    eventually(60.0, || well().then_some(())).expect("it is well");
+    podman.podman(&["rm", "--force", "--time", "0", "a"]).ok();
+    podman.nothing_left();
+}
+
+#[test]
 fn podman_gives_containers_a_terminal_and_an_init() {
     requires!(podman);
     let podman = Podman::new();
