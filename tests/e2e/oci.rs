@@ -4,6 +4,7 @@
 mod bundle;
 mod exec;
 mod fields;
+mod groups;
 mod hooks;
 mod hostile;
 mod podman;

@@ -45,6 +45,7 @@ impl Args {
             id,
             program,
             terminal: self.tty,
+            ignore_paused: self.ignore_paused,
             detach: self.detach,
             console_socket: self.console_socket,
             pid_file: self.pid_file,

@@ -7,26 +7,29 @@ mod args;
 mod exec;
 mod log;
 mod template;
+mod update;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Parser;
 
 use super::columns::{aligned, plain};
-use super::terminal::answer;
+use super::terminal::{Reader, answer};
 use crate::container::oci::create::Create;
 use crate::container::oci::delete::Force;
+use crate::container::oci::events::Seen;
 use crate::container::oci::features::features;
 use crate::container::oci::{Runtime, id, wait};
 use crate::container::run::protect_program_for_good;
 use crate::error::{EXIT_CONTAINER, Explain};
 use crate::host::Host;
+use crate::spec::duration::duration;
 use crate::spec::oci::Engine;
 use crate::spec::resources::control::Cgroups;
-use args::{Cli, Create as CreateArgs, Format, Verb};
+use args::{Cli, Create as CreateArgs, Events, Format, Verb};
 use log::Log;
 
 /// What `exec` ends with where the program does not run, as runc has it.
@@ -109,15 +112,32 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
             protect_program_for_good()?;
             runtime()?.exec(args.read()?, &Host::new(), |note| log.warn(note))
         }
-        Verb::Pause(_) => not_yet("pause"),
-        Verb::Resume(_) => not_yet("resume"),
-        Verb::Update(_) => not_yet("update"),
-        Verb::Events(_) => not_yet("events"),
+        Verb::Pause(args) => runtime()?.pause(&id(&args.id)?).map(|()| 0),
+        Verb::Resume(args) => runtime()?.resume(&id(&args.id)?).map(|()| 0),
+        Verb::Update(args) => {
+            let id = id(&args.id)?;
+            runtime()?.update(&id, args.read()?, &Host::new()).map(|()| 0)
+        }
+        Verb::Events(args) => events(&runtime()?, &args),
     }
 }
 
-fn not_yet(verb: &str) -> anyhow::Result<u8> {
-    bail!("{verb} is not in {NAME} yet")
+/// Prints figures once or until the container is over.
+fn events(runtime: &Runtime, args: &Events) -> anyhow::Result<u8> {
+    let id = id(&args.id)?;
+    let interval = duration(&args.interval).context("--interval")?;
+    let mut seen = Seen::default();
+    loop {
+        let Some(events) = runtime.events(&id, &mut seen)? else { return Ok(0) };
+        for event in events {
+            if answer(&format!("{event}\n"))? == Reader::Gone {
+                return Ok(0);
+            }
+        }
+        if args.stats || !runtime.lasts(&id, interval)? {
+            return Ok(0);
+        }
+    }
 }
 
 fn create(

@@ -10,13 +10,13 @@ use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
 use super::status::{State, Status};
-use super::{Runtime, console, hooks};
+use super::{Runtime, console, group, hooks};
 use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
 use crate::launch::{self, Meeting, doorstep};
 use crate::plan::step::{Gate, Step};
-use crate::plan::{self, Streams};
+use crate::plan::{self, Outline, Streams};
 use crate::spec::oci::{self, Engine};
 use crate::spec::{ContainerId, Root, Spec};
 use crate::state::{Bundle, Claim, Identity, boot};
@@ -65,6 +65,8 @@ impl Runtime {
             claim: &claim,
             bundle,
             spec: &spec,
+            outline: &outline,
+            host,
             create,
             hooked: None,
         };
@@ -105,6 +107,8 @@ struct Arrival<'a> {
     doorstep: OwnedFd,
     bundle: PathBuf,
     spec: &'a Spec,
+    outline: &'a Outline,
+    host: &'a Host,
     create: &'a Create,
     /// What hooks have heard of it.
     hooked: Option<Bundle>,
@@ -126,7 +130,8 @@ impl Meeting for Arrival<'_> {
             let size = self.spec.oci.process().as_ref().and_then(|it| it.console_size());
             console::hand_over(path, terminal.as_fd(), size)?;
         }
-        self.claim.record(&bundle)?;
+        let place = group::place(&self.outline.cgroup, payload, self.host)?;
+        self.claim.record(&bundle.at(place))?;
         match &self.create.pid_file {
             Some(path) => pidfile::write(path, payload, ""),
             None => Ok(()),

@@ -33,6 +33,8 @@ pub struct Exec {
     pub program: Program,
     /// It has a terminal.
     pub terminal: bool,
+    /// It may wait in a container that stands still.
+    pub ignore_paused: bool,
     /// It goes on without us.
     pub detach: bool,
     /// Who gets its terminal: a socket that listens there.
@@ -142,6 +144,11 @@ impl Runtime {
         let id = &exec.id;
         let payload = match look(&found)? {
             (Status::Running, Some(payload)) => payload,
+            (Status::Paused, Some(payload)) if exec.ignore_paused => payload,
+            (Status::Paused, _) => {
+                return Err(anyhow!("cannot exec in container {id} that is paused"))
+                    .hint(format!("sublet-oci resume {id} lets it go on"));
+            }
             (status, _) => bail!(
                 "cannot exec in container {id} that is {}: only in one that is running",
                 status.word()
@@ -168,7 +175,7 @@ impl Runtime {
         let pid = Pid::from_raw(bundle.payload.pid);
         let ended = || format!("container {id} has just ended");
         let inside = Inside::of(payload, pid)?.with_context(ended)?;
-        let entry = plan::plan(&spec, Ties::Attached, None, &inside, host)?;
+        let entry = plan::plan(&spec, Ties::Attached, bundle.place.as_ref(), &inside, host)?;
         entry.notes.iter().for_each(|note| warn(note));
         let stay = if exec.detach { Stay::UntilItRuns } else { Stay::ToTheEnd };
         let entered = enter(entry, inside, stay, host)?;

@@ -7,14 +7,17 @@
 mod console;
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod features;
+mod group;
 pub mod hooks;
 pub mod kill;
 pub mod list;
 mod pids;
 pub mod start;
 pub mod status;
+pub mod update;
 pub mod wait;
 
 use std::path::Path;

@@ -12,6 +12,7 @@ mod resources;
 
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
 pub use refused::check_process;
+pub use resources::{check as check_resources, read as read_resources};
 
 use std::path::{Path, PathBuf};
 
