@@ -4,21 +4,27 @@
 # and `die`.
 # shellcheck shell=bash
 
-# crun and runc get a bundle of their own making; seven namespaces like the rest.
+# crun and runc get a bundle of their own making; seven namespaces and one id, the
+# caller's, like the rest. Where no ids are mapped crun has newuidmap map all that
+# the caller may use, and one of the maps without the other is refused by some.
 bundle() {
     local runtime=$1
     (cd "$work/bundle" && rm -f config.json && "${as_user[@]}" "$runtime" spec --rootless)
-    python3 - "$work/bundle/config.json" "$work/bundle/$runtime.json" <<'END'
+    python3 - "$work/bundle/config.json" "$work/bundle/$runtime.json" \
+        "$("${as_user[@]}" id -u)" "$("${as_user[@]}" id -g)" <<'END'
 import json, sys
 
-with open(sys.argv[1]) as made:
+path, wanted, uid, gid = sys.argv[1:]
+with open(path) as made:
     config = json.load(made)
 config["process"].update(terminal=False, args=["/bin/true"])
 config["root"] = {"path": "rootfs", "readonly": False}
 kinds = ("user", "pid", "mount", "uts", "ipc", "network", "cgroup")
 config["linux"]["namespaces"] = [{"type": kind} for kind in kinds]
-with open(sys.argv[2], "w") as wanted:
-    json.dump(config, wanted)
+for field, caller in (("uidMappings", uid), ("gidMappings", gid)):
+    config["linux"][field] = [{"containerID": 0, "hostID": int(caller), "size": 1}]
+with open(wanted, "w") as file:
+    json.dump(config, file)
 END
     mkdir -p "$work/$runtime/rootfs"
     cp -a "$root/." "$work/$runtime/rootfs"

@@ -7,11 +7,13 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use nix::errno::Errno;
 
 use super::deadline::Deadline;
 use super::refused::Refused;
 use super::tree::Directory;
+use crate::error::Explain;
 use crate::sys::{fd, path};
 
 /// What the name of each cgroup begins with that we make beside others.
@@ -49,6 +51,20 @@ impl Made {
                 return Ok(Self { parent, name: name.to_owned(), directory });
             }
         }
+    }
+
+    /// Takes the cgroup `name` in `parent` that somebody else has made.
+    ///
+    /// # Errors
+    /// Where processes are in it.
+    pub(super) fn take(parent: Directory, name: &str) -> anyhow::Result<Self> {
+        let directory = parent.child(name)?;
+        if directory.populated()? {
+            return Err(anyhow!("{} has processes in it", directory.path().display())).hint(
+                "a container gets a group of its own: give it another, or end what runs there",
+            );
+        }
+        Ok(Self { parent, name: name.to_owned(), directory })
     }
 
     /// The cgroup.

@@ -39,6 +39,15 @@ impl Directory {
         }
     }
 
+    /// Removes the cgroup `name` from this one, if nothing is in it.
+    ///
+    /// # Errors
+    /// EBUSY where something is.
+    pub(super) fn remove_empty(&self, name: &str) -> Result<(), Refused> {
+        let removed = component(name).and_then(|name| rmdir(self.as_fd(), &name));
+        removed.map_err(|errno| self.refused(Attempt::Remove(name.to_owned()), errno))
+    }
+
     fn empty(&self, name: &str, deadline: Deadline) -> Result<(), Errno> {
         let child = self.child(name).map_err(|refused| refused.errno)?;
         match child.await_empty(deadline) {

@@ -8,6 +8,10 @@
 //! stopped. It also gives the caller's terminal back if the launcher is killed,
 //! and reads the other end of the payload's terminal for one that has left.
 //!
+//! Where somebody else is to be the program's parent, who takes in orphans (an
+//! engine's monitor, PR_SET_CHILD_SUBREAPER), it ends as soon as the program
+//! runs, and leaves that to be reaped, also if it is over by then.
+//!
 //! It runs in the launcher's memory, on a stack of its own, so it takes no heap
 //! and calls no C library; with the launcher gone it has that to itself.
 
@@ -36,7 +40,18 @@ pub struct Keeper {
     process: Made,
 }
 
+/// How long a keeper stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Until all that it has made is over and reaped.
+    ToTheEnd,
+    /// Until it is told that what was started runs.
+    UntilItRuns,
+}
+
 struct Kept {
+    /// How long it stays.
+    stay: Stay,
     /// What the process that goes in starts with.
     start: Start,
     /// The directory of the control group that it is to be born in.
@@ -110,6 +125,7 @@ impl Keeper {
     /// # Errors
     /// What clone3(2) and socketpair(2) say.
     pub fn start(
+        stay: Stay,
         (parents_end, channel): (BorrowedFd<'_>, OwnedFd),
         orders: Orders,
         group: Option<BorrowedFd<'_>>,
@@ -121,7 +137,7 @@ impl Keeper {
         let start = Start::of(Child::new(parents_end, channel), OnceLock::from(orders));
         let group = group.map(|group| group.as_raw_fd());
         let terminal = terminal.map(Lent::new).transpose()?;
-        let kept = Box::new(Kept { start, group, link: theirs, terminal });
+        let kept = Box::new(Kept { stay, start, group, link: theirs, terminal });
         let memory = std::mem::ManuallyDrop::new((Stack::new()?, kept));
         let argument = (&raw const *memory.1).cast();
         // SAFETY: neither is ever freed. `keep` makes system calls only.
@@ -214,7 +230,8 @@ extern "C" fn keep(kept: *const ()) -> ! {
     // uses those in `stay` only, and drops no other.
     unsafe { fd::close_all_but(&mut stay) };
     let _ = told(Word::Made(made.pid, refused));
-    let word = Watch { kept, made, ended, runs: false, listens: true, rest: None }.until_the_end();
+    let word = Watch { kept, made, ended, is_in: false, runs: false, listens: true, rest: None }
+        .until_the_end();
     if let Some(how) = word {
         let _ = told(Word::Ended(how));
     }
@@ -245,6 +262,9 @@ struct Watch<'a> {
     made: Made,
     /// Can be read when a child has ended.
     ended: OwnedFd,
+    /// Whether the process that goes in has made the one that stays there, and
+    /// was reaped.
+    is_in: bool,
     /// Whether it was said that what was started runs.
     runs: bool,
     /// Whether the launcher may still say something.
@@ -257,7 +277,7 @@ impl Watch<'_> {
     /// Waits until there is no child left: how the one ended that was started.
     fn until_the_end(mut self) -> Option<Ended> {
         let mut how = None;
-        while self.reap(&mut how) {
+        while self.reap(&mut how) && self.stays() {
             let ended = self.ended.as_fd();
             let link = if self.listens { self.kept.link.as_fd() } else { ended };
             let rest = self.rest.as_ref().map_or(ended, AsFd::as_fd);
@@ -280,21 +300,41 @@ impl Watch<'_> {
         how
     }
 
+    /// Whether there is more for it to do than to have children.
+    fn stays(&self) -> bool {
+        match self.kept.stay {
+            Stay::ToTheEnd => true,
+            // Who went in and made it is nobody else's.
+            Stay::UntilItRuns => !self.is_in || self.listens && !self.runs,
+        }
+    }
+
     /// Reaps who has ended; false once there is no child left.
-    fn reap(&self, how: &mut Option<Ended>) -> bool {
+    fn reap(&mut self, how: &mut Option<Ended>) -> bool {
+        if self.kept.stay == Stay::UntilItRuns {
+            // What was started is for another, however early it ends.
+            let reaped = process::reap(self.made.pid);
+            if let Ok(Some((_, Ended::Killed(_)))) = reaped {
+                self.lose();
+            }
+            self.is_in |= !matches!(reaped, Ok(None));
+            return true;
+        }
         loop {
             match process::reap_any() {
                 Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
-                // The launcher would wait for what it can't say any more, and
-                // what it made for the launcher.
-                Ok(Some((_, Ended::Killed(_)))) => {
-                    let _ = fd::write_all(self.kept.link.as_fd(), &Word::Lost.to_bytes());
-                }
+                Ok(Some((_, Ended::Killed(_)))) => self.lose(),
                 Ok(Some(_)) => {}
                 Err(Errno::ECHILD) => return false,
                 Ok(None) | Err(_) => return true,
             }
         }
+    }
+
+    /// Says that who was to go in was killed: the launcher would wait for what
+    /// it can't say any more, and what it made for the launcher.
+    fn lose(&self) {
+        let _ = fd::write_all(self.kept.link.as_fd(), &Word::Lost.to_bytes());
     }
 
     fn listen(&mut self) {

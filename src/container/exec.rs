@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow, bail};
 use nix::unistd::Pid;
 
 use super::pause::is_paused;
+use crate::child::keeper::Stay;
 use crate::error::Explain;
 use crate::host::Host;
 use crate::host::inside::{self, Inside};
@@ -127,7 +128,7 @@ impl Target {
             super::streams::check(stdin)?;
         }
         entry.notes.iter().for_each(|note| warn(note));
-        let entered = enter(entry, inside, host)?;
+        let entered = enter(entry, inside, Stay::ToTheEnd, host)?;
         match ties {
             Ties::Attached => accompany(entered, stdin == Stdin::Inherit, keys),
             Ties::Detached => {

@@ -8,7 +8,7 @@ use crate::cgroup::change::change;
 use crate::cgroup::usage::{Memory, Usage};
 use crate::error::Explain;
 use crate::host::Host;
-use crate::plan::cgroup::{Cgroup, anew};
+use crate::plan::cgroup::{Cgroup, Whose, anew};
 use crate::spec::resources::change::{Said, merge};
 use crate::state::{Life, Place, Record, Store};
 
@@ -41,7 +41,8 @@ pub fn check(store: &Store, word: &str, said: &Said, host: &Host) -> anyhow::Res
     };
     let old = record.asked.limits.clone().unwrap_or_default();
     let said = said.over(&old)?;
-    let cgroup = anew(&said, &place, host).with_context(|| format!("container {word}"))?;
+    let cgroup =
+        anew(&said, &place, Whose::Ours, host).with_context(|| format!("container {word}"))?;
     let limited = Directory::open(&place.cgroup)?;
     let limit = said.memory().and_then(|memory| memory.limit());
     let usage = Usage::read(&limited).memory;

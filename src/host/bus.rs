@@ -64,13 +64,21 @@ impl Places {
     /// last: where it names another bus than the others, that is one which
     /// somebody started for a few programs (dbus-run-session(1)), without
     /// systemd.
-    fn candidates(&self, uid: u32) -> Vec<Bus> {
+    ///
+    /// Who is root in a user namespace is root of a whole system, or an ordinary
+    /// user's engine: `outside` is who that is then. What isn't his is seen to be
+    /// somebody else's.
+    fn candidates(&self, uid: u32, outside: u32) -> Vec<Bus> {
         let bus = |path: PathBuf, kind| Bus { path, kind };
         if uid == 0 {
-            return vec![
+            let mut machines = vec![
                 bus(self.run.join("systemd/private"), Kind::Private),
                 bus(self.run.join("dbus/system_bus_socket"), Kind::System),
             ];
+            if outside != 0 {
+                machines.extend(self.candidates(outside, outside));
+            }
+            return machines;
         }
         let told = self.runtime_dir.as_ref().map(PathBuf::from).filter(|path| path.is_absolute());
         let mut directories = Vec::from_iter(told);
@@ -93,7 +101,7 @@ pub fn find(caller: &Caller, places: &Places) -> Result<Bus, Advice> {
         return Err(limits::SYSTEMD_ABSENT.advice(&[]));
     }
     let mut refused = None;
-    for bus in places.candidates(caller.uid) {
+    for bus in places.candidates(caller.uid, caller.uid_outside()) {
         match look(&bus.path, caller.uid) {
             Found::Socket => return Ok(bus),
             Found::Nothing => {}

@@ -107,6 +107,12 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// What the user namespace above ours calls our uid: whom the services of
+    /// the machine know, where an engine has made a namespace for itself.
+    pub fn uid_outside(&self) -> u32 {
+        ids::outside(&self.uid_map, self.uid).unwrap_or(self.uid)
+    }
+
     /// Reads /proc/self.
     pub(super) fn probe() -> anyhow::Result<Self> {
         let read = |name: &str| {

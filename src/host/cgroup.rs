@@ -66,17 +66,18 @@ pub const SUPERVISOR: &str = "supervisor";
 pub const PAYLOAD: &str = "payload";
 
 impl Cgroups {
-    /// Looks where the calling process is, which has the effective uid `uid`.
+    /// Looks where the calling process is, which has the effective uid `uid`, and
+    /// whom systemd knows as `known`.
     ///
     /// # Errors
     /// Where /proc is not mounted.
-    pub(super) fn probe(mounts: &Mounts, uid: u32) -> anyhow::Result<Self> {
-        Ok(Self::read(Path::new("/"), mounts, &membership("self")?, uid))
+    pub(super) fn probe(mounts: &Mounts, uid: u32, known: u32) -> anyhow::Result<Self> {
+        Ok(Self::read(Path::new("/"), mounts, &membership("self")?, (uid, known)))
     }
 
     /// As [`probe`](Self::probe), from the text of /proc/self/cgroup and with
     /// the machine's files below `root`.
-    fn read(root: &Path, mounts: &Mounts, membership: &str, uid: u32) -> Self {
+    fn read(root: &Path, mounts: &Mounts, membership: &str, (uid, known): (u32, u32)) -> Self {
         let in_root = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
         let path = unified(membership);
         let tree = pick(mounts, path, &in_root);
@@ -93,7 +94,7 @@ impl Cgroups {
         let mut here =
             Self { version, mount: Some(mount), root: tree.root.clone(), ..Self::default() };
         here.own = path.and_then(|path| here.directory(path)).filter(|own| own.is_dir());
-        here.session = here.find_session(uid);
+        here.session = here.find_session(known);
         here.ours = here.find_ours(uid, Systemd::probe(root));
         here.controllers = controllers(here.ours.as_deref());
         here.session_controllers = controllers(here.session.as_deref());

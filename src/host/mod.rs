@@ -131,7 +131,8 @@ impl Host {
         if let Some(cgroups) = self.cgroups.get() {
             return Ok(cgroups);
         }
-        let cgroups = Cgroups::probe(self.mounts()?, self.caller()?.euid)?;
+        let caller = self.caller()?;
+        let cgroups = Cgroups::probe(self.mounts()?, caller.euid, caller.uid_outside())?;
         Ok(self.cgroups.get_or_init(|| cgroups))
     }
 

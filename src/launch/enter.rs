@@ -15,7 +15,7 @@ use super::explain;
 use super::wait::{Awaited, wait_for};
 use crate::cgroup::joining::Joining;
 use crate::cgroup::systemd::Progress;
-use crate::child::keeper::{Keeper, Word};
+use crate::child::keeper::{Keeper, Stay, Word};
 use crate::child::report::Report;
 use crate::child::start::Orders;
 use crate::error::Explain;
@@ -39,6 +39,17 @@ pub struct Entered {
     pub terminal: Option<OwnedFd>,
     /// Its parent, which tells how it ended.
     pub keeper: Keeper,
+}
+
+impl Entered {
+    /// Leaves the program, and its terminal with it, to the one that takes in
+    /// what we leave behind: for a keeper that stays until it runs. That one is
+    /// its parent when this returns.
+    pub fn hand_over(self) {
+        self.program.leave();
+        self.keeper.runs();
+        // Waited for by its drop.
+    }
 }
 
 /// The process of a program, which is not our child.
@@ -67,11 +78,11 @@ impl Drop for Program {
 }
 
 /// Goes into the container that `inside` shows, and returns once the program has
-/// been executed.
+/// been executed. Its parent stays as long as `stay` says.
 ///
 /// # Errors
 /// The step that failed, with the reason and what would help.
-pub fn enter(entry: Entry, inside: Inside, host: &Host) -> anyhow::Result<Entered> {
+pub fn enter(entry: Entry, inside: Inside, stay: Stay, host: &Host) -> anyhow::Result<Entered> {
     let (channel, childs_end) = channel::pair()?;
     let forwarded = process::forwarded_signals();
     forwarded.thread_block().context("block signals")?;
@@ -86,9 +97,9 @@ pub fn enter(entry: Entry, inside: Inside, host: &Host) -> anyhow::Result<Entere
     let terminal = terminal.filter(|fd| is_terminal(*fd));
     let ends = (channel.as_fd(), childs_end);
     let directory = joining.as_ref().map(Joining::directory);
-    let keeper = Keeper::start(ends, orders, directory, terminal);
+    let keeper = Keeper::start(stay, ends, orders, directory, terminal);
     let keeper = keeper.context("start the process that waits for the program")?;
-    Serving { container, channel, signals, keeper, steps, joining, host }.until_executed()
+    Serving { container, channel, signals, keeper, stay, steps, joining, host }.until_executed()
 }
 
 fn hold(held: &[Held], inside: Inside) -> anyhow::Result<Vec<OwnedFd>> {
@@ -109,6 +120,7 @@ struct Serving<'a> {
     channel: Channel,
     signals: SignalFd,
     keeper: Keeper,
+    stay: Stay,
     steps: Rc<[Step]>,
     joining: Option<Joining<'a>>,
     host: &'a Host,
@@ -157,7 +169,9 @@ impl Serving<'_> {
             }
         }
         let Some(program) = program else { return self.killed() };
-        self.keeper.runs();
+        if self.stay == Stay::ToTheEnd {
+            self.keeper.runs();
+        }
         // All are blocked, so they come out of the descriptor once more.
         early.into_iter().for_each(|number| process::kill(Pid::this(), number));
         let Self { signals, keeper, .. } = self;

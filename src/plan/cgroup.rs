@@ -29,7 +29,7 @@ use crate::host::bus::Bus;
 use crate::host::cgroup::Controller;
 use crate::spec::Spec;
 use crate::spec::resources::control::{Cgroups, Limits};
-pub use anew::anew;
+pub use anew::{Whose, anew};
 use limit::Limit;
 use place::{Lacked, Place};
 use property::File;
@@ -52,6 +52,8 @@ pub struct Cgroup {
     /// The controllers that have to be on in the payload's group and in the
     /// one above.
     pub controllers: Vec<Controller>,
+    /// It may be there already, if nothing runs in it.
+    pub may_be_there: bool,
     /// The CPUs that the payload starts on, in place of a limit.
     pub affinity: Option<Vec<u32>>,
     /// The nice value that it starts with, in place of a limit.
@@ -111,6 +113,9 @@ impl Setting {
 /// as podman has it.
 const PIDS: u64 = 2048;
 
+/// What is shown in the payload's own group too.
+const SHOWN: [&str; 4] = ["memory.max", "memory.swap.max", "cpu.max", "pids.max"];
+
 /// How many more there may be in the group above: those of ours.
 const OURS: u64 = 16;
 
@@ -133,6 +138,27 @@ impl Cgroup {
                 limit.content = number.saturating_add(OURS).to_string();
             }
         }
+    }
+
+    /// Has the payload's own group say what limits it, for those who look there:
+    /// engines, and programs inside.
+    fn show(&mut self, limits: &[Limit]) {
+        for limit in limits.iter().filter(|limit| SHOWN.contains(&&*limit.file)) {
+            self.payload.push(Setting::new(&limit.file, &limit.content));
+        }
+    }
+
+    /// Enters what an engine has asked for, and nothing beside, in a group in
+    /// which all is counted that can be.
+    fn fill_for_engine(&mut self, limits: Vec<Limit>, place: Place) {
+        self.controllers = controllers(&limits);
+        let counted = [Controller::Cpu, Controller::Io, Controller::Memory, Controller::Pids];
+        self.controllers.extend(counted.iter().filter(|one| place.has(&[**one])));
+        self.controllers.sort();
+        self.controllers.dedup();
+        self.show(&limits);
+        self.may_be_there = true;
+        self.enter(limits, place.manager);
     }
 
     /// Enters limits as whoever makes the group takes them.
@@ -161,7 +187,11 @@ pub fn plan(spec: &Spec, host: &Host, notes: &mut Vec<String>) -> anyhow::Result
     let limits = resources.map(limit::limits).transpose()?.unwrap_or_default();
     let reason = limits.first().map(|limit| limit.asked);
     let reason = reason.or(control.delegate.then_some("--cgroup-delegate"));
-    let reason = reason.or(control.parent.is_some().then_some("--cgroup-parent"));
+    let reason = match control.engine {
+        Some(_) => Some("linux.cgroupsPath"),
+        None => reason.or(control.parent.is_some().then_some("--cgroup-parent")),
+    };
+    let without = if control.engine.is_some() { "" } else { lack::WITHOUT };
     let best_effort = control.limits == Limits::BestEffort;
     let only_limits = control.parent.is_none() && !control.delegate;
     let mut cgroup = Cgroup::default();
@@ -185,10 +215,11 @@ pub fn plan(spec: &Spec, host: &Host, notes: &mut Vec<String>) -> anyhow::Result
                 instead::instead(&limits, &advice.cause, &mut cgroup, notes);
                 return Ok(cgroup);
             }
-            let hint =
-                if limits.is_empty() { String::new() } else { format!("\n{}", lack::WITHOUT) };
+            let hint = if limits.is_empty() { "" } else { &format!("\n{without}") };
             let asked = reason.unwrap_or("--cgroups").to_owned();
-            return Advice { hint: advice.hint + &hint, ..advice }.refuse().context(asked);
+            return Advice { hint: (advice.hint + hint).trim_end().to_owned(), ..advice }
+                .refuse()
+                .context(asked);
         }
     };
 
@@ -196,12 +227,16 @@ pub fn plan(spec: &Spec, host: &Host, notes: &mut Vec<String>) -> anyhow::Result
     for Lacked { limits, advice } in lacked {
         if !best_effort {
             let asked = limits.first().map_or("", |limit| limit.asked);
-            let hint = format!("{}\n{}", advice.hint, lack::WITHOUT);
+            let hint = format!("{}\n{without}", advice.hint);
+            let hint = hint.trim_end().to_owned();
             return Advice { hint, ..advice }.refuse().context(asked);
         }
         instead::instead(&limits, &advice.cause, &mut cgroup, notes);
     }
-    fill(&mut cgroup, had, control.delegate, place);
+    match control.engine {
+        Some(_) => cgroup.fill_for_engine(had, place),
+        None => fill(&mut cgroup, had, control.delegate, place),
+    }
     if control.cgroups == Cgroups::Auto && (reason.is_none() || best_effort && only_limits) {
         cgroup.need = Need::Wanted;
     }

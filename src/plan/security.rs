@@ -33,7 +33,7 @@ impl Rights {
     ) -> anyhow::Result<Self> {
         let beside = &spec.beside;
         let added = (!beside.exact_capabilities).then_some(beside.added_capabilities);
-        let capabilities = capabilities(process, uid, added)?;
+        let capabilities = capabilities(process, uid, added, notes)?;
         let bounding = CapSet::from_bits(capabilities.bounding);
         let nesting = if spec.beside.nested { Nesting::Allowed } else { Nesting::Refused };
         let filter = match &spec.beside.seccomp {
@@ -71,11 +71,13 @@ impl Rights {
 
 /// The five sets. Root gets by exec all that its bounding set has
 /// (capabilities(7)); anybody else only what is ambient, so what was asked for
-/// by name is made that. Without such a set they are as they are given.
+/// by name is made that. Without such a set they are as they are given, but for
+/// ambient ones that the kernel lets nobody have.
 fn capabilities(
     process: &Process,
     uid: u32,
     added: Option<CapSet>,
+    notes: &mut Vec<String>,
 ) -> anyhow::Result<Capabilities> {
     let Some(given) = process.capabilities() else { return Ok(Capabilities::default()) };
     let bits = |set: &Option<oci_spec::runtime::Capabilities>| match set {
@@ -93,11 +95,18 @@ fn capabilities(
             ambient: kept,
         });
     }
-    Ok(Capabilities {
-        bounding,
-        effective: bits(given.effective())?,
-        permitted: bits(given.permitted())?,
-        inheritable: bits(given.inheritable())?,
-        ambient: bits(given.ambient())?,
-    })
+    let (permitted, inheritable) = (bits(given.permitted())?, bits(given.inheritable())?);
+    let asked = bits(given.ambient())?;
+    // capabilities(7). Bundles as older engines write them have ambient ones and
+    // none that are inheritable; the runtime specification has that warned of.
+    let ambient = asked & permitted & inheritable;
+    if ambient != asked {
+        notes.push(
+            "process.capabilities.ambient has some that are not both permitted and inheritable: \
+             they are left out"
+                .to_owned(),
+        );
+    }
+    let effective = bits(given.effective())?;
+    Ok(Capabilities { bounding, effective, permitted, inheritable, ambient })
 }

@@ -33,6 +33,7 @@ use super::discard::{DOORSTEP, bury, discard, foreign};
 use super::files::{self, Content, Durability, RECORD, Refused, Turn};
 use super::moment::Moment;
 use super::process::Identity;
+use super::record::Place;
 use super::repair::DEAD;
 use crate::error::Explain;
 use crate::spec::ContainerId;
@@ -60,6 +61,9 @@ pub struct Bundle {
     pub created: Moment,
     /// Its first process.
     pub payload: Identity,
+    /// Its control group, if it has one of its own.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// The configuration as it was then: later changes of the file are of no
     /// account (runtime specification, "create").
     pub config: Oci,
@@ -73,7 +77,23 @@ impl Bundle {
         payload: Identity,
         config: Oci,
     ) -> Self {
-        Self { version: VERSION, id, directory, root, created: Moment::now(), payload, config }
+        Self {
+            version: VERSION,
+            id,
+            directory,
+            root,
+            created: Moment::now(),
+            payload,
+            place: None,
+            config,
+        }
+    }
+}
+
+impl Bundle {
+    /// The same in that control group.
+    pub fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
     }
 }
 

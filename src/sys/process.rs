@@ -234,10 +234,16 @@ pub fn children_ended() -> Result<OwnedFd> {
 
 /// Reaps whatever child has ended, without waiting: its id and how it ended.
 pub fn reap_any() -> Result<Option<(Pid, Ended)>> {
+    reap(Pid::from_raw(-1))
+}
+
+/// Reaps this child if it has ended, without waiting; -1 is any.
+pub fn reap(child: Pid) -> Result<Option<(Pid, Ended)>> {
     let mut status: libc::c_int = 0;
     let options = libc::WNOHANG | libc::__WALL;
+    let child = child.as_raw() as isize;
     // SAFETY: the kernel writes one int; no resource usage is asked for.
-    let pid = unsafe { call!(libc::SYS_wait4, -1_isize, &raw mut status, options, 0)? };
+    let pid = unsafe { call!(libc::SYS_wait4, child, &raw mut status, options, 0)? };
     if pid == 0 {
         return Ok(None);
     }

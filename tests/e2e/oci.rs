@@ -2,7 +2,9 @@
 //! runtime specification's lifecycle, and what engines rely on beside it.
 
 mod bundle;
+mod exec;
 mod fields;
+mod groups;
 mod hooks;
 mod hostile;
 mod podman;

@@ -20,6 +20,7 @@ use nix::unistd::{Uid, geteuid};
 use super::failure::Failure;
 use super::wire::Message;
 use crate::host::bus::Bus;
+use crate::host::ids::{outside, parse_map};
 
 /// What is read at a time, and the most that one look takes in: a peer that
 /// never stops talking is left for the deadline to end.
@@ -62,7 +63,7 @@ impl Connection {
     pub(super) fn over(socket: UnixStream, patience: Duration) -> Self {
         Self {
             socket,
-            outgoing: greeting(geteuid()),
+            outgoing: greeting(known_uid()),
             held: Vec::new(),
             incoming: Vec::new(),
             greeted: Greeted::NotYet,
@@ -192,6 +193,11 @@ impl Connection {
             };
         };
         let line = String::from_utf8_lossy(&self.incoming[..end]).into_owned();
+        if line == "DATA" {
+            // It asks for what we have said already.
+            self.incoming.drain(..end + 2);
+            return self.greet();
+        }
         if line != "OK" && !line.starts_with("OK ") {
             return Err(Failure::broken(format!("it answered our authentication with {line:?}")));
         }
@@ -218,10 +224,21 @@ pub(super) enum End {
 
 /// Our side of the authentication, which is complete without hearing the
 /// other's: a zero byte, who we are (the decimal uid, in hexadecimal; the
-/// kernel tells the peer whether that is true), and that messages follow.
-fn greeting(uid: Uid) -> Vec<u8> {
+/// kernel tells the peer whether that is true), and that messages follow. Who
+/// can't know what the peer calls him leaves that to the kernel alone.
+fn greeting(uid: Option<Uid>) -> Vec<u8> {
+    let Some(uid) = uid else { return b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec() };
     let hex: String = uid.to_string().bytes().map(|digit| format!("{digit:02x}")).collect();
     format!("\0AUTH EXTERNAL {hex}\r\nBEGIN\r\n").into_bytes()
+}
+
+/// Our uid, unless we are in a user namespace in which it is another than above:
+/// the peer may be in either.
+fn known_uid() -> Option<Uid> {
+    let uid = geteuid();
+    let map = std::fs::read("/proc/self/uid_map").ok().and_then(|text| parse_map(&text));
+    let same = map.is_none_or(|map| outside(&map, uid.as_raw()) == Some(uid.as_raw()));
+    same.then_some(uid)
 }
 
 /// Connects to the socket. Where the queue of a peer that accepts nobody is

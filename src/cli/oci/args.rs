@@ -110,19 +110,19 @@ pub enum Verb {
     /// Make a container, start it, wait for it and remove it
     Run(Run),
     /// Run another program in a container
-    Exec(Rest),
+    Exec(Box<Exec>),
     /// List the containers
     List(List),
     /// List the processes of a container
     Ps(Ps),
     /// Stop all processes of a container for a while
-    Pause(Rest),
+    Pause(Container),
     /// Have them go on
-    Resume(Rest),
+    Resume(Container),
     /// Change the limits of a container
-    Update(Rest),
+    Update(Box<Update>),
     /// Tell what a container uses
-    Events(Rest),
+    Events(Events),
     /// Write a config.json to begin with
     Spec(Spec),
     /// Tell what this runtime can do, as JSON
@@ -213,6 +213,154 @@ pub struct Delete {
     pub force: bool,
 }
 
+/// `exec`.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The container's id, the program and its arguments: what follows the id
+    /// is not ours
+    #[arg(value_name = "ID", num_args = 1.., required = true, trailing_var_arg = true)]
+    pub words: Vec<String>,
+
+    /// A file that has the program in the form of `process` of a configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub process: Option<PathBuf>,
+
+    /// Leave it running
+    #[arg(short, long)]
+    pub detach: bool,
+
+    /// Give it a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+
+    /// The socket that its terminal is sent to
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+
+    /// The file that its pid is written to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+
+    /// Where it starts
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+
+    /// A variable of its environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+
+    /// Who runs it
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+
+    /// Another group that it is in
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub additional_gids: Vec<u32>,
+
+    /// Another capability that it has
+    #[arg(short, long, value_name = "CAPABILITY")]
+    pub cap: Vec<String>,
+
+    /// It may not gain privileges
+    #[arg(long)]
+    pub no_new_privs: bool,
+
+    /// Its AppArmor profile: `unconfined` is taken
+    #[arg(long, value_name = "PROFILE")]
+    pub apparmor: Option<String>,
+
+    /// Its SELinux label: none can be had
+    #[arg(long, value_name = "LABEL")]
+    pub process_label: Option<String>,
+
+    /// How many descriptors from 3 upwards it inherits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+
+    /// Also in a container that is paused, where it waits
+    #[arg(long)]
+    pub ignore_paused: bool,
+
+    /// Taken, for callers that give it: it never becomes one
+    #[arg(long, hide = true)]
+    pub no_subreaper: bool,
+}
+
+/// `update`.
+#[derive(Debug, Args)]
+pub struct Update {
+    /// The container's id
+    pub id: String,
+
+    /// A file that has the limits in the form of `resources` of a configuration;
+    /// - is standard input
+    #[arg(short, long, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+
+    /// Memory
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    pub memory: Option<String>,
+
+    /// Memory that others don't take from it
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    pub memory_reservation: Option<String>,
+
+    /// Memory and swap together
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    pub memory_swap: Option<String>,
+
+    /// The period of the quota, in microseconds
+    #[arg(long, value_name = "N")]
+    pub cpu_period: Option<u64>,
+
+    /// Time of the CPU in each period, in microseconds
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub cpu_quota: Option<i64>,
+
+    /// What may be saved up of it, in microseconds
+    #[arg(long, value_name = "N")]
+    pub cpu_burst: Option<u64>,
+
+    /// Its share where others want the CPU too
+    #[arg(long, value_name = "N", visible_alias = "cpu-shares")]
+    pub cpu_share: Option<u64>,
+
+    /// 1: it runs where nobody else wants to
+    #[arg(long, value_name = "0|1")]
+    pub cpu_idle: Option<i64>,
+
+    /// The CPUs that it runs on
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+
+    /// The memory nodes that it is given from
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+
+    /// Processes and threads
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub pids_limit: Option<i64>,
+
+    /// Its share where others want the disk too
+    #[arg(long, value_name = "N")]
+    pub blkio_weight: Option<u16>,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// The container's id
+    pub id: String,
+
+    /// How long to wait between two figures: 5s, 1m
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub interval: String,
+
+    /// The figures of now, and no more
+    #[arg(long)]
+    pub stats: bool,
+}
+
 /// How a list is written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Format {
@@ -255,11 +403,4 @@ pub struct Spec {
     /// Taken, for callers that give it: it always is for an ordinary user
     #[arg(long)]
     pub rootless: bool,
-}
-
-/// What is said for a verb that is not there yet.
-#[derive(Debug, Args)]
-pub struct Rest {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub words: Vec<String>,
 }

@@ -4,29 +4,36 @@
 //! and where they are told ([`log`]), are part of what it is.
 
 mod args;
+mod exec;
 mod log;
 mod template;
+mod update;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Parser;
 
 use super::columns::{aligned, plain};
-use super::terminal::answer;
+use super::terminal::{Reader, answer};
 use crate::container::oci::create::Create;
 use crate::container::oci::delete::Force;
+use crate::container::oci::events::Seen;
 use crate::container::oci::features::features;
 use crate::container::oci::{Runtime, id, wait};
 use crate::container::run::protect_program_for_good;
 use crate::error::{EXIT_CONTAINER, Explain};
 use crate::host::Host;
+use crate::spec::duration::duration;
 use crate::spec::oci::Engine;
 use crate::spec::resources::control::Cgroups;
-use args::{Cli, Create as CreateArgs, Format, Verb};
+use args::{Cli, Create as CreateArgs, Events, Format, Verb};
 use log::Log;
+
+/// What `exec` ends with where the program does not run, as runc has it.
+const EXIT_EXEC: u8 = 255;
 
 /// What it is called.
 const NAME: &str = "sublet-oci";
@@ -38,7 +45,8 @@ pub fn is_called(name: Option<OsString>) -> bool {
 }
 
 /// Runs the command line of this process. Ends with 0, with 1 where something
-/// failed, and `run` in the foreground with the payload's code.
+/// failed (`exec`: 255), and `run` and `exec` in the foreground with the program's
+/// own code.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -49,11 +57,12 @@ pub fn main() -> ExitCode {
         }
     };
     let log = Log::open(cli.log.as_deref(), cli.log_format.into());
+    let failed = if matches!(cli.verb, Verb::Exec(_)) { EXIT_EXEC } else { EXIT_CONTAINER };
     match run(cli, &log) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log.error(&error);
-            ExitCode::from(EXIT_CONTAINER)
+            ExitCode::from(failed)
         }
     }
 }
@@ -99,16 +108,36 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
         Verb::Ps(args) => ps(&runtime()?, &args.id, args.format),
         Verb::Spec(args) => template::write(args.bundle.as_deref()).map(|()| 0),
         Verb::Features => answer(&(serde_json::to_string_pretty(&features())? + "\n")).map(|_| 0),
-        Verb::Exec(_) => not_yet("exec"),
-        Verb::Pause(_) => not_yet("pause"),
-        Verb::Resume(_) => not_yet("resume"),
-        Verb::Update(_) => not_yet("update"),
-        Verb::Events(_) => not_yet("events"),
+        Verb::Exec(args) => {
+            protect_program_for_good()?;
+            runtime()?.exec(args.read()?, &Host::new(), |note| log.warn(note))
+        }
+        Verb::Pause(args) => runtime()?.pause(&id(&args.id)?).map(|()| 0),
+        Verb::Resume(args) => runtime()?.resume(&id(&args.id)?).map(|()| 0),
+        Verb::Update(args) => {
+            let id = id(&args.id)?;
+            runtime()?.update(&id, args.read()?, &Host::new()).map(|()| 0)
+        }
+        Verb::Events(args) => events(&runtime()?, &args),
     }
 }
 
-fn not_yet(verb: &str) -> anyhow::Result<u8> {
-    bail!("{verb} is not in {NAME} yet")
+/// Prints figures once or until the container is over.
+fn events(runtime: &Runtime, args: &Events) -> anyhow::Result<u8> {
+    let id = id(&args.id)?;
+    let interval = duration(&args.interval).context("--interval")?;
+    let mut seen = Seen::default();
+    loop {
+        let Some(events) = runtime.events(&id, &mut seen)? else { return Ok(0) };
+        for event in events {
+            if answer(&format!("{event}\n"))? == Reader::Gone {
+                return Ok(0);
+            }
+        }
+        if args.stats || !runtime.lasts(&id, interval)? {
+            return Ok(0);
+        }
+    }
 }
 
 fn create(

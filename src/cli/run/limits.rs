@@ -68,6 +68,7 @@ impl LimitArgs {
             spec.linux_mut().set_resources(Some(resources));
         }
         spec.beside.control = Control {
+            engine: None,
             cgroups: read("--cgroups", &self.cgroups, str::parse)?.unwrap_or_default(),
             parent: read("--cgroup-parent", &self.cgroup_parent, str::parse)?,
             limits: read("--limits", &self.limits, str::parse)?.unwrap_or_default(),

@@ -3,26 +3,23 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
-use super::Runtime;
-use super::hooks;
 use super::status::{State, Status};
+use super::{Runtime, console, group, hooks};
 use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
 use crate::launch::{self, Meeting, doorstep};
 use crate::plan::step::{Gate, Step};
-use crate::plan::{self, Streams};
+use crate::plan::{self, Outline, Streams};
 use crate::spec::oci::{self, Engine};
 use crate::spec::{ContainerId, Root, Spec};
 use crate::state::{Bundle, Claim, Identity, boot};
-use crate::sys::{fd, tty};
 
 /// What is asked of a new container.
 #[derive(Debug)]
@@ -68,6 +65,8 @@ impl Runtime {
             claim: &claim,
             bundle,
             spec: &spec,
+            outline: &outline,
+            host,
             create,
             hooked: None,
         };
@@ -108,6 +107,8 @@ struct Arrival<'a> {
     doorstep: OwnedFd,
     bundle: PathBuf,
     spec: &'a Spec,
+    outline: &'a Outline,
+    host: &'a Host,
     create: &'a Create,
     /// What hooks have heard of it.
     hooked: Option<Bundle>,
@@ -126,10 +127,11 @@ impl Meeting for Arrival<'_> {
         }
         if let Some(path) = &self.create.console_socket {
             let terminal = terminal.context("the container has opened no terminal")?;
-            self.hand_over(path, terminal.as_fd())
-                .with_context(|| format!("send the terminal to {path:?}"))?;
+            let size = self.spec.oci.process().as_ref().and_then(|it| it.console_size());
+            console::hand_over(path, terminal.as_fd(), size)?;
         }
-        self.claim.record(&bundle)?;
+        let place = group::place(&self.outline.cgroup, payload, self.host)?;
+        self.claim.record(&bundle.at(place))?;
         match &self.create.pid_file {
             Some(path) => pidfile::write(path, payload, ""),
             None => Ok(()),
@@ -150,17 +152,5 @@ impl Arrival<'_> {
         };
         let payload = Identity::of(payload, &boot()?)?;
         Ok(Bundle::new(id, (self.bundle.clone(), root), payload, self.spec.oci.clone()))
-    }
-
-    fn hand_over(&self, path: &Path, terminal: BorrowedFd<'_>) -> anyhow::Result<()> {
-        let size = self.spec.oci.process().as_ref().and_then(|it| it.console_size());
-        if let Some(size) = size {
-            let number = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
-            tty::set_size(terminal, number(size.height()), number(size.width()))
-                .context("set its size")?;
-        }
-        let socket = UnixStream::connect(path)?;
-        fd::send_with_descriptor(socket.as_fd(), b"console", terminal)?;
-        Ok(())
     }
 }

@@ -9,9 +9,8 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 use oci_spec::runtime::LinuxNamespaceType;
 
-use super::Runtime;
-use super::hooks;
 use super::status::{Status, look};
+use super::{Runtime, group, hooks};
 use crate::child::sweep::UserNamespace;
 use crate::error::Explain;
 use crate::launch::patience;
@@ -54,13 +53,15 @@ impl Runtime {
             (Err(error), Force::No) => return Err(error),
         };
         match (look(&found)?, force) {
-            ((Status::Running, _), Force::No) => {
-                return Err(anyhow!("cannot delete container {id} that is not stopped: running"))
+            ((status @ (Status::Running | Status::Paused), _), Force::No) => {
+                let status = status.word();
+                return Err(anyhow!("cannot delete container {id} that is not stopped: {status}"))
                     .hint(format!("sublet-oci kill {id} KILL ends it; --force does both"));
             }
             ((_, Some(payload)), _) => end(&found.bundle, &payload)?,
             ((_, None), _) => {}
         }
+        group::end(&found.bundle)?;
         hooks::after(&found.bundle, warn)?;
         self.bundles.remove(id, &found)
     }

@@ -17,7 +17,8 @@ impl Runtime {
     /// Where the container is over, or there is none of that id.
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> anyhow::Result<()> {
         let found = self.find(id)?;
-        let (Status::Created | Status::Running, Some(payload)) = look(&found)? else {
+        let (Status::Created | Status::Running | Status::Paused, Some(payload)) = look(&found)?
+        else {
             bail!("container not running: {id} is stopped");
         };
         match process::send_signal(payload.as_fd(), signal.0) {

@@ -4,15 +4,20 @@
 //! container: [`create`] leaves it at the doorstep, [`start`](mod@start) lets it go on, and what
 //! the others want to know they ask the kernel.
 
+mod console;
 pub mod create;
 pub mod delete;
+pub mod events;
+pub mod exec;
 pub mod features;
+mod group;
 pub mod hooks;
 pub mod kill;
 pub mod list;
 mod pids;
 pub mod start;
 pub mod status;
+pub mod update;
 pub mod wait;
 
 use std::path::Path;

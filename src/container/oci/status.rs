@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::Runtime;
+use super::{Runtime, group};
 use crate::launch::doorstep;
 use crate::spec::ContainerId;
 use crate::state::{Bundle, Found};
@@ -23,6 +23,8 @@ pub enum Status {
     Created,
     /// It runs.
     Running,
+    /// It stands still.
+    Paused,
     /// It is over.
     Stopped,
 }
@@ -34,6 +36,7 @@ impl Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         }
     }
@@ -51,6 +54,7 @@ pub(super) fn look(found: &Found) -> anyhow::Result<(Status, Option<OwnedFd>)> {
     }
     match doorstep::is_attended(found.directory())? {
         true => Ok((Status::Created, Some(process))),
+        false if group::is_paused(&found.bundle) => Ok((Status::Paused, Some(process))),
         false => Ok((Status::Running, Some(process))),
     }
 }

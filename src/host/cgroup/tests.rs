@@ -33,7 +33,7 @@ impl Machine {
     }
 
     fn read(&self, mounts: &str, membership: &str) -> Cgroups {
-        Cgroups::read(&self.0, &Mounts::of(mounts), membership, 1000)
+        Cgroups::read(&self.0, &Mounts::of(mounts), membership, (1000, 1000))
     }
 }
 

@@ -10,6 +10,15 @@ use crate::host::advice::Advice;
 use crate::spec::resources::cpu::PERIOD;
 use crate::state;
 
+/// Whose words a container's limits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of `sublet run`.
+    Ours,
+    /// An engine's.
+    Engines,
+}
+
 /// Decides how `resources` are set of the container that has its control group
 /// at `place`. What is not in them is not touched.
 ///
@@ -18,6 +27,7 @@ use crate::state;
 pub fn anew(
     resources: &LinuxResources,
     place: &state::Place,
+    whose: Whose,
     host: &Host,
 ) -> anyhow::Result<Cgroup> {
     let limits = limit::limits(resources)?;
@@ -29,7 +39,10 @@ pub fn anew(
         return lacked.advice.refuse().context(asked);
     }
     let mut cgroup = Cgroup { controllers: controllers(&limits), ..Cgroup::default() };
-    cgroup.keep_processes(&mut limits);
+    match whose {
+        Whose::Ours => cgroup.keep_processes(&mut limits),
+        Whose::Engines => cgroup.show(&limits),
+    }
     cgroup.enter(limits, place.manager);
     if matches!(cgroup.manager, Manager::Systemd { .. }) {
         say_period(&mut cgroup.properties);

@@ -29,7 +29,7 @@ pub fn place(spec: &Spec, needs: &[Controller], host: &Host) -> Found {
 
 fn find(spec: &Spec, needs: &[Controller], host: &Host) -> Found {
     let control = &spec.beside.control;
-    let name = format!("sublet-{}", spec.beside.id);
+    let name = control.engine.clone().unwrap_or_else(|| format!("sublet-{}", spec.beside.id));
     match (control.cgroups, &control.parent) {
         (Cgroups::Systemd, Some(Parent::Path(path))) => {
             bail!("--cgroups systemd takes a slice as --cgroup-parent, and not {}", path.display())
@@ -37,7 +37,10 @@ fn find(spec: &Spec, needs: &[Controller], host: &Host) -> Found {
         (Cgroups::Direct, Some(Parent::Slice(slice))) => {
             bail!("--cgroups direct takes a path as --cgroup-parent, and not {slice}")
         }
+        (Cgroups::Systemd, Some(Parent::Below(_))) => bail!("systemd takes the name of a slice"),
+        (_, Some(Parent::Path(path))) if control.engine.is_some() => under(path, name, host),
         (_, Some(Parent::Path(path))) => below(path, name, host),
+        (_, Some(Parent::Below(path))) => Ok(split(name, host)?.map(|ours| ours.further(path))),
         (_, Some(Parent::Slice(slice))) => scope(name, Some(slice.clone()), host),
         (Cgroups::Systemd, None) => scope(name, None, host),
         (Cgroups::Direct, None) => split(name, host),
@@ -103,6 +106,25 @@ fn below(path: &Path, name: String, host: &Host) -> Found {
     }))
 }
 
+/// A group that an engine named, which is made where it is not there.
+fn under(path: &Path, name: String, host: &Host) -> Found {
+    let mount = match hierarchy(host.cgroups()?) {
+        Ok(mount) => mount,
+        Err(advice) => return Ok(Err(advice)),
+    };
+    let root = Place {
+        manager: Manager::Direct { parent: mount.to_owned(), name },
+        controllers: Vec::new(),
+        directory: mount.to_owned(),
+    };
+    let wanted = root.further(path.strip_prefix("/").unwrap_or(path));
+    // Those above decide what there is to be had.
+    let there = wanted.directory.ancestors().find(|path| host.files().has(&path.join(LIST)));
+    let directory = there.unwrap_or(mount).to_owned();
+    let controllers = Controller::list(&host.files().text(&directory.join(LIST)));
+    Ok(Ok(Place { controllers, directory, ..wanted }))
+}
+
 /// A scope of the caller's systemd.
 fn scope(name: String, slice: Option<String>, host: &Host) -> Found {
     let cgroups = host.cgroups()?;
@@ -116,7 +138,9 @@ fn scope(name: String, slice: Option<String>, host: &Host) -> Found {
     };
     let manager = Manager::Systemd { bus, unit: format!("{name}.scope"), slice };
     // root's is the machine's own, which has all there is.
-    if host.caller()?.uid == 0 {
+    // But an engine that an ordinary user has started is root in its namespace.
+    let caller = host.caller()?;
+    if caller.uid == 0 && (caller.uid_outside() == 0 || cgroups.session.is_none()) {
         let controllers = Controller::list(&host.files().text(&mount.join(LIST)));
         return Ok(Ok(Place { manager, controllers, directory: mount.to_owned() }));
     }

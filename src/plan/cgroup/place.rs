@@ -1,6 +1,6 @@
 //! A place for the control group, and what can be limited there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::limit::Limit;
 use super::{Manager, lack};
@@ -28,6 +28,18 @@ pub struct Lacked {
 }
 
 impl Place {
+    /// A place further down, which is made with it.
+    pub fn further(self, below: &Path) -> Self {
+        match self.manager {
+            Manager::Direct { parent, name } => {
+                let parent: PathBuf = parent.join(below).components().collect();
+                let directory = parent.clone();
+                Self { manager: Manager::Direct { parent, name }, directory, ..self }
+            }
+            manager => Self { manager, ..self },
+        }
+    }
+
     /// Whether all of these are there.
     pub fn has(&self, needs: &[Controller]) -> bool {
         needs.iter().all(|need| self.controllers.contains(need))

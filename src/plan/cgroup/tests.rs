@@ -403,7 +403,12 @@ fn the_best_that_can_be_done_is_said() {
 fn changed(words: &str, place: &state::Place, host: &Host) -> anyhow::Result<Cgroup> {
     let words: Vec<&str> = words.split_whitespace().chain(["host"]).collect();
     let asked = asked_words(&words).unwrap();
-    anew(asked.spec.oci.linux().as_ref().unwrap().resources().as_ref().unwrap(), place, host)
+    anew(
+        asked.spec.oci.linux().as_ref().unwrap().resources().as_ref().unwrap(),
+        place,
+        Whose::Ours,
+        host,
+    )
 }
 
 fn told(cgroup: &Cgroup) -> (Vec<String>, Vec<String>) {

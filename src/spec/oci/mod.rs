@@ -11,12 +11,14 @@ mod refused;
 mod resources;
 
 pub use mounts::OPTIONS as MOUNT_OPTIONS;
+pub use refused::check_process;
+pub use resources::{check as check_resources, read as read_resources};
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use oci_spec::runtime::{LinuxNamespaceType, Spec as Oci};
-use serde_json::Value;
+use oci_spec::runtime::{LinuxNamespaceType, Process, Spec as Oci};
+use serde_json::{Value, json};
 
 use super::network::Network;
 use super::resources::control::Cgroups;
@@ -57,14 +59,45 @@ pub fn read(text: &[u8], bundle: &Path, id: ContainerId, engine: Engine) -> anyh
     mounts::complete(&mut mounts);
     oci.set_mounts(Some(mounts));
 
-    // A container over the same root, of which what differs is changed.
+    let linux = oci.linux_mut().as_mut().context("linux is missing")?;
+    let control = resources::control(linux, engine.cgroups)?;
+    let mut spec = around(oci, id, root, engine.preserve_fds)?;
+    spec.beside.control = control;
+    Ok(spec)
+}
+
+/// The specification of a container that was made of `oci`, as [`read`] has left
+/// that, for another program to be put in the payload's place.
+///
+/// # Errors
+/// None for what was read before.
+pub fn made(oci: Oci, id: ContainerId, root: PathBuf, preserve_fds: u32) -> anyhow::Result<Spec> {
+    around(oci, id, Root::Directory(root), preserve_fds)
+}
+
+/// Reads the `text` of a file with what `process` is in a configuration.
+///
+/// # Errors
+/// What is none, and a field that nobody here knows; [`check_process`] says what
+/// can't be honoured.
+pub fn read_process(text: &[u8]) -> anyhow::Result<Process> {
+    let written: Value = serde_json::from_slice(text).context("it is not JSON")?;
+    let process: Process =
+        serde_json::from_value(written.clone()).context("it is not as the specification has it")?;
+    let known = serde_json::to_value(&process).context("compare it with what is known")?;
+    fields::all_known(&json!({ "process": written }), &json!({ "process": known }))?;
+    Ok(process)
+}
+
+/// A container over the same root, of which what differs is changed.
+fn around(oci: Oci, id: ContainerId, root: Root, preserve_fds: u32) -> anyhow::Result<Spec> {
     let mut spec = Spec::new(id, root);
     let beside = &mut spec.beside;
     beside.lifetime = Lifetime::Own;
     beside.exact_capabilities = true;
     beside.etc_files = false;
     beside.stdin = Stdin::Inherit;
-    beside.preserve_fds = engine.preserve_fds;
+    beside.preserve_fds = preserve_fds;
     let process = oci.process().as_ref().context("process is missing")?;
     let user = process.user();
     beside.user = Some(UserRequest {
@@ -77,13 +110,12 @@ pub fn read(text: &[u8], bundle: &Path, id: ContainerId, engine: Engine) -> anyh
     // Who reaches out of it is the engine's to say, and not ours.
     beside.network = Network::None;
 
-    let linux = oci.linux_mut().as_mut().context("linux is missing")?;
+    let linux = oci.linux().as_ref().context("linux is missing")?;
     beside.userns = userns(linux)?;
     beside.seccomp = match linux.seccomp() {
         Some(_) => Seccomp::Profile,
         None => Seccomp::Unconfined,
     };
-    beside.control = resources::control(linux, engine.cgroups)?;
     spec.oci = oci;
     Ok(spec)
 }

@@ -53,7 +53,11 @@ fn check_hooks(oci: &Oci) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_process(process: &Process) -> anyhow::Result<()> {
+/// Looks through what is said of a program.
+///
+/// # Errors
+/// The first field that can't be honoured.
+pub fn check_process(process: &Process) -> anyhow::Result<()> {
     let args = process.args().as_deref().unwrap_or_default();
     ensure!(args.first().is_some_and(|word| !word.is_empty()), "process.args names no program");
     let cwd = process.cwd();

@@ -181,7 +181,6 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
         (with("/linux/personality", json!({"domain": "LINUX32"})), "linux.personality"),
         (with("/linux/timeOffsets", json!({"boottime": {"secs": 1}})), "linux.timeOffsets"),
         (with("/linux/netDevices", json!({"eth0": {"name": "eth1"}})), "linux.netDevices"),
-        (with("/linux/cgroupsPath", json!("/a")), "linux.cgroupsPath"),
         (
             with(
                 "/linux/seccomp",
@@ -227,6 +226,63 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
     assert!(read(&config).is_ok());
     config["linux"]["namespaces"] = json!([{"type": "mount"}]);
     assert!(refusal(&config).contains("hostname"));
+}
+
+#[test]
+fn a_group_is_a_path_or_a_scope() {
+    use crate::spec::resources::control::{Cgroups, Parent};
+    let control = |path: &str, cgroups| {
+        let engine = Engine { cgroups, ..Engine::default() };
+        let config = with("/linux/cgroupsPath", json!(path)).to_string();
+        super::read(config.as_bytes(), Path::new("/bundle"), "web".parse().unwrap(), engine)
+            .map(|spec| spec.beside.control)
+            .map(|control| (control.parent, control.engine.unwrap()))
+    };
+    let path = |path: &str| Some(Parent::Path(path.into()));
+    let below = |path: &str| Some(Parent::Below(path.into()));
+    let slice = |name: &str| Some(Parent::Slice(name.into()));
+    for (text, parent, name) in [
+        ("/a/b/c", path("/a/b"), "c"),
+        ("/a", path("/"), "a"),
+        ("a/b", below("a"), "b"),
+        ("a", below(""), "a"),
+    ] {
+        assert_eq!(control(text, Cgroups::Direct).unwrap(), (parent, name.to_owned()), "{text}");
+    }
+    for (text, parent, name) in [
+        ("user.slice:libpod:1f", slice("user.slice"), "libpod-1f"),
+        ("a-b.slice:cri:x.scope", slice("a-b.slice"), "cri-x"),
+        (":libpod:1f", None, "libpod-1f"),
+        ("user.slice::1f", slice("user.slice"), "1f"),
+    ] {
+        assert_eq!(control(text, Cgroups::Systemd).unwrap(), (parent, name.to_owned()), "{text}");
+    }
+    for text in ["/", "/a/..", "..", "a/../b", "a:b:c"] {
+        assert!(control(text, Cgroups::Direct).is_err(), "{text}");
+    }
+    for text in ["/a", "a:b", "a:b:c:d", "a:b:c", "/a:b:c", "a.slice:b:", "a.slice:b:c d"] {
+        assert!(control(text, Cgroups::Systemd).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn zeros_of_older_engines_say_nothing() {
+    let resources = json!({
+        "memory": {"limit": 0, "swap": 0, "reservation": 7},
+        "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": "0"},
+        "pids": {"limit": 0},
+    });
+    let spec = read(&with("/linux/resources", resources)).unwrap();
+    let resources = spec.oci.linux().as_ref().unwrap().resources().as_ref().unwrap();
+    let memory = resources.memory().unwrap();
+    assert_eq!((memory.limit(), memory.swap(), memory.reservation()), (None, None, Some(7)));
+    let cpu = resources.cpu().as_ref().unwrap();
+    assert_eq!((cpu.shares(), cpu.quota(), cpu.period(), cpu.cpus()), (None, None, None, &None));
+    assert_eq!(cpu.mems().as_deref(), Some("0"));
+    assert!(resources.pids().is_none());
+    let mut said = serde_json::from_value(json!({"pids": {"limit": 0}})).unwrap();
+    check_resources(&mut said).unwrap();
+    assert_eq!(said.pids().map(|pids| pids.limit()), Some(-1), "of an update");
 }
 
 #[test]

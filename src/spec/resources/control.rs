@@ -21,6 +21,11 @@ pub struct Control {
     pub limits: Limits,
     /// The container may make groups below its own.
     pub delegate: bool,
+    /// The name of the group, or of the scope without its ending, from an engine
+    /// that has all of its limits said: it gets no others, and may be there
+    /// already, empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
 }
 
 /// Who makes the control group.
@@ -85,6 +90,8 @@ impl FromStr for Limits {
 pub enum Parent {
     /// A group, as a path from the root of the hierarchy.
     Path(PathBuf),
+    /// A group, as a path from the one that is ours.
+    Below(PathBuf),
     /// A slice of the user's systemd.
     Slice(String),
 }

@@ -324,6 +324,12 @@ pub fn podman() -> Need {
     program("conmon", "conmon")
 }
 
+/// podman finds what it puts into the image of its own that holds a pod.
+pub fn pods() -> Need {
+    let places = ["/usr/libexec/podman/catatonit", "/usr/bin/catatonit"];
+    need(places.iter().any(|path| Path::new(path).exists()), "catatonit is not installed")
+}
+
 /// Covering a part of /proc keeps the kernel from making a new one: there is no
 /// other that shows all of it, as there may be out of sight in a container. It
 /// only counts as covered for a namespace further in, where the cover is locked.

@@ -57,6 +57,23 @@ fn capabilities_are_as_they_are_given() {
     assert_eq!(told, expected.join("\n"));
 }
 
+/// As `crun spec` and older engines write them; the kernel gives nobody such.
+#[test]
+fn ambient_capabilities_that_are_not_inheritable_are_left_out() {
+    requires!();
+    let given = json!({
+        "bounding": ["CAP_KILL"],
+        "effective": ["CAP_KILL"],
+        "permitted": ["CAP_KILL"],
+        "ambient": ["CAP_KILL"],
+    });
+    let bundle = Bundle::new(&["grep", "CapAmb", "/proc/self/status"]);
+    let bundle = bundle.set("/process/capabilities", given);
+    let done = bundle.oci(&["run", "--bundle", &bundle.path(), "web"]);
+    assert_eq!(done.stdout(), "CapAmb:\t0000000000000000\n", "{}", done.stderr);
+    assert!(done.stderr.contains("process.capabilities.ambient"), "{}", done.stderr);
+}
+
 #[test]
 fn a_user_of_the_map_has_the_groups_that_are_given() {
     requires!(subuid);

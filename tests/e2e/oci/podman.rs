@@ -50,6 +50,21 @@ impl Podman {
         self.podman(&[&fixed, options, &["--rootfs", self.root.text()], command].concat())
     }
 
+    /// podman with this manager of control groups, where systemd is reached.
+    fn managed(&self, manager: &str, words: &[&str]) -> Program {
+        let bus = format!("unix:path=/run/user/{}/bus", caller().0);
+        let program = self.podman(&[&["--cgroup-manager", manager], words].concat());
+        program.env("DBUS_SESSION_BUS_ADDRESS", bus)
+    }
+
+    /// `podman run -d` with it.
+    fn start(&self, manager: &str, options: &[&str], command: &[&str]) {
+        // As many processes as there may be: not everywhere is a controller for them.
+        let fixed = ["run", "-d", "--pids-limit", "-1"];
+        let words = [&fixed, options, &["--rootfs", self.root.text()], command].concat();
+        self.managed(manager, &words).ok();
+    }
+
     /// The runtime keeps nothing of what podman has removed.
     #[track_caller]
     fn nothing_left(&self) {
@@ -104,6 +119,36 @@ fn podman_stops_and_kills() {
 }
 
 #[test]
+fn podman_runs_further_programs() {
+    requires!(podman);
+    let podman = Podman::new();
+    let health = ["--health-cmd", "test -e /tmp/well", "--health-interval", "disable"];
+    podman
+        .run(&[&["-d", "--name", "a", "-e", "A=b"], &health[..]].concat(), &["sleep", "600"])
+        .ok();
+    let exec = |words: &[&str]| podman.podman(&[&["exec"], words].concat());
+    assert_eq!(exec(&["a", "sh", "-c", "echo $A; cat /proc/1/comm"]).ok(), "b\nsleep");
+    exec(&["a", "sh", "-c", "exit 7"]).run().exits(7);
+    exec(&["a", "no-such-program"]).run().exits(127);
+    exec(&["a", "/etc/passwd"]).run().exits(126);
+    let echoed = exec(&["-i", "a", "cat"]).input("typed\n").ok();
+    assert_eq!(echoed, "typed");
+    assert_eq!(
+        exec(&["--user", "5:6", "-w", "/tmp", "a", "sh", "-c", "id -u; pwd"]).ok(),
+        "5\n/tmp"
+    );
+    let mut terminal = exec(&["-it", "a", "sh", "-c", "tty; exit 3"]).on_terminal();
+    let (code, text) = (terminal.wait().code(), terminal.shown());
+    assert!(code == Some(3) && text.contains("/dev/pts/0"), "{code:?}: {text}");
+    podman.podman(&["healthcheck", "run", "a"]).run().exits(1);
+    exec(&["-d", "a", "sh", "-c", "echo >/tmp/well"]).ok();
+    let well = || podman.podman(&["healthcheck", "run", "a"]).run().code() == 0;
+    eventually(60.0, || well().then_some(())).expect("it is well");
+    podman.podman(&["rm", "--force", "--time", "0", "a"]).ok();
+    podman.nothing_left();
+}
+
+#[test]
 fn podman_gives_containers_a_terminal_and_an_init() {
     requires!(podman);
     let podman = Podman::new();
@@ -115,4 +160,76 @@ fn podman_gives_containers_a_terminal_and_an_init() {
     if told.code() == 0 {
         assert!(told.stdout().contains("podman-init"), "{}", told.stdout());
     }
+}
+
+#[test]
+fn podman_has_systemd_make_groups() {
+    requires!(podman, scopes);
+    let podman = Podman::new();
+    let systemd = |words: &[&str]| podman.managed("systemd", words);
+    podman.start(
+        "systemd",
+        &["--network", "none", "--name", "a", "--cgroupns", "host"],
+        &["sleep", "600"],
+    );
+    let id = systemd(&["inspect", "-f", "{{.Id}}", "a"]).ok();
+    let told = systemd(&["exec", "a", "grep", "0::", "/proc/self/cgroup"]).ok();
+    assert!(told.ends_with(&format!("/user.slice/libpod-{id}.scope/payload")), "{told}");
+    let status = || systemd(&["inspect", "-f", "{{.State.Status}}", "a"]).ok();
+    systemd(&["pause", "a"]).ok();
+    assert_eq!(status(), "paused");
+    systemd(&["exec", "a", "true"]).run().exits(255);
+    systemd(&["unpause", "a"]).ok();
+    assert_eq!(status(), "running");
+    systemd(&["exec", "a", "true"]).ok();
+    systemd(&["rm", "--force", "--time", "0", "a"]).ok();
+    podman.nothing_left();
+}
+
+#[test]
+fn podman_limits_containers_and_shows_what_they_use() {
+    requires!(podman, user_manager);
+    let podman = Podman::new();
+    let systemd = |words: &[&str]| podman.managed("systemd", words);
+    let limits = ["--network", "none", "--name", "a", "--memory", "64m", "--cpus", "0.5"];
+    podman.start("systemd", &limits, &["sleep", "600"]);
+    let shown = systemd(&["stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "a"]).ok();
+    assert!(shown.contains("67.11MB") && shown.ends_with(" 1"), "{shown}");
+    let inside = systemd(&["exec", "a", "cat", "/sys/fs/cgroup/memory.max"]).ok();
+    assert_eq!(inside, "67108864");
+    systemd(&["rm", "--force", "--time", "0", "a"]).ok();
+}
+
+/// Three in one network, and the engine's own to hold it.
+fn pod(manager: &str) {
+    let podman = Podman::new();
+    let managed = |words: &[&str]| podman.managed(manager, words);
+    managed(&["pod", "create", "--name", "p", "--network", "none"]).ok();
+    let names = ["a", "b", "c"];
+    for name in names {
+        podman.start(manager, &["--pod", "p", "--name", name], &["sleep", "600"]);
+    }
+    let network = |name: &str| {
+        let told = managed(&["exec", name, "ls", "-l", "/proc/self/ns/net"]).ok();
+        told.rsplit(' ').next().map(str::to_owned)
+    };
+    assert_eq!(network("a"), network("b"));
+    assert_eq!(network("a"), network("c"));
+    let shown = managed(&["ps", "--pod", "--format", "{{.Names}} {{.PodName}}"]).ok();
+    assert!(names.iter().all(|name| shown.contains(&format!("{name} p"))), "{shown}");
+    managed(&["pod", "stop", "--time", "0", "p"]).ok();
+    managed(&["pod", "rm", "--force", "p"]).ok();
+    podman.nothing_left();
+}
+
+#[test]
+fn podman_makes_a_pod_of_three() {
+    requires!(podman, pods);
+    pod("cgroupfs");
+}
+
+#[test]
+fn podman_makes_a_pod_of_three_in_a_slice() {
+    requires!(podman, pods, scopes);
+    pod("systemd");
 }
