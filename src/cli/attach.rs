@@ -79,12 +79,17 @@ pub fn run(args: AttachArgs) -> anyhow::Result<u8> {
     let wanted =
         Wanted { input: !args.no_stdin, keys: keys.unwrap_or_default(), proxy: args.sig_proxy };
     let store = record::store()?;
-    Ok(match attach(&store, &store.find(word)?, wanted)? {
+    Ok(code(attach(&store, &store.find(word)?, wanted)?, word))
+}
+
+/// The code to end with; says that what was left, under that name, runs on.
+pub fn code(outcome: Outcome, word: &str) -> u8 {
+    match outcome {
         Outcome::Ended(code) => code,
         Outcome::Signalled(signal) => 128_u8.wrapping_add(signal as u8),
         Outcome::Left => {
             terminal::tell(format_args!("sublet: {word} runs on in the background"));
             0
         }
-    })
+    }
 }

@@ -37,11 +37,6 @@ const MISSING: &[Missing] = &[
         instead: "ROOT is a directory or the word host; images come later",
     },
     Missing {
-        words: &["--detach-keys"],
-        why: YET,
-        instead: "sublet run -dit and sublet attach, which ctrl-p ctrl-q leaves",
-    },
-    Missing {
         words: &["--attach"],
         why: YET,
         instead: "sublet attach NAME goes to a container in the background",
@@ -173,7 +168,7 @@ mod tests {
             ("--publish-all", "--publish-all"),
             ("--memory-swappiness 5", "--memory-swappiness"),
             ("--privileged", "--privileged"),
-            ("-it --detach-keys ctrl-x", "--detach-keys"),
+            ("-it --pull always", "--pull"),
             ("--http-proxy=false", "--http-proxy"),
         ] {
             let told = told(&format!("sublet run {words} host")).unwrap_or_default();

@@ -94,7 +94,7 @@ pub fn run(args: StartArgs) -> anyhow::Result<u8> {
         Life::Running { .. } | Life::Restarting { .. } => {
             terminal::answer(&format!("{word}\n")).map(|_| 0)
         }
-        _ => behind(Which::Known(word), 0, word),
+        _ => behind(Which::Known(word), 0, None, word),
     })
 }
 
@@ -103,7 +103,7 @@ pub fn run_restart(args: RestartArgs) -> anyhow::Result<u8> {
     let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
     each(&args.containers, |store, word| {
         stop(store, &store.find(word)?, None, patience)?;
-        behind(Which::Known(word), 0, word)
+        behind(Which::Known(word), 0, None, word)
     })
 }
 

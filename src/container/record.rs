@@ -30,6 +30,17 @@ use crate::state::{
 };
 use crate::sys::Errno;
 
+/// Whether a container is to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// If somebody has a word for it, or it can be limited anew.
+    IfAsked,
+    /// If that can be.
+    Gladly,
+    /// In any case.
+    Always,
+}
+
 /// A run that others know of. Dropped without [`finish`](Self::finish), it has
 /// never been.
 #[derive(Debug)]
@@ -64,14 +75,19 @@ pub fn store() -> anyhow::Result<Store> {
 ///
 /// # Errors
 /// A name that is taken, or can't be recorded.
-pub fn begin(spec: &Spec, plan: &mut Plan, upkeep: Upkeep) -> anyhow::Result<Option<Recorded>> {
-    // What is in the background is nowhere else to be found.
-    let asked = is_asked(spec) || upkeep.background;
-    if !asked && spec.beside.known.remove && !plan.outline.cgroup.is_own() {
+pub fn begin(
+    spec: &Spec,
+    plan: &mut Plan,
+    upkeep: Upkeep,
+    wanted: Wanted,
+) -> anyhow::Result<Option<Recorded>> {
+    let asked = is_asked(spec) || wanted == Wanted::Always;
+    let touched = asked || wanted == Wanted::Gladly || plan.outline.cgroup.is_own();
+    if !touched && spec.beside.known.remove {
         return Ok(None);
     }
     let launcher = boot().and_then(|boot| Identity::of(getpid(), &boot));
-    match launcher.and_then(|launcher| Recorded::new(spec, plan, upkeep, Some(launcher))) {
+    match launcher.and_then(|it| Recorded::new(spec, plan, upkeep, asked, Some(it))) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if asked => Err(error),
         Err(error) => {
@@ -114,6 +130,7 @@ impl Recorded {
         spec: &Spec,
         plan: &Plan,
         upkeep: Upkeep,
+        stays: bool,
         launcher: Option<Identity>,
     ) -> anyhow::Result<Self> {
         let (id, name) = (spec.beside.id.clone(), spec.beside.name.clone());
@@ -137,13 +154,14 @@ impl Recorded {
         let mut record = Record::new(id, name, asked, launcher.clone());
         record.place = place.filter(|_| launcher.is_some());
         record.network = Some(network(&plan.network));
-        record.afterwards = match (known.remove, is_asked(spec) || upkeep.background) {
+        record.afterwards = match (known.remove, stays) {
             (true, _) => Afterwards::Remove,
             (false, true) => Afterwards::Keep,
             (false, false) => Afterwards::Fade,
         };
         if record.afterwards == Afterwards::Fade {
-            store.fade(&record.id);
+            let gone = store.fade(&record.id);
+            gone.iter().filter_map(|gone| gone.upkeep.log.as_deref()).for_each(log::remove);
         }
         let goes = upkeep.log.clone().filter(|_| known.remove);
         record.upkeep = upkeep;
@@ -162,7 +180,7 @@ impl Recorded {
     /// # Errors
     /// As [`begin`].
     pub fn create(spec: &Spec, plan: &Plan, upkeep: Upkeep) -> anyhow::Result<()> {
-        let mut recorded = Self::new(spec, plan, upkeep, None)?;
+        let mut recorded = Self::new(spec, plan, upkeep, true, None)?;
         if let Some(cidfile) = &mut recorded.cidfile {
             cidfile.keep();
         }
@@ -293,6 +311,20 @@ impl Recorded {
             }
         };
         self.reserved.edit(down).map(drop)
+    }
+
+    /// Says that nobody's terminal hangs on it any more: then it stays, as one
+    /// that was started in the background does.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn left(&self) -> anyhow::Result<()> {
+        let stays = |record: &mut Record| {
+            if record.afterwards == Afterwards::Fade {
+                record.afterwards = Afterwards::Keep;
+            }
+        };
+        self.reserved.edit(stays).map(drop)
     }
 
     /// Says which of its ports the host has by now.

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use anyhow::Context;
 
 use super::pidfile;
-use super::record::{self, Recorded};
+use super::record::{self, Recorded, Wanted};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
-use crate::monitor::{Clients, Exit, Front, Outside, supervise};
+use crate::monitor::{Caller, Clients, Exit, Front, Outside, supervise};
 use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, Outline, Plan, Streams};
@@ -64,13 +64,13 @@ pub fn run(
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
-    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec));
+    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec), Wanted::IfAsked);
     let started = start(spec, clock, host, record, tell, &warn)?;
     let front = match spec.beside.stdin {
         Stdin::Inherit => Front::Attached,
         Stdin::Null => Front::Listening,
     };
-    let Stayed { exit, record, .. } = started.stay(front, &warn);
+    let Stayed { exit, record, .. } = started.stay(front, None, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {
@@ -171,13 +171,18 @@ pub(super) fn start(
     if let Some(recorded) = recorded.as_ref().filter(|_| !published.is_empty()) {
         note_ports(recorded, published.list(), &warn);
     }
-    let clients = listener.map(Clients::new);
+    let clients = listener.map(|listener| Clients::new(Some(listener)));
     Ok(Started { launched, published, clients, outline, record: recorded })
 }
 
 impl Started {
-    /// Stays with it to its end.
-    pub fn stay(self, front: Front, warn: impl Fn(&str)) -> Stayed {
+    /// Whether others know of it.
+    pub fn is_known(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// Stays with it to its end, and with the `caller`, if he does too.
+    pub fn stay(self, front: Front, caller: Option<Caller>, warn: impl Fn(&str)) -> Stayed {
         let Self { launched, published, clients, outline, record } = self;
         let (first, timeout) = (outline.first, outline.timeout);
         // Whoever stays for long holds what he needs, and no more.
@@ -195,7 +200,12 @@ impl Started {
                 note_ports(record, ports, &warn);
             }
         };
-        let mut outside = Outside { published, clients, changed: &changed };
+        let left = || {
+            if let Some(Err(error)) = record.as_ref().map(Recorded::left) {
+                warn(&format!("the container's record may go by itself: {}", causes(&error)));
+            }
+        };
+        let mut outside = Outside { published, clients, changed: &changed, caller, left: &left };
         let exit = supervise(launched, &mut outside, front, first, timeout, &warn, network_down);
         let Outside { clients, .. } = outside;
         Stayed { exit, record, clients }

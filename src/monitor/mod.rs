@@ -9,7 +9,7 @@ mod front;
 mod memory;
 mod outside;
 mod overtime;
-mod sender;
+pub mod sender;
 mod signals;
 mod terminal;
 
@@ -29,12 +29,13 @@ use crate::plan::First;
 use crate::security::seccomp;
 use crate::state;
 use crate::sys::Errno;
-use crate::sys::process::Ended;
+use crate::sys::process::{Ended, send_signal};
 pub use clients::Clients;
+use clients::Heard;
 pub use front::Front;
 use front::Relay;
 pub use memory::{RanOut, mebibytes};
-pub use outside::Outside;
+pub use outside::{Caller, Outside};
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
 
@@ -68,6 +69,9 @@ pub struct Exit {
 /// The code of a payload whose time was over: podman's.
 const EXIT_TIMED_OUT: u8 = 255;
 
+/// What became of a payload whose caller's own process was killed.
+const LOST: &str = "the command that it ran in the foreground of was killed, and it with that";
+
 /// Stays until the payload ends, or has run for as long as it may; so long its
 /// ports are published and other commands answered. Calls `warn` with what fails
 /// meanwhile and does not end it, and `network_down` when nothing connects it with
@@ -86,6 +90,7 @@ pub fn supervise(
     let mut launched = launched;
     launched.place_helper();
     let mut relay = Relay::begin(front, launched.terminal.take())?;
+    outside.begin(relay.speech());
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
@@ -121,6 +126,25 @@ pub fn supervise(
             happened.push(closed.clone());
             told.push(closed);
         }
+        for heard in outside.heard() {
+            let payload = launched.payload.pidfd();
+            match heard {
+                Heard::Signal(by) => {
+                    let number = by.signal;
+                    if signals::ends(number) {
+                        sent = Some(by);
+                    }
+                    if forwarder.forward(number, payload) == Sent::Stopped {
+                        outside.tell_stopped();
+                    }
+                }
+                Heard::Left => outside.let_go(),
+                Heard::Lost => {
+                    happened.push(LOST.to_owned());
+                    let _ = send_signal(payload, nix::libc::SIGKILL);
+                }
+            }
+        }
         if outside.awaited().is_none() {
             relay.relay(outside.clients.as_mut())?;
         }
@@ -132,6 +156,7 @@ pub fn supervise(
         }
         if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
             warn(&said);
+            outside.note(&said);
             happened.push(said);
             launched.place_helper();
             if launched.uplink.as_ref().is_some_and(Uplink::is_down) {
@@ -140,6 +165,7 @@ pub fn supervise(
         }
         if let Some(said) = launched.services.as_mut().and_then(Services::attend) {
             warn(&said);
+            outside.note(&said);
             happened.push(said);
         }
         if unwatched {

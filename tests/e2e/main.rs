@@ -12,6 +12,7 @@ mod cgroupns;
 mod cgroups;
 mod confinement;
 mod copy;
+mod detach;
 mod doctor;
 mod exec;
 mod faults;

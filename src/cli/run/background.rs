@@ -9,6 +9,7 @@ use super::typed;
 use crate::error::Explain;
 use crate::spec::Spec;
 use crate::spec::background::{Log, Restart, Stop};
+use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::signal::Signal;
 
@@ -18,6 +19,10 @@ pub struct BackgroundArgs {
     /// Run it in the background, and print its id
     #[arg(short, long, conflicts_with_all = ["dry_run", "timing"])]
     detach: bool,
+
+    /// What is typed to leave one with -it running; '' for nothing [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
 
     /// When it is started again: no, on-failure[:N], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
@@ -48,6 +53,15 @@ impl BackgroundArgs {
     /// Whether the caller wants to go on.
     pub fn detach(&self) -> bool {
         self.detach
+    }
+
+    /// What is typed to leave a container in the foreground; none with `''`.
+    pub fn keys(&self) -> anyhow::Result<Option<Keys>> {
+        match self.detach_keys.as_deref() {
+            None => Ok(Some(Keys::default())),
+            Some("") => Ok(None),
+            Some(keys) => typed("--detach-keys", keys, str::parse).map(Some),
+        }
     }
 
     /// After all that it may not go with.
