@@ -26,8 +26,8 @@ use crate::sys::{Errno, process};
 pub struct Wanted {
     /// With his standard input.
     pub input: bool,
-    /// What he types to leave.
-    pub keys: Keys,
+    /// What he types to leave, if anything.
+    pub keys: Option<Keys>,
     /// Whether signals to us are for the payload.
     pub proxy: bool,
 }
@@ -41,6 +41,8 @@ pub struct Foreground {
     pub keys: Option<Keys>,
     /// Whether the container ends with his process, unless he leaves it.
     pub ends: bool,
+    /// Whether signals to us are for the payload.
+    pub proxy: bool,
 }
 
 /// How it came to an end.
@@ -83,7 +85,7 @@ pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<
             let signals = if wanted.proxy { To::Record(store, record) } else { To::Nobody };
             let tell = |_: &str| ();
             let speech = Speech { socket, input, terminal };
-            Attached::begin(speech, Some(wanted.keys), signals, &tell)?.stay()
+            Attached::begin(speech, wanted.keys, signals, &tell)?.stay()
         }
         _ => bail!("the supervisor of {label} answers something else"),
     }
@@ -110,10 +112,11 @@ pub(super) fn stay(
     let Ok(Answer::Attached { terminal }) = answer else {
         bail!("the container's supervisor has ended without a word");
     };
-    let Foreground { input, keys, ends } = foreground;
+    let Foreground { input, keys, ends, proxy } = foreground;
     let input = descriptor.filter(|_| input);
     let speech = Speech { socket: line, input, terminal };
-    Attached::begin(speech, keys, To::Line { ends }, tell)?.stay()
+    let to = if proxy { To::Line { ends } } else { To::Nobody };
+    Attached::begin(speech, keys, to, tell)?.stay()
 }
 
 /// What connects us with the payload.
@@ -132,7 +135,7 @@ enum To<'a> {
     Nobody,
     /// For the payload of that container, unless the caller's terminal is its.
     Record(&'a Store, &'a Record),
-    /// For the payload, by the supervisor.
+    /// For the payload, by the supervisor; the same where it goes on without us.
     Line {
         /// It ends with us.
         ends: bool,
@@ -183,7 +186,7 @@ impl<'a> Attached<'a> {
         };
         let keys = keys.filter(|_| ours);
         let to = match to {
-            To::Record(..) if ours => To::Nobody,
+            To::Record(..) | To::Line { ends: false } if ours => To::Nobody,
             to => to,
         };
         let (typed, said, speaking) = (Vec::new(), (1, Vec::new()), true);

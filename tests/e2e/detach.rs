@@ -238,3 +238,75 @@ fn what_was_left_stays_known() {
     let logs = at.scratch.join("state/sublet/logs");
     assert_eq!(std::fs::read_dir(logs).expect("logs").count(), 0);
 }
+
+/// `start -a` hears it from its first word on, and ends with its code.
+#[test]
+fn started_and_stayed_with() {
+    requires!();
+    let at = At::new();
+    let script = "echo first; echo to err >&2; read line && echo heard $line; exit 7";
+    at.sublet(&["create", "--network", "none", "--name", "one", "-i", at.root.text()])
+        .args(["sh", "-c", script])
+        .ok();
+    let done = at.sublet(&["start", "-ai", "one"]).input("a line\n").run();
+    done.exits(7);
+    assert_eq!(done.stdout(), "first\nheard a line\n");
+    assert_eq!(done.stderr.trim(), "to err");
+    // Without -i nothing of the caller's goes there; it runs already for another.
+    let mut first = at.sublet(&["start", "--attach", "one"]).input("no\n").spawn();
+    assert_eq!(first.line(), "first");
+    at.sublet(&["start", "-i", "one"]).input("late\n").run().exits(7);
+    assert_eq!(first.line(), "heard late");
+    first.wait().exits(7);
+    assert!(at.sublet(&["logs", "one"]).ok().contains("heard late"));
+    // What keeps it from running, and what is not there.
+    at.sublet(&["create", "--network", "none", "--name", "none", at.root.text(), "/no"]).ok();
+    at.sublet(&["start", "-a", "none"]).run().exits(127);
+    at.sublet(&["start", "-a", "nobody"]).run().exits(1);
+    at.sublet(&["start", "-a", "one", "none"]).refused(&["one container"]);
+}
+
+#[test]
+fn signals_to_who_stays_are_passed_on_and_his_end_is_his_own() {
+    requires!();
+    let at = At::new();
+    let script = "trap 'echo term; exit 4' TERM; echo up; while :; do sleep 0.1; done";
+    let create = ["create", "--network", "none", "--name", "web", at.root.text(), "sh", "-c"];
+    at.sublet(&create).arg(script).ok();
+    let mut staying = at.sublet(&["start", "-a", "web"]).spawn();
+    assert_eq!(staying.line(), "up");
+    staying.signal(libc::SIGTERM);
+    assert_eq!(staying.line(), "term");
+    staying.wait().exits(4);
+    let mut staying = at.sublet(&["start", "-a", "--sig-proxy=false", "web"]).spawn();
+    assert_eq!(staying.line(), "up");
+    staying.signal(libc::SIGTERM);
+    staying.wait().exits(143);
+    assert_eq!(status(&at), "running");
+    at.sublet(&["rm", "-f", "web"]).ok();
+    // Its terminal is left as that of run is, and SIGKILL is nothing to it.
+    let script = "echo up; while read line; do echo heard $line; done; exit 6";
+    let create = ["create", "--network", "none", "-it", "--name", "web", at.root.text(), "sh"];
+    at.sublet(&create).args(["-c", script]).ok();
+    let mut terminal = at.sublet(&["start", "-ai", "web"]).on_terminal();
+    terminal.expect("up");
+    terminal.send("one\r");
+    terminal.expect("heard one");
+    terminal.send(KEYS);
+    terminal.expect("web runs on in the background");
+    assert!(terminal.wait().success());
+    let mut terminal = at.sublet(&["start", "-ai", "web"]).on_terminal();
+    terminal.send("two\r");
+    terminal.expect("heard two");
+    spawn::kill(terminal.pid(), libc::SIGKILL).expect("kill it");
+    terminal.wait();
+    assert_eq!(status(&at), "running");
+    at.sublet(&["stop", "-t", "0", "web"]).ok();
+    let mut terminal = at.sublet(&["start", "-ai", "web"]).on_terminal();
+    terminal.expect("up");
+    spawn::kill(terminal.pid(), libc::SIGHUP).expect("hang up");
+    assert_eq!(terminal.wait().code(), Some(129));
+    assert_eq!(status(&at), "running");
+    at.sublet(&["rm", "-f", "web"]).ok();
+    Leaks::of(&at.scratch).none();
+}

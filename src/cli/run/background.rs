@@ -57,11 +57,7 @@ impl BackgroundArgs {
 
     /// What is typed to leave a container in the foreground; none with `''`.
     pub fn keys(&self) -> anyhow::Result<Option<Keys>> {
-        match self.detach_keys.as_deref() {
-            None => Ok(Some(Keys::default())),
-            Some("") => Ok(None),
-            Some(keys) => typed("--detach-keys", keys, str::parse).map(Some),
-        }
+        self.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), super::detach_keys)
     }
 
     /// After all that it may not go with.

@@ -199,7 +199,7 @@ fn can_be_left(spec: &Spec) -> bool {
 /// Starts it before the caller's eyes, and gives the code to end with.
 fn start_before(spec: Spec, keys: Keys) -> anyhow::Result<u8> {
     let (label, handed) = (spec.beside.label().to_owned(), spec.beside.preserve_fds);
-    let foreground = Foreground { input: true, keys: Some(keys), ends: true };
+    let foreground = Foreground { input: true, keys: Some(keys), ends: true, proxy: true };
     behind(Which::New(Box::new(spec)), handed, Some(foreground), &label)
 }
 
@@ -247,6 +247,14 @@ impl RunArgs {
         let (detach, keys) = (self.background.detach(), self.background.keys()?);
         self.background.enter(&mut spec)?;
         Ok(Asked { spec, telling: self.telling.into(), detach, keys, warnings })
+    }
+}
+
+/// Reads `--detach-keys`, of which nothing is none.
+pub fn detach_keys(text: &str) -> anyhow::Result<Option<Keys>> {
+    match text {
+        "" => Ok(None),
+        keys => typed("--detach-keys", keys, str::parse).map(Some),
     }
 }
 
