@@ -41,19 +41,7 @@ const MISSING: &[Missing] = &[
         why: YET,
         instead: "sublet attach NAME goes to a container in the background",
     },
-    Missing {
-        words: &[
-            "--health-cmd",
-            "--health-interval",
-            "--health-retries",
-            "--health-start-period",
-            "--health-timeout",
-            "--no-healthcheck",
-            "--sdnotify",
-        ],
-        why: YET,
-        instead: "",
-    },
+    Missing { words: &["--sdnotify"], why: YET, instead: "" },
     Missing {
         words: &["--ip", "--ip6", "--mac-address", "--network-alias", "--link", "--pod"],
         why: YET,
@@ -124,7 +112,6 @@ const MISSING_VERBS: &[Missing] = &[
             "compose",
             "kube",
             "generate",
-            "healthcheck",
             "checkpoint",
             "restore",
         ],

@@ -13,6 +13,7 @@ use anyhow::Context;
 use nix::unistd::{Pid, getpid};
 
 use super::cidfile::CidFile;
+use super::pause::is_paused;
 use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::control::Listener;
@@ -25,8 +26,8 @@ use crate::plan::network::Driver;
 use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
 use crate::state::{
-    Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place,
-    PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, boot,
+    Afterwards, Asked, Checked, End, Exit, Failed, Health, Identity, Life, Link, Moment, Network,
+    Place, PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, Wellness, boot,
 };
 use crate::sys::Errno;
 
@@ -60,6 +61,8 @@ pub struct Recorded {
     oom_kills: Option<u64>,
     /// What goes with the record at the end.
     goes: Option<PathBuf>,
+    /// Whether it has health checks.
+    asks: bool,
 }
 
 /// The records of the caller's containers.
@@ -82,7 +85,10 @@ pub fn begin(
     wanted: Wanted,
 ) -> anyhow::Result<Option<Recorded>> {
     let asked = is_asked(spec) || wanted == Wanted::Always;
-    let touched = asked || wanted == Wanted::Gladly || plan.outline.cgroup.is_own();
+    let touched = asked
+        || spec.beside.health.is_some()
+        || wanted == Wanted::Gladly
+        || plan.outline.cgroup.is_own();
     if !touched && spec.beside.known.remove {
         return Ok(None);
     }
@@ -172,7 +178,8 @@ impl Recorded {
         }
         let filter = spec.beside.seccomp.clone();
         let (started, oom_kills) = (None, None);
-        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes })
+        let asks = spec.beside.health.is_some();
+        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes, asks })
     }
 
     /// Records a container that is to be started later, by another process.
@@ -207,6 +214,7 @@ impl Recorded {
             filter: spec.beside.seccomp.clone(),
             oom_kills: None,
             goes,
+            asks: spec.beside.health.is_some(),
         };
         Ok((recorded, spec))
     }
@@ -280,8 +288,29 @@ impl Recorded {
                 record.place = place;
                 record.failed = None;
                 record.request = None;
+                record.health = self.asks.then(Health::default);
             })
         });
+    }
+
+    /// Says what a health check has said: how it is by then, if it is still known.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn checked(
+        &self,
+        checked: Checked,
+        retries: u32,
+        may_fail: bool,
+    ) -> anyhow::Result<Option<Wellness>> {
+        let record = self.reserved.edit(|record| {
+            // One that was to go in while it stands still has waited for that.
+            if checked.code != -1 || !is_paused(record) {
+                let health = record.health.get_or_insert_default();
+                health.note(checked, retries, may_fail);
+            }
+        })?;
+        Ok(record.health.map(|health| health.status))
     }
 
     /// Says why it does not run, of a container that has a name and whose

@@ -2,18 +2,21 @@
 
 use std::rc::Rc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::pidfile;
 use super::record::{self, Recorded, Wanted};
+use super::{health, pidfile};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
-use crate::monitor::{Caller, Clients, Exit, Front, Outside, supervise};
+use crate::monitor::health::Checks;
+use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
 use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, Outline, Plan, Streams};
-use crate::spec::{Spec, Stdin};
+use crate::spec::background::Stop;
+use crate::spec::health::Health;
+use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{PublishedPort, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -99,6 +102,9 @@ pub(super) struct Started {
     clients: Option<Clients>,
     outline: Rc<Outline>,
     record: Option<Recorded>,
+    id: ContainerId,
+    stop: Stop,
+    health: Option<Health>,
 }
 
 /// What became of it, and its record, which does not say so yet.
@@ -172,7 +178,11 @@ pub(super) fn start(
         note_ports(recorded, published.list(), &warn);
     }
     let clients = listener.map(|listener| Clients::new(Some(listener)));
-    Ok(Started { launched, published, clients, outline, record: recorded })
+    let (id, stop, health) = (spec.beside.id.clone(), spec.beside.stop, spec.beside.health.clone());
+    if health.is_some() && recorded.is_none() {
+        warn("nobody would see how its health checks end: there are none");
+    }
+    Ok(Started { launched, published, clients, outline, record: recorded, id, stop, health })
 }
 
 impl Started {
@@ -183,7 +193,7 @@ impl Started {
 
     /// Stays with it to its end, and with the `caller`, if he does too.
     pub fn stay(self, front: Front, caller: Option<Caller>, warn: impl Fn(&str)) -> Stayed {
-        let Self { launched, published, clients, outline, record } = self;
+        let Self { launched, published, clients, outline, record, id, stop, health } = self;
         let (first, timeout) = (outline.first, outline.timeout);
         // Whoever stays for long holds what he needs, and no more.
         drop(outline);
@@ -206,7 +216,25 @@ impl Started {
             }
         };
         let mut outside = Outside { published, clients, changed: &changed, caller, left: &left };
-        let exit = supervise(launched, &mut outside, front, first, timeout, &warn, network_down);
+        let known = health.zip(record.as_ref());
+        let begin = || match &known {
+            Some((health, _)) => health::begin(&id, health.timeout),
+            None => bail!("nothing says how it is asked"),
+        };
+        let note = |checked, may_fail| {
+            let (health, record) = known.as_ref()?;
+            match record.checked(checked, health.retries, may_fail) {
+                Ok(status) => status,
+                Err(error) => {
+                    let why = causes(&error);
+                    warn(&format!("the container's record doesn't say how it is: {why}"));
+                    None
+                }
+            }
+        };
+        let checks = known.as_ref().map(|(health, _)| Checks::new(health.clone(), &begin, &note));
+        let terms = Terms { first, timeout, stop, checks };
+        let exit = supervise(launched, &mut outside, front, terms, &warn, network_down);
         let Outside { clients, .. } = outside;
         Stayed { exit, record, clients }
     }

@@ -21,9 +21,10 @@ use crate::host::Host;
 use crate::launch::patience;
 use crate::log::{self, Stream, Writer};
 use crate::monitor::background::{Background, Log};
-use crate::monitor::{Caller, Front};
+use crate::monitor::{Caller, Exit, Front};
 use crate::plan::Plan;
 use crate::spec::background::{self, Restart};
+use crate::spec::health::OnFailure;
 use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{Store, Upkeep};
 use crate::sys::fd;
@@ -162,10 +163,11 @@ impl Supervisor {
             };
             let Some(record) = record else { return tell_end() };
             let again = match &exit {
-                Ok(exit) if restart != Restart::No => {
+                Ok(exit) if may_go_on(restart, exit) => {
                     record.restarting(exit).is_ok_and(|known| {
                         let Upkeep { stopped, restarts, .. } = known.upkeep;
-                        !stopped && restart.wants(exit.code, restarts)
+                        let unwell = exit.unhealthy == Some(OnFailure::Restart);
+                        !stopped && (unwell || restart.wants(exit.code, restarts))
                     }) && {
                         tell_end();
                         pause.wait(since.elapsed()) && !record.is_stopped()
@@ -187,6 +189,15 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Whether it may be started again after that.
+fn may_go_on(restart: Restart, exit: &Exit) -> bool {
+    match exit.unhealthy {
+        Some(OnFailure::Restart) => true,
+        Some(OnFailure::Stop) => false,
+        Some(OnFailure::None | OnFailure::Kill) | None => restart != Restart::No,
     }
 }
 

@@ -53,6 +53,19 @@ fn keys_leave_the_first_shell_and_attach_comes_back_to_it() {
     Leaks::of(&at.scratch).none();
 }
 
+/// Whoever asks first knows it, as he does where the launcher has the terminal.
+#[test]
+fn the_window_is_known_from_the_start() {
+    requires!(subuid);
+    let at = At::new();
+    let program = at.run(&["-it"]).args(["stty", "size"]);
+    let mut terminal = program.inside(r#"read go; exec "$@""#).on_terminal();
+    terminal.resize(31, 99);
+    terminal.send("\n");
+    terminal.expect("31 99");
+    assert!(terminal.wait().success());
+}
+
 #[test]
 fn left_and_found_again_in_a_terminal_that_people_use() {
     requires!(tmux);

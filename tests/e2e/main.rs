@@ -17,6 +17,7 @@ mod doctor;
 mod exec;
 mod faults;
 mod files;
+mod health;
 mod hostile;
 mod hosts;
 mod identity;

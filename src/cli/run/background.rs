@@ -9,6 +9,7 @@ use super::typed;
 use crate::error::Explain;
 use crate::spec::Spec;
 use crate::spec::background::{Log, Restart, Stop};
+use crate::spec::health::OnFailure;
 use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::signal::Signal;
@@ -83,11 +84,10 @@ impl BackgroundArgs {
                 .context("--detach")
                 .hint("a service runs in the background already: leave --detach out");
         }
-        if spec.beside.restart == Restart::No {
-            return Ok(());
-        }
-        if spec.beside.known.remove {
-            return Err(anyhow!("--restart with --rm: what is removed can't be started again"))
+        if let Some(flag) = again(spec)
+            && spec.beside.known.remove
+        {
+            return Err(anyhow!("{flag} with --rm: what is removed can't be started again"))
                 .hint("leave one of the two out");
         }
         Ok(())
@@ -95,10 +95,22 @@ impl BackgroundArgs {
 
     /// Whether what is asked for can be had in the foreground.
     pub fn check(detach: bool, spec: &Spec) -> anyhow::Result<()> {
-        if detach || spec.beside.restart == Restart::No {
-            return Ok(());
+        match again(spec).filter(|_| !detach) {
+            None => Ok(()),
+            Some(flag) => {
+                Err(anyhow!("{flag} without --detach: who waits for it would not see its end"))
+                    .hint(format!("sublet run -d {flag} ... runs it in the background"))
+            }
         }
-        Err(anyhow!("--restart without --detach: who waits for it would not see its end"))
-            .hint("sublet run -d --restart ... runs it in the background")
+    }
+}
+
+/// The flag that asks for it to be started again, if one does.
+fn again(spec: &Spec) -> Option<&'static str> {
+    let unwell = spec.beside.health.as_ref().map(|health| health.on_failure);
+    match spec.beside.restart {
+        Restart::No if unwell == Some(OnFailure::Restart) => Some("--health-on-failure restart"),
+        Restart::No => None,
+        _ => Some("--restart"),
     }
 }

@@ -4,6 +4,7 @@ mod background;
 mod caller;
 mod container;
 pub mod environment;
+mod health;
 mod identity;
 mod limits;
 mod namespaces;
@@ -18,6 +19,7 @@ mod tests;
 
 use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args};
+use oci_spec::runtime::BoxBuilder;
 
 use super::terminal;
 use crate::container::attach::Foreground;
@@ -29,7 +31,7 @@ use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::{ContainerId, Root, Spec, Stdin};
 use crate::sys::fd::standard;
-use crate::sys::tty::is_terminal;
+use crate::sys::tty::{is_terminal, size};
 use background::BackgroundArgs;
 pub use caller::Caller;
 pub use telling::{DryRun, Telling};
@@ -76,6 +78,8 @@ pub struct RunArgs {
     limits: limits::LimitArgs,
     #[command(flatten)]
     background: background::BackgroundArgs,
+    #[command(flatten)]
+    health: health::HealthArgs,
     #[command(flatten)]
     telling: telling::TellingArgs,
 
@@ -197,7 +201,12 @@ fn can_be_left(spec: &Spec) -> bool {
 }
 
 /// Starts it before the caller's eyes, and gives the code to end with.
-fn start_before(spec: Spec, keys: Keys) -> anyhow::Result<u8> {
+fn start_before(mut spec: Spec, keys: Keys) -> anyhow::Result<u8> {
+    // Its supervisor has nothing of our terminal.
+    if let Some((rows, columns)) = size(standard(0)) {
+        let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(columns)).build();
+        spec.process_mut().set_console_size(size.ok());
+    }
     let (label, handed) = (spec.beside.label().to_owned(), spec.beside.preserve_fds);
     let foreground = Foreground { input: true, keys: Some(keys), ends: true, proxy: true };
     behind(Which::New(Box::new(spec)), handed, Some(foreground), &label)
@@ -245,6 +254,7 @@ impl RunArgs {
         self.security.enter(&mut spec)?;
         self.limits.enter(&mut spec, caller)?;
         let (detach, keys) = (self.background.detach(), self.background.keys()?);
+        self.health.enter(&mut spec)?;
         self.background.enter(&mut spec)?;
         Ok(Asked { spec, telling: self.telling.into(), detach, keys, warnings })
     }
