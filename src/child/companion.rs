@@ -24,6 +24,20 @@ impl Companion {
     /// What clone3(2) says; `EDEADLK` where the launcher has other threads,
     /// which might hold locks that the copy would wait for.
     pub fn start(kept: impl Iterator<Item = impl AsRawFd>, work: impl FnOnce()) -> Result<Self> {
+        let hidden = |hidden: Result<()>| hidden.map_or((), |()| work());
+        Self::begin(kept, confine::hide_memory, hidden)
+    }
+
+    /// The same, for work that the launcher itself might do: others may look into
+    /// its memory as they may into the launcher's, and files of its own in /proc
+    /// are its own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_alike(
+        kept: impl Iterator<Item = impl AsRawFd>,
+        work: impl FnOnce(),
+    ) -> Result<Self> {
         Self::begin(kept, || Ok(()), |_| work())
     }
 
@@ -39,6 +53,7 @@ impl Companion {
         work: impl FnOnce(Result<()>),
     ) -> Result<Self> {
         let enter = || {
+            confine::hide_memory()?;
             process::join(process, libc::CLONE_NEWUSER)?;
             become_for_setup(uid, gid)?;
             // fs.suid_dumpable may be 1: a change of ids shows it again.
@@ -65,7 +80,7 @@ impl Companion {
             Some(made) => Ok(Self(made)),
             None => {
                 let streams = [0, 1, 2].map(|stream| fd::install(null.as_fd(), stream));
-                if confine::hide_memory().is_err() || streams.iter().any(Result::is_err) {
+                if streams.iter().any(Result::is_err) {
                     exit_now(125);
                 }
                 let entered = enter();

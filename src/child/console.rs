@@ -17,10 +17,11 @@ pub fn open(
     dev: BorrowedFd<'_>,
     pts: BorrowedFd<'_>,
     owner: u32,
+    size: Option<(u16, u16)>,
     channel: BorrowedFd<'_>,
 ) -> Result<OwnedFd, Failure> {
     let master = path::open_component(pts, c"ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
-    let terminal = prepare(master.as_fd(), owner)?;
+    let terminal = prepare(master.as_fd(), owner, size)?;
     show_as_console(dev, pts, master.as_fd())?;
     hand_over(master.as_fd(), channel)?;
     Ok(terminal)
@@ -40,19 +41,26 @@ pub fn open_inside(owner: u32, channel: BorrowedFd<'_>) -> Result<OwnedFd, Failu
     if !is_multiplexer || !path::on_devpts(master.as_fd())? {
         return Err(Part::Kind.failed(Errno::ENODEV));
     }
-    let terminal = prepare(master.as_fd(), owner)?;
+    let terminal = prepare(master.as_fd(), owner, None)?;
     hand_over(master.as_fd(), channel)?;
     Ok(terminal)
 }
 
-/// The terminal behind a master, `owner`'s, with the size of the caller's.
-fn prepare(master: BorrowedFd<'_>, owner: u32) -> Result<OwnedFd, Failure> {
+/// The terminal behind a master, `owner`'s, with that size, else that of the
+/// caller's.
+fn prepare(
+    master: BorrowedFd<'_>,
+    owner: u32,
+    size: Option<(u16, u16)>,
+) -> Result<OwnedFd, Failure> {
     let terminal = tty::open_peer(master)?;
     // SAFETY: numbers only; a gid of -1 leaves the group, tty, as it is.
     unsafe { call!(libc::SYS_fchown, terminal.as_raw_fd(), owner, u32::MAX)? };
     // Of the caller's terminal, if one of its streams is one, else what all
     // terminals once had: the payload may ask as soon as it runs.
-    if !(0..=2).any(|number| tty::copy_size(fd::standard(number), master).is_ok()) {
+    if let Some((rows, columns)) = size {
+        tty::set_size(master, rows, columns)?;
+    } else if !(0..=2).any(|number| tty::copy_size(fd::standard(number), master).is_ok()) {
         tty::set_size(master, 24, 80)?;
     }
     Ok(terminal)

@@ -202,9 +202,9 @@ impl Child {
                 self.keep(*into, terminal)
             }
             Step::NewSession => Ok(process::new_session()?),
-            Step::OpenTerminal { dev, pts, owner, into } => {
-                let channel = self.channel.as_fd();
-                let terminal = console::open(self.kept(*dev)?, self.kept(*pts)?, *owner, channel)?;
+            Step::OpenTerminal { dev, pts, owner, size, into } => {
+                let (dev, pts) = (self.kept(*dev)?, self.kept(*pts)?);
+                let terminal = console::open(dev, pts, *owner, *size, self.channel.as_fd())?;
                 self.keep(*into, terminal)
             }
             Step::TakeTerminal(terminal) => console::take(self.kept(*terminal)?),

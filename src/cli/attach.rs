@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
-use super::run::typed;
+use super::run::detach_keys;
 use super::terminal;
 use crate::container::attach::{Outcome, Wanted, attach};
 use crate::container::record;
@@ -74,17 +74,20 @@ pub fn run(args: AttachArgs) -> anyhow::Result<u8> {
         return Err(anyhow!("CONTAINER is missing: a name or an id"))
             .hint("sublet ps shows those that run");
     };
-    let keys = args.detach_keys.as_deref();
-    let keys = keys.map(|keys| typed("--detach-keys", keys, str::parse::<Keys>)).transpose()?;
-    let wanted =
-        Wanted { input: !args.no_stdin, keys: keys.unwrap_or_default(), proxy: args.sig_proxy };
+    let keys = args.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), detach_keys)?;
+    let wanted = Wanted { input: !args.no_stdin, keys, proxy: args.sig_proxy };
     let store = record::store()?;
-    Ok(match attach(&store, &store.find(word)?, wanted)? {
+    Ok(code(attach(&store, &store.find(word)?, wanted)?, word))
+}
+
+/// The code to end with; says that what was left, under that name, runs on.
+pub fn code(outcome: Outcome, word: &str) -> u8 {
+    match outcome {
         Outcome::Ended(code) => code,
         Outcome::Signalled(signal) => 128_u8.wrapping_add(signal as u8),
         Outcome::Left => {
             terminal::tell(format_args!("sublet: {word} runs on in the background"));
             0
         }
-    })
+    }
 }

@@ -33,7 +33,7 @@ const fn key(name: &'static str, default: &'static str) -> Key {
 }
 
 /// All there are, in the section `[run]`.
-pub const KEYS: [Key; 11] = [
+pub const KEYS: [Key; 12] = [
     key("network", "slirp4netns, else pasta"),
     key("publish-address", "127.0.0.1"),
     key("userns", "auto"),
@@ -45,6 +45,7 @@ pub const KEYS: [Key; 11] = [
     key("timeout", "none"),
     key("limits", "strict"),
     key("cgroups", "auto"),
+    key("detach-keys", "ctrl-p,ctrl-q"),
 ];
 
 /// The one section.

@@ -24,7 +24,7 @@ pub struct Which {
     #[arg(short, long)]
     all: bool,
 
-    /// Only those: id, name, status, label, label!, exited or until; may be repeated
+    /// Only those: id, name, status, health, label, label!, exited or until; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 

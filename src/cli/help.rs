@@ -32,7 +32,22 @@ pub const TOPICS: [(&str, &str); 4] = [
 /// What somebody wants to do, and with which verbs.
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["run", "create", "start", "restart", "attach", "exec", "cp"]),
-    ("Look", &["ps", "logs", "inspect", "why", "top", "stats", "events", "diff", "ns", "wait"]),
+    (
+        "Look",
+        &[
+            "ps",
+            "logs",
+            "inspect",
+            "why",
+            "top",
+            "stats",
+            "events",
+            "healthcheck",
+            "diff",
+            "ns",
+            "wait",
+        ],
+    ),
     (
         "Change and end",
         &["update", "port", "rename", "pause", "unpause", "stop", "kill", "rm", "prune"],

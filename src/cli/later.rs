@@ -37,28 +37,11 @@ const MISSING: &[Missing] = &[
         instead: "ROOT is a directory or the word host; images come later",
     },
     Missing {
-        words: &["--detach-keys"],
-        why: YET,
-        instead: "sublet run -dit and sublet attach, which ctrl-p ctrl-q leaves",
-    },
-    Missing {
         words: &["--attach"],
         why: YET,
         instead: "sublet attach NAME goes to a container in the background",
     },
-    Missing {
-        words: &[
-            "--health-cmd",
-            "--health-interval",
-            "--health-retries",
-            "--health-start-period",
-            "--health-timeout",
-            "--no-healthcheck",
-            "--sdnotify",
-        ],
-        why: YET,
-        instead: "",
-    },
+    Missing { words: &["--sdnotify"], why: YET, instead: "" },
     Missing {
         words: &["--ip", "--ip6", "--mac-address", "--network-alias", "--link", "--pod"],
         why: YET,
@@ -129,7 +112,6 @@ const MISSING_VERBS: &[Missing] = &[
             "compose",
             "kube",
             "generate",
-            "healthcheck",
             "checkpoint",
             "restore",
         ],
@@ -173,7 +155,7 @@ mod tests {
             ("--publish-all", "--publish-all"),
             ("--memory-swappiness 5", "--memory-swappiness"),
             ("--privileged", "--privileged"),
-            ("-it --detach-keys ctrl-x", "--detach-keys"),
+            ("-it --pull always", "--pull"),
             ("--http-proxy=false", "--http-proxy"),
         ] {
             let told = told(&format!("sublet run {words} host")).unwrap_or_default();

@@ -14,6 +14,7 @@ mod each;
 mod events;
 mod exec;
 mod file;
+mod healthcheck;
 mod help;
 mod info;
 mod inspect;
@@ -58,6 +59,7 @@ use diff::DiffArgs;
 use doctor::DoctorArgs;
 use events::EventsArgs;
 use exec::ExecArgs;
+use healthcheck::HealthcheckArgs;
 use help::HelpArgs;
 use info::InfoArgs;
 use inspect::InspectArgs;
@@ -126,6 +128,7 @@ enum Verb {
     Wait(WaitArgs),
     Rename(RenameArgs),
     Port(PortArgs),
+    Healthcheck(HealthcheckArgs),
     Rm(RmArgs),
     Prune(PruneArgs),
     Doctor(DoctorArgs),
@@ -178,6 +181,7 @@ pub fn main() -> ExitCode {
         Ok(Cli { verb: Verb::Unpause(args), .. }) => pause::run_unpause(args),
         Ok(Cli { verb: Verb::Wait(args), .. }) => wait::run(args),
         Ok(Cli { verb: Verb::Port(args), .. }) => port::run(args),
+        Ok(Cli { verb: Verb::Healthcheck(args), .. }) => healthcheck::run(args),
         Ok(Cli { verb: Verb::Rm(args), .. }) => rm::run(args),
         Ok(Cli { verb: Verb::Prune(args), .. }) => prune::run(args),
         Ok(Cli { verb: Verb::Doctor(args), .. }) => doctor::run(args),
@@ -341,6 +345,8 @@ mod tests {
             "sublet port add -h",
             "sublet port rm --help",
             "sublet prune --help",
+            "sublet healthcheck --help",
+            "sublet healthcheck run -h",
             "sublet doctor --help",
             "sublet info -h",
             "sublet completion --help",

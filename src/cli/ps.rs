@@ -31,7 +31,7 @@ pub struct PsArgs {
     #[arg(short, long)]
     all: bool,
 
-    /// Only those: id, name, status, label, label!, exited or until; may be repeated
+    /// Only those: id, name, status, health, label, label!, exited or until; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
 

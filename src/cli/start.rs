@@ -5,19 +5,22 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
-use super::run::behind;
+use super::attach::code;
+use super::run::{behind, detach_keys};
 use super::terminal;
+use crate::container::attach::{Foreground, Wanted, attach};
 use crate::container::detach::Which;
 use crate::container::record;
 use crate::container::run::protect_program;
 use crate::container::signal::stop;
 use crate::error::{EXIT_CONTAINER, Explain};
+use crate::spec::keys::Keys;
 use crate::state::{Life, Store};
 
 /// Start containers that have ended, or were only prepared
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "sublet start CONTAINER...",
+    override_usage = "sublet start [OPTIONS] CONTAINER...",
     help_template = HELP,
     after_help = EXAMPLES
 )]
@@ -25,6 +28,32 @@ pub struct StartArgs {
     /// Names or ids, or beginnings of ids
     #[arg(value_name = "CONTAINER", hide = true)]
     containers: Vec<String>,
+
+    /// Show what it says from its first word on, and end with its code
+    #[arg(short, long)]
+    attach: bool,
+
+    /// The same, and let it read your standard input
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// What is typed to leave it running, with -i [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+
+    /// With -a or -i, pass signals on to it [default: true]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    sig_proxy: bool,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -38,7 +67,8 @@ const HELP: &str = "\
 
 CONTAINER is a name, an id or the beginning of one. It runs in the background, as
 it was asked for when it was made; sublet logs shows what it says. One that runs
-is left as it is.
+is left as it is. With -a or -i it is one, and you stay with it as sublet attach
+does: whatever ends you, it runs on, but for signals that are passed on to it.
 
 {all-args}{after-help}";
 
@@ -46,9 +76,10 @@ const EXAMPLES: &str = "\
 Examples:
   sublet start web
   sublet start web db
+  sublet start -ai shell                  its terminal, which ctrl-p ctrl-q leaves
 
 The exit code is 1 if one of them is not there, and that of sublet run if one
-could not be started.";
+could not be started; with -a or -i the container's, or 0 if you have left it.";
 
 /// Stop containers and start them again
 #[derive(Debug, Args)]
@@ -90,11 +121,37 @@ The exit code is 1 if one of them is not there or does not end.";
 
 /// Starts each, and gives the code to end with.
 pub fn run(args: StartArgs) -> anyhow::Result<u8> {
+    if args.attach || args.interactive {
+        return attached(&args);
+    }
     each(&args.containers, |store, word| match store.find(word)?.life {
         Life::Running { .. } | Life::Restarting { .. } => {
             terminal::answer(&format!("{word}\n")).map(|_| 0)
         }
-        _ => behind(Which::Known(word), 0, word),
+        _ => behind(Which::Known(word), 0, None, word),
+    })
+}
+
+/// Starts one and stays with it, and gives the code to end with.
+fn attached(args: &StartArgs) -> anyhow::Result<u8> {
+    let keys = args.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), detach_keys)?;
+    let (input, proxy) = (args.interactive, args.sig_proxy);
+    if args.containers.len() > 1 {
+        return Err(anyhow!("--attach and --interactive take one container"))
+            .hint("without them sublet start starts several, and sublet attach goes to one");
+    }
+    each(&args.containers, |store, word| {
+        let record = store.find(word)?;
+        match record.life {
+            Life::Running { .. } | Life::Restarting { .. } => {
+                let wanted = Wanted { input, keys: keys.clone(), proxy };
+                Ok(code(attach(store, &record, wanted)?, word))
+            }
+            _ => {
+                let foreground = Foreground { input, keys: keys.clone(), ends: false, proxy };
+                behind(Which::Known(word), 0, Some(foreground), word)
+            }
+        }
     })
 }
 
@@ -103,7 +160,7 @@ pub fn run_restart(args: RestartArgs) -> anyhow::Result<u8> {
     let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
     each(&args.containers, |store, word| {
         stop(store, &store.find(word)?, None, patience)?;
-        behind(Which::Known(word), 0, word)
+        behind(Which::Known(word), 0, None, word)
     })
 }
 

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use oci_spec::runtime::{LinuxNamespaceType, Mount};
 use serde_json::{Map, Value, json};
 
+use crate::spec::health::Health;
 use crate::spec::port::{Port, Source};
 use crate::spec::{Seccomp, Spec, Stdin, UserName, UserRequest, Userns};
 
@@ -18,14 +20,32 @@ pub fn config(spec: &Spec) -> Map<String, Value> {
     let env = process.and_then(|process| process.env().clone()).unwrap_or_default();
     let directory = process.map(|process| process.cwd().display().to_string());
     let terminal = process.and_then(|process| process.terminal()).unwrap_or(false);
-    fields(json!({
+    let mut config = fields(json!({
         "Hostname": spec.oci.hostname().as_deref().unwrap_or(spec.beside.label()),
         "User": spec.beside.user.as_ref().map(user).unwrap_or_default(),
         "Env": env,
         "WorkingDir": directory,
         "Tty": terminal,
         "OpenStdin": spec.beside.stdin == Stdin::Inherit,
-    }))
+    }));
+    config.extend(spec.beside.health.as_ref().map(|it| ("Healthcheck".to_owned(), health(it))));
+    config
+}
+
+/// Times in nanoseconds, as docker has them; 0 for checks that are not made by
+/// themselves.
+fn health(health: &Health) -> Value {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(0);
+    let command = ["CMD".to_owned()].into_iter().chain(health.command.iter().cloned());
+    json!({
+        "Test": command.collect::<Vec<_>>(),
+        "Interval": nanos(health.interval),
+        "Timeout": nanos(health.timeout),
+        "StartPeriod": nanos(health.start_period),
+        "StartInterval": nanos(health.start_interval),
+        "Retries": health.retries,
+        "OnFailure": health.on_failure.name(),
+    })
 }
 
 /// `.HostConfig`, but for what the record has.

@@ -1,6 +1,7 @@
-//! `sublet attach`: the caller's streams on a container in the background.
+//! `sublet attach`: the caller's streams on a container in the background; and
+//! those of who has started it and stays.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context, anyhow, bail};
 use nix::libc;
@@ -10,12 +11,13 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::signal::kill;
 use crate::child::guard::Guard;
-use crate::control::{Answer, Asked, ENDED, ERR, OUT, Request, ask};
+use crate::control::{Answer, Asked, ENDED, ERR, NOTE, OUT, Request, STOPPED, ask};
 use crate::error::Explain;
+use crate::monitor::sender;
 use crate::spec::keys::Keys;
 use crate::spec::signal::Signal;
-use crate::state::{Life, Record, Store};
-use crate::sys::fd::{self, standard};
+use crate::state::{Life, Record, Sender, Sent, Store};
+use crate::sys::fd::{self, Patience, standard};
 use crate::sys::tty::{RawMode, copy_size, in_background, is_terminal, stop_as_background};
 use crate::sys::{Errno, process};
 
@@ -24,8 +26,21 @@ use crate::sys::{Errno, process};
 pub struct Wanted {
     /// With his standard input.
     pub input: bool,
-    /// What he types to leave.
-    pub keys: Keys,
+    /// What he types to leave, if anything.
+    pub keys: Option<Keys>,
+    /// Whether signals to us are for the payload.
+    pub proxy: bool,
+}
+
+/// How somebody stays with the container that he starts.
+#[derive(Clone, Debug)]
+pub struct Foreground {
+    /// With his standard input.
+    pub input: bool,
+    /// What he types to leave, where that can be.
+    pub keys: Option<Keys>,
+    /// Whether the container ends with his process, unless he leaves it.
+    pub ends: bool,
     /// Whether signals to us are for the payload.
     pub proxy: bool,
 }
@@ -67,32 +82,95 @@ pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<
     match answer {
         Answer::Attached { terminal } => {
             let input = descriptor.filter(|_| wanted.input);
-            Attached::begin(socket, input, terminal, wanted)?.stay(store, record)
+            let signals = if wanted.proxy { To::Record(store, record) } else { To::Nobody };
+            let tell = |_: &str| ();
+            let speech = Speech { socket, input, terminal };
+            Attached::begin(speech, wanted.keys, signals, &tell)?.stay()
         }
         _ => bail!("the supervisor of {label} answers something else"),
     }
 }
 
-struct Attached {
+/// Stays with a container that was started behind a supervisor, by the `line`
+/// to that. Calls `tell` with what the caller is to hear.
+///
+/// # Errors
+/// A supervisor that has been killed; what the caller's streams say.
+pub(super) fn stay(
+    line: OwnedFd,
+    foreground: Foreground,
+    tell: &dyn Fn(&str),
+) -> anyhow::Result<Outcome> {
+    let mut packet = [0; 1024];
+    let (length, descriptor) = loop {
+        match fd::receive(line.as_fd(), &mut packet) {
+            Err(Errno::EINTR) => {}
+            received => break received.context("hear the supervisor")?,
+        }
+    };
+    let answer = serde_json::from_slice(&packet[..length]);
+    let Ok(Answer::Attached { terminal }) = answer else {
+        bail!("the container's supervisor has ended without a word");
+    };
+    let Foreground { input, keys, ends, proxy } = foreground;
+    let input = descriptor.filter(|_| input);
+    let speech = Speech { socket: line, input, terminal };
+    let to = if proxy { To::Line { ends } } else { To::Nobody };
+    Attached::begin(speech, keys, to, tell)?.stay()
+}
+
+/// What connects us with the payload.
+struct Speech {
     socket: OwnedFd,
-    /// How the payload is spoken to; no more once our input has ended.
+    /// How it is spoken to; no more once our input has ended.
+    input: Option<OwnedFd>,
+    /// Whether that is a terminal.
+    terminal: bool,
+}
+
+/// For whom signals are that come to us.
+#[derive(Clone, Copy)]
+enum To<'a> {
+    /// For us, who end.
+    Nobody,
+    /// For the payload of that container, unless the caller's terminal is its.
+    Record(&'a Store, &'a Record),
+    /// For the payload, by the supervisor; the same where it goes on without us.
+    Line {
+        /// It ends with us.
+        ends: bool,
+    },
+}
+
+struct Attached<'a> {
+    socket: OwnedFd,
     input: Option<OwnedFd>,
     terminal: bool,
     signals: SignalFd,
     keys: Option<Keys>,
-    proxy: bool,
+    to: To<'a>,
+    tell: &'a dyn Fn(&str),
     /// What was typed and not yet taken.
     typed: Vec<u8>,
+    /// What was said and not yet written, and to which stream.
+    said: (i32, Vec<u8>),
+    /// Whether somebody still reads it.
+    speaking: bool,
     raw: Option<(RawMode, Guard)>,
 }
 
-impl Attached {
+/// What a pipe or a terminal takes at once after poll(2) has said that it can
+/// be written (`PIPE_BUF`, pipe(7)).
+const AT_ONCE: usize = 4096;
+
+impl<'a> Attached<'a> {
     fn begin(
-        socket: OwnedFd,
-        input: Option<OwnedFd>,
-        terminal: bool,
-        wanted: Wanted,
+        speech: Speech,
+        keys: Option<Keys>,
+        to: To<'a>,
+        tell: &'a dyn Fn(&str),
     ) -> anyhow::Result<Self> {
+        let Speech { socket, input, terminal } = speech;
         let forwarded = process::forwarded_signals();
         forwarded.thread_block().context("block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
@@ -106,10 +184,14 @@ impl Attached {
             }
             false => None,
         };
-        let keys = ours.then_some(wanted.keys);
-        let proxy = wanted.proxy && !ours;
-        let typed = Vec::new();
-        let attached = Self { socket, input, terminal, signals, keys, proxy, typed, raw };
+        let keys = keys.filter(|_| ours);
+        let to = match to {
+            To::Record(..) | To::Line { ends: false } if ours => To::Nobody,
+            to => to,
+        };
+        let (typed, said, speaking) = (Vec::new(), (1, Vec::new()), true);
+        let attached =
+            Self { socket, input, terminal, signals, keys, to, tell, typed, said, speaking, raw };
         attached.follow_size();
         Ok(attached)
     }
@@ -121,13 +203,15 @@ impl Attached {
         }
     }
 
-    fn stay(mut self, store: &Store, record: &Record) -> anyhow::Result<Outcome> {
+    fn stay(mut self) -> anyhow::Result<Outcome> {
         loop {
             let listening = self.input.is_some() && self.typed.is_empty();
-            let mut ready = vec![
-                PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            ];
+            let hearing = self.said.1.is_empty();
+            let first = match hearing {
+                true => PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
+                false => PollFd::new(standard(self.said.0), PollFlags::POLLOUT),
+            };
+            let mut ready = vec![first, PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             if listening {
                 ready.push(PollFd::new(standard(0), PollFlags::POLLIN));
             } else if let Some(input) = &self.input {
@@ -140,15 +224,19 @@ impl Attached {
             let news = |at: usize| ready.get(at).and_then(PollFd::any).unwrap_or(false);
             let (said, signalled, input) = (news(0), news(1), news(2));
             drop(ready);
-            if said && let Some(outcome) = self.hear()? {
+            if said && hearing {
+                if let Some(outcome) = self.hear()? {
+                    return Ok(outcome);
+                }
+            } else if said && let Some(outcome) = self.pass_on()? {
                 return Ok(outcome);
             }
-            if signalled && let Some(outcome) = self.heed(store, record)? {
+            if signalled && let Some(outcome) = self.heed()? {
                 return Ok(outcome);
             }
             if input && listening {
                 if self.read()? {
-                    return Ok(Outcome::Left);
+                    return Ok(self.leave());
                 }
             } else if input {
                 self.write();
@@ -156,7 +244,24 @@ impl Attached {
         }
     }
 
-    /// Passes on what the payload has said.
+    /// Gives the caller his terminal back, and lets the container go on.
+    fn leave(self) -> Outcome {
+        let Self { socket, to, raw, .. } = self;
+        drop(raw);
+        if let To::Line { .. } = to
+            && say(socket.as_fd(), &Request::Leave).is_ok()
+        {
+            // Until that is written down.
+            let mut rest = [0; 1024];
+            while fd::wait_readable([socket.as_fd()], Patience::Seconds) == Ok([true])
+                && fd::receive(socket.as_fd(), &mut rest).is_ok_and(|(length, _)| length > 0)
+            {
+            }
+        }
+        Outcome::Left
+    }
+
+    /// Hears what the payload has said, or the supervisor.
     fn hear(&mut self) -> anyhow::Result<Option<Outcome>> {
         let mut packet = [0; 32 << 10];
         let length = match fd::receive(self.socket.as_fd(), &mut packet) {
@@ -168,13 +273,51 @@ impl Attached {
             [OUT, ..] => 1,
             [ERR, ..] => 2,
             [ENDED, code, ..] => return Ok(Some(Outcome::Ended(code))),
+            [NOTE, ..] => {
+                self.raw.iter().for_each(|(raw, _)| raw.leave());
+                (self.tell)(&String::from_utf8_lossy(&packet[1..length]));
+                self.raw.iter().for_each(|(raw, _)| raw.again());
+                return Ok(None);
+            }
+            [STOPPED] => {
+                self.stop();
+                return Ok(None);
+            }
             _ => bail!("the container's supervisor has ended without a word"),
         };
-        match fd::write_all(standard(to), &packet[1..length]) {
-            // Nobody reads any more: then there is nobody to be attached.
-            Err(Errno::EPIPE | Errno::EIO) => Ok(Some(Outcome::Left)),
-            written => written.map(|()| None).context("write what it has said"),
+        if self.speaking {
+            self.said = (to, packet[1..length].to_vec());
         }
+        Ok(None)
+    }
+
+    /// Writes what was said, as far as that is taken now.
+    fn pass_on(&mut self) -> anyhow::Result<Option<Outcome>> {
+        let (to, said) = &mut self.said;
+        match fd::write(standard(*to), &said[..said.len().min(AT_ONCE)]) {
+            Ok(length) => {
+                said.drain(..length);
+                Ok(None)
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            // Nobody reads any more. It goes on all the same where it is to end
+            // with us, and a signal says that; else there is nobody to be
+            // attached.
+            Err(Errno::EPIPE | Errno::EIO) => {
+                said.clear();
+                self.speaking = false;
+                Ok((!matches!(self.to, To::Line { ends: true })).then_some(Outcome::Left))
+            }
+            Err(errno) => Err(errno).context("write what it has said"),
+        }
+    }
+
+    /// Stops with the payload, so that the caller's shell sees a stopped job;
+    /// then the terminal is his again.
+    fn stop(&self) {
+        self.raw.iter().for_each(|(raw, _)| raw.leave());
+        // What lets us go on is a SIGCONT, which comes by the descriptor too.
+        let _ = raise(Named::SIGSTOP);
     }
 
     /// Reads what was typed; true if the caller leaves.
@@ -189,14 +332,13 @@ impl Attached {
         }
         let mut typed = [0; 4096];
         match fd::read(standard(0), &mut typed) {
-            // In a terminal this is the key that ends input.
-            Ok(0) if self.terminal => {
-                self.typed = vec![4];
-                self.write();
-                self.input = None;
-                Ok(false)
-            }
-            Ok(0) => {
+            Err(Errno::EINTR | Errno::EAGAIN) => Ok(false),
+            Ok(0) | Err(_) => {
+                if self.terminal {
+                    // The key that ends input there.
+                    self.typed = vec![4];
+                    self.write();
+                }
                 self.input = None;
                 Ok(false)
             }
@@ -208,11 +350,6 @@ impl Attached {
                 self.typed = passed;
                 self.write();
                 Ok(leaves)
-            }
-            Err(Errno::EINTR | Errno::EAGAIN) => Ok(false),
-            Err(_) => {
-                self.input = None;
-                Ok(false)
             }
         }
     }
@@ -231,24 +368,32 @@ impl Attached {
     }
 
     /// Does what signals want.
-    fn heed(&mut self, store: &Store, record: &Record) -> anyhow::Result<Option<Outcome>> {
+    fn heed(&mut self) -> anyhow::Result<Option<Outcome>> {
         while let Some(info) = self.signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
-            match number {
-                libc::SIGWINCH => self.follow_size(),
-                libc::SIGCONT => {
-                    self.raw.iter().for_each(|(raw, _)| raw.again());
+            if number == libc::SIGCONT {
+                self.raw.iter().for_each(|(raw, _)| raw.again());
+            }
+            match (number, self.to) {
+                (libc::SIGWINCH, _) => self.follow_size(),
+                (libc::SIGPIPE | libc::SIGURG, _) => {}
+                (_, To::Line { .. }) => {
                     self.follow_size();
+                    let sent = sender::sent(&info);
+                    let sent = sent.unwrap_or(Sent { signal: number, by: Sender::Kernel });
+                    // One that is gone is heard of.
+                    let _ = say(self.socket.as_fd(), &Request::Signal(sent));
                 }
-                libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => {
-                    self.raw.iter().for_each(|(raw, _)| raw.leave());
-                    let _ = raise(Named::SIGSTOP);
-                }
-                libc::SIGPIPE | libc::SIGURG => {}
-                _ if self.proxy => _ = kill(store, record, Signal(number)),
-                _ => return Ok(Some(Outcome::Signalled(number))),
+                (libc::SIGCONT, _) => self.follow_size(),
+                (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU, _) => self.stop(),
+                (_, To::Record(store, record)) => _ = kill(store, record, Signal(number)),
+                (_, To::Nobody) => return Ok(Some(Outcome::Signalled(number))),
             }
         }
         Ok(None)
     }
+}
+
+fn say(line: BorrowedFd<'_>, request: &Request) -> anyhow::Result<()> {
+    Ok(fd::write_all(line, &serde_json::to_vec(request)?)?)
 }

@@ -1,4 +1,5 @@
-//! `sublet run -d`: the container goes on when the command has ended.
+//! `sublet run -d`: the container goes on when the command has ended; and
+//! `sublet run -it`, whose terminal may be left while it goes on.
 //!
 //! The process that was called divides itself before anything is started. The
 //! new one, the supervisor, is the launcher from there on, in a session of its
@@ -8,12 +9,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::exit;
 
 use anyhow::{Context, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde::{Deserialize, Serialize};
 
-use super::supervisor::Supervisor;
+use super::attach::{self, Foreground};
+use super::supervisor::{self, Stays, Supervisor};
 use crate::child::background::{self, Side};
 use crate::error::{exit_code, report};
 use crate::host::Host;
+use crate::monitor::Caller;
 use crate::spec::Spec;
 use crate::sys::{Errno, fd, process};
 
@@ -24,8 +28,11 @@ enum Said {
     Tell(String),
     /// It is less than could be had.
     Warn(String),
-    /// The payload runs.
-    Running,
+    /// The payload runs; whether others know of it.
+    Running {
+        /// They do.
+        known: bool,
+    },
     /// It does not, with the report and the exit code.
     Failed(String, u8),
 }
@@ -35,6 +42,8 @@ enum Said {
 pub enum Outcome {
     /// The payload runs.
     Running,
+    /// It has run in the foreground, to this end.
+    Over(attach::Outcome),
     /// It does not.
     Failed {
         /// What is to be told: [`report`].
@@ -56,24 +65,32 @@ pub enum Which<'a> {
 /// The longest report that is passed on.
 const LONGEST: usize = 32 << 10;
 
-/// Starts a container in the background. Calls `tell` with what is good to
-/// know, and `warn` with what is less than could be had.
+/// Starts a container behind a supervisor: in the background, or in the caller's
+/// `foreground` until he leaves it. Calls `tell` with what is good to know, and
+/// `warn` with what is less than could be had.
 ///
 /// Of the descriptors of this process nothing may be in use but the standard
 /// ones, and what is handed to the container.
 ///
 /// # Errors
 /// Where there can be no supervisor, or it was killed; whatever keeps the
-/// payload from running is the [`Outcome`].
+/// payload from running is the [`Outcome`]. In the foreground, what the caller's
+/// streams say.
 pub fn detach(
     which: Which<'_>,
     handed: u32,
+    foreground: Option<Foreground>,
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Outcome> {
+    let stays = match &foreground {
+        None => Stays::Nobody,
+        Some(foreground) if foreground.ends => Stays::ToTheEnd,
+        Some(_) => Stays::AsLongAsHeLikes,
+    };
     match background::divide(handed).context("start the supervisor")? {
-        Side::Supervisor(line) => supervise(which, line),
-        Side::Caller(supervisor, line) => {
+        Side::Supervisor(line) => supervise(which, stays, line),
+        Side::Caller(made, line) => {
             let mut packet = vec![0; 2 * LONGEST + 1024];
             loop {
                 let (length, _) = match fd::receive(line.as_fd(), &mut packet) {
@@ -81,13 +98,24 @@ pub fn detach(
                     received => received.context("hear from the supervisor")?,
                 };
                 if length == 0 {
-                    let ended = process::wait(supervisor.pidfd.as_fd());
+                    let ended = process::wait(made.pidfd.as_fd());
                     bail!("the supervisor has ended before the container ran: {ended:?}");
                 }
                 match serde_json::from_slice(&packet[..length])? {
                     Said::Tell(text) => tell(&text),
                     Said::Warn(text) => warn(&text),
-                    Said::Running => return Ok(Outcome::Running),
+                    Said::Running { known } => {
+                        let Some(mut foreground) = foreground else { return Ok(Outcome::Running) };
+                        if !known {
+                            // Nobody would find it again.
+                            foreground.keys = None;
+                        }
+                        let outcome = attach::stay(line, foreground, &tell)?;
+                        if outcome == attach::Outcome::Left {
+                            supervisor::left(&Host::new(), &warn);
+                        }
+                        return Ok(Outcome::Over(outcome));
+                    }
                     Said::Failed(report, code) => return Ok(Outcome::Failed { report, code }),
                 }
             }
@@ -96,12 +124,12 @@ pub fn detach(
 }
 
 /// What the supervisor does.
-fn supervise(which: Which<'_>, line: OwnedFd) -> ! {
+fn supervise(which: Which<'_>, stays: Stays, line: OwnedFd) -> ! {
     let tell = |text: &str| say(line.as_fd(), &Said::Tell(cut(text)));
     let warn = |text: &str| say(line.as_fd(), &Said::Warn(cut(text)));
     let host = Host::new();
     let started = match which {
-        Which::New(spec) => Supervisor::begin(&spec, &host, tell, warn),
+        Which::New(spec) => Supervisor::begin(&spec, stays, &host, tell, warn),
         Which::Known(word) => Supervisor::again(word, &host, tell, warn),
     };
     drop(host);
@@ -109,9 +137,15 @@ fn supervise(which: Which<'_>, line: OwnedFd) -> ! {
         Ok(supervisor) => {
             // Whoever is told that it runs may end.
             let _ = background::release();
-            say(line.as_fd(), &Said::Running);
-            drop(line);
-            supervisor.stay();
+            say(line.as_fd(), &Said::Running { known: supervisor.is_known() });
+            let caller = match stays {
+                Stays::Nobody => None,
+                Stays::ToTheEnd | Stays::AsLongAsHeLikes => {
+                    let _ = fcntl(&line, FcntlArg::F_SETFL(OFlag::O_NONBLOCK | OFlag::O_RDWR));
+                    Some(Caller { line, ends: stays == Stays::ToTheEnd })
+                }
+            };
+            supervisor.stay(caller);
             exit(0)
         }
         Err(error) => {

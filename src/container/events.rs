@@ -126,6 +126,13 @@ fn between(before: Option<&Record>, after: &Record) -> Vec<Event> {
     if before.is_some_and(|before| limits(before) != limits(after)) {
         add("update", now, &[]);
     }
+    let health = |record: &Record| record.health.as_ref().map(|health| health.status);
+    if let Some(known) = &after.health
+        && before.and_then(health).unwrap_or_default() != known.status
+        && let Some(last) = known.log.last()
+    {
+        add(&format!("health_status: {}", known.status.name()), last.end, &[]);
+    }
     let failed = |record: &Record| record.failed.clone();
     if let Some(failure) = failed(after).filter(|it| before.and_then(failed).as_ref() != Some(it)) {
         let more = [("exitCode", failure.code.to_string()), ("error", failure.error)];
@@ -347,6 +354,14 @@ mod tests {
         let mut limited = running.clone();
         limited.asked.limits = Some(Default::default());
         assert_eq!(actions(Some(&running), &limited), ["update"]);
+        let mut asked = running.clone();
+        let mut health = crate::state::Health::default();
+        let (start, end) = (Moment(1), Moment(2));
+        let checked = crate::state::Checked { start, end, code: 0, output: String::new() };
+        health.note(checked, 1, false);
+        asked.health = Some(health);
+        assert_eq!(actions(Some(&running), &asked), ["health_status: healthy"]);
+        assert!(actions(Some(&asked), &asked).is_empty());
         let mut killed = ended(running.clone(), End::Signal(9));
         let Life::Exited(exit) = &mut killed.life else { unreachable!() };
         exit.usage.oom_killed = true;

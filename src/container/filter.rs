@@ -27,6 +27,8 @@ pub enum Filter {
     NoLabel(String, Option<String>),
     /// It has ended with that code.
     Exited(u8),
+    /// Its health checks say that; `none` where it has none.
+    Health(&'static str),
     /// It was made before that moment.
     Until(Moment),
 }
@@ -41,6 +43,8 @@ pub struct Part {
 }
 
 const STATUSES: [&str; 6] = ["created", "running", "paused", "exited", "supervisor-lost", "reboot"];
+
+const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 impl FromStr for Filter {
     type Err = anyhow::Error;
@@ -65,6 +69,12 @@ impl FromStr for Filter {
                     format!("{value:?} is not a status: {}", STATUSES.join(", "))
                 })?)
             }
+            "health" => {
+                let known = HEALTHS.into_iter().find(|word| *word == value);
+                Self::Health(known.with_context(|| {
+                    format!("{value:?} is not how one is: {}", HEALTHS.join(", "))
+                })?)
+            }
             "label" => label().map(|(key, value)| Self::Label(key, value))?,
             "label!" => label().map(|(key, value)| Self::NoLabel(key, value))?,
             "exited" => Self::Exited(
@@ -73,7 +83,7 @@ impl FromStr for Filter {
             "until" => Self::Until(moment(value, Moment::now())?),
             _ => {
                 return Err(anyhow!("there is no filter {key:?}"))
-                    .hint("id, name, status, label, label!, exited, until");
+                    .hint("id, name, status, health, label, label!, exited, until");
             }
         })
     }
@@ -122,6 +132,11 @@ impl Filter {
             Self::Id(start) => record.id.as_str().starts_with(start.as_str()),
             Self::Name(part) => record.name.as_ref().is_some_and(|name| part.is_in(name.as_str())),
             Self::Status(status) => pause::status(record) == *status,
+            Self::Health(word) => {
+                let runs = matches!(record.life, Life::Running { .. });
+                let health = record.health.as_ref().filter(|_| runs);
+                health.map_or("none", |health| health.status.name()) == *word
+            }
             Self::Label(key, value) => has(key, value),
             Self::NoLabel(key, value) => !has(key, value),
             Self::Until(moment) => record.created < *moment,
@@ -179,6 +194,7 @@ mod tests {
             "label=x=",
             "label!=y",
             "label!=tier=back",
+            "health=none",
             "until=1970-01-02",
             "until=10m",
         ] {
@@ -194,6 +210,7 @@ mod tests {
             "label=tier=back",
             "label!=tier",
             "label!=tier=front",
+            "health=healthy",
             "until=1970-01-01",
         ] {
             assert!(!passes(&[text], &web), "{text}");
@@ -220,6 +237,7 @@ mod tests {
             ("name", "KEY=VALUE"),
             ("ancestor=x", "status, label"),
             ("status=up", "supervisor-lost"),
+            ("health=well", "unhealthy"),
             ("exited=x", "exit code"),
             ("name=we?", "^ and $"),
             ("label==x", "a name"),

@@ -9,7 +9,7 @@ use super::view::pid;
 use super::{asked, pause, port};
 use crate::spec::background::{Restart, STOP_TIMEOUT};
 use crate::spec::{Name, Spec};
-use crate::state::{Afterwards, Exit, Life, Moment, Record};
+use crate::state::{Afterwards, Exit, Health, Life, Moment, Record};
 
 /// All of it, under docker's names where docker has it. What is nowhere but
 /// here is `Root`, `CgroupPath`, `Unit` and `Usage`. Without the Spec, that is
@@ -71,7 +71,7 @@ fn state(record: &Record) -> Value {
             (exit.started, Some(exit.finished), exit.end.code(), exit.usage.oom_killed)
         }
     };
-    json!({
+    let mut state = json!({
         "Status": status,
         "Running": matches!(life, Life::Running { .. }),
         "Paused": status == "paused",
@@ -82,6 +82,27 @@ fn state(record: &Record) -> Value {
         "StartedAt": time(started),
         "FinishedAt": time(finished),
         "Error": record.failed.as_ref().map_or("", |failed| failed.error.as_str()),
+    });
+    if let Some(known) = &record.health {
+        state["Health"] = health(known);
+    }
+    state
+}
+
+/// There where it is asked for, as docker has it.
+fn health(health: &Health) -> Value {
+    let checks = health.log.iter().map(|checked| {
+        json!({
+            "Start": utc(checked.start),
+            "End": utc(checked.end),
+            "ExitCode": checked.code,
+            "Output": checked.output,
+        })
+    });
+    json!({
+        "Status": health.status,
+        "FailingStreak": health.streak,
+        "Log": checks.collect::<Vec<_>>(),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod filter;
+pub mod health;
 pub mod inspect;
 mod joined;
 mod linger;

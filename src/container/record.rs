@@ -13,6 +13,7 @@ use anyhow::Context;
 use nix::unistd::{Pid, getpid};
 
 use super::cidfile::CidFile;
+use super::pause::is_paused;
 use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::control::Listener;
@@ -25,10 +26,21 @@ use crate::plan::network::Driver;
 use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
 use crate::state::{
-    Afterwards, Asked, End, Exit, Failed, Identity, Life, Link, Moment, Network, Place,
-    PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, boot,
+    Afterwards, Asked, Checked, End, Exit, Failed, Health, Identity, Life, Link, Moment, Network,
+    Place, PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, Wellness, boot,
 };
 use crate::sys::Errno;
+
+/// Whether a container is to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// If somebody has a word for it, or it can be limited anew.
+    IfAsked,
+    /// If that can be.
+    Gladly,
+    /// In any case.
+    Always,
+}
 
 /// A run that others know of. Dropped without [`finish`](Self::finish), it has
 /// never been.
@@ -49,6 +61,8 @@ pub struct Recorded {
     oom_kills: Option<u64>,
     /// What goes with the record at the end.
     goes: Option<PathBuf>,
+    /// Whether it has health checks.
+    asks: bool,
 }
 
 /// The records of the caller's containers.
@@ -64,14 +78,22 @@ pub fn store() -> anyhow::Result<Store> {
 ///
 /// # Errors
 /// A name that is taken, or can't be recorded.
-pub fn begin(spec: &Spec, plan: &mut Plan, upkeep: Upkeep) -> anyhow::Result<Option<Recorded>> {
-    // What is in the background is nowhere else to be found.
-    let asked = is_asked(spec) || upkeep.background;
-    if !asked && spec.beside.known.remove && !plan.outline.cgroup.is_own() {
+pub fn begin(
+    spec: &Spec,
+    plan: &mut Plan,
+    upkeep: Upkeep,
+    wanted: Wanted,
+) -> anyhow::Result<Option<Recorded>> {
+    let asked = is_asked(spec) || wanted == Wanted::Always;
+    let touched = asked
+        || spec.beside.health.is_some()
+        || wanted == Wanted::Gladly
+        || plan.outline.cgroup.is_own();
+    if !touched && spec.beside.known.remove {
         return Ok(None);
     }
     let launcher = boot().and_then(|boot| Identity::of(getpid(), &boot));
-    match launcher.and_then(|launcher| Recorded::new(spec, plan, upkeep, Some(launcher))) {
+    match launcher.and_then(|it| Recorded::new(spec, plan, upkeep, asked, Some(it))) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if asked => Err(error),
         Err(error) => {
@@ -114,6 +136,7 @@ impl Recorded {
         spec: &Spec,
         plan: &Plan,
         upkeep: Upkeep,
+        stays: bool,
         launcher: Option<Identity>,
     ) -> anyhow::Result<Self> {
         let (id, name) = (spec.beside.id.clone(), spec.beside.name.clone());
@@ -137,13 +160,14 @@ impl Recorded {
         let mut record = Record::new(id, name, asked, launcher.clone());
         record.place = place.filter(|_| launcher.is_some());
         record.network = Some(network(&plan.network));
-        record.afterwards = match (known.remove, is_asked(spec) || upkeep.background) {
+        record.afterwards = match (known.remove, stays) {
             (true, _) => Afterwards::Remove,
             (false, true) => Afterwards::Keep,
             (false, false) => Afterwards::Fade,
         };
         if record.afterwards == Afterwards::Fade {
-            store.fade(&record.id);
+            let gone = store.fade(&record.id);
+            gone.iter().filter_map(|gone| gone.upkeep.log.as_deref()).for_each(log::remove);
         }
         let goes = upkeep.log.clone().filter(|_| known.remove);
         record.upkeep = upkeep;
@@ -154,7 +178,8 @@ impl Recorded {
         }
         let filter = spec.beside.seccomp.clone();
         let (started, oom_kills) = (None, None);
-        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes })
+        let asks = spec.beside.health.is_some();
+        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes, asks })
     }
 
     /// Records a container that is to be started later, by another process.
@@ -162,7 +187,7 @@ impl Recorded {
     /// # Errors
     /// As [`begin`].
     pub fn create(spec: &Spec, plan: &Plan, upkeep: Upkeep) -> anyhow::Result<()> {
-        let mut recorded = Self::new(spec, plan, upkeep, None)?;
+        let mut recorded = Self::new(spec, plan, upkeep, true, None)?;
         if let Some(cidfile) = &mut recorded.cidfile {
             cidfile.keep();
         }
@@ -189,6 +214,7 @@ impl Recorded {
             filter: spec.beside.seccomp.clone(),
             oom_kills: None,
             goes,
+            asks: spec.beside.health.is_some(),
         };
         Ok((recorded, spec))
     }
@@ -262,8 +288,29 @@ impl Recorded {
                 record.place = place;
                 record.failed = None;
                 record.request = None;
+                record.health = self.asks.then(Health::default);
             })
         });
+    }
+
+    /// Says what a health check has said: how it is by then, if it is still known.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn checked(
+        &self,
+        checked: Checked,
+        retries: u32,
+        may_fail: bool,
+    ) -> anyhow::Result<Option<Wellness>> {
+        let record = self.reserved.edit(|record| {
+            // One that was to go in while it stands still has waited for that.
+            if checked.code != -1 || !is_paused(record) {
+                let health = record.health.get_or_insert_default();
+                health.note(checked, retries, may_fail);
+            }
+        })?;
+        Ok(record.health.map(|health| health.status))
     }
 
     /// Says why it does not run, of a container that has a name and whose
@@ -293,6 +340,20 @@ impl Recorded {
             }
         };
         self.reserved.edit(down).map(drop)
+    }
+
+    /// Says that nobody's terminal hangs on it any more: then it stays, as one
+    /// that was started in the background does.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn left(&self) -> anyhow::Result<()> {
+        let stays = |record: &mut Record| {
+            if record.afterwards == Afterwards::Fade {
+                record.afterwards = Afterwards::Keep;
+            }
+        };
+        self.reserved.edit(stays).map(drop)
     }
 
     /// Says which of its ports the host has by now.

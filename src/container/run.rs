@@ -2,18 +2,21 @@
 
 use std::rc::Rc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-use super::pidfile;
-use super::record::{self, Recorded};
+use super::record::{self, Recorded, Wanted};
+use super::{health, pidfile};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
-use crate::monitor::{Clients, Exit, Front, Outside, supervise};
+use crate::monitor::health::Checks;
+use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
 use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, Outline, Plan, Streams};
-use crate::spec::{Spec, Stdin};
+use crate::spec::background::Stop;
+use crate::spec::health::Health;
+use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{PublishedPort, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -64,13 +67,13 @@ pub fn run(
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
-    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec));
+    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec), Wanted::IfAsked);
     let started = start(spec, clock, host, record, tell, &warn)?;
     let front = match spec.beside.stdin {
         Stdin::Inherit => Front::Attached,
         Stdin::Null => Front::Listening,
     };
-    let Stayed { exit, record, .. } = started.stay(front, &warn);
+    let Stayed { exit, record, .. } = started.stay(front, None, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {
@@ -99,6 +102,9 @@ pub(super) struct Started {
     clients: Option<Clients>,
     outline: Rc<Outline>,
     record: Option<Recorded>,
+    id: ContainerId,
+    stop: Stop,
+    health: Option<Health>,
 }
 
 /// What became of it, and its record, which does not say so yet.
@@ -171,14 +177,23 @@ pub(super) fn start(
     if let Some(recorded) = recorded.as_ref().filter(|_| !published.is_empty()) {
         note_ports(recorded, published.list(), &warn);
     }
-    let clients = listener.map(Clients::new);
-    Ok(Started { launched, published, clients, outline, record: recorded })
+    let clients = listener.map(|listener| Clients::new(Some(listener)));
+    let (id, stop, health) = (spec.beside.id.clone(), spec.beside.stop, spec.beside.health.clone());
+    if health.is_some() && recorded.is_none() {
+        warn("nobody would see how its health checks end: there are none");
+    }
+    Ok(Started { launched, published, clients, outline, record: recorded, id, stop, health })
 }
 
 impl Started {
-    /// Stays with it to its end.
-    pub fn stay(self, front: Front, warn: impl Fn(&str)) -> Stayed {
-        let Self { launched, published, clients, outline, record } = self;
+    /// Whether others know of it.
+    pub fn is_known(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// Stays with it to its end, and with the `caller`, if he does too.
+    pub fn stay(self, front: Front, caller: Option<Caller>, warn: impl Fn(&str)) -> Stayed {
+        let Self { launched, published, clients, outline, record, id, stop, health } = self;
         let (first, timeout) = (outline.first, outline.timeout);
         // Whoever stays for long holds what he needs, and no more.
         drop(outline);
@@ -195,8 +210,31 @@ impl Started {
                 note_ports(record, ports, &warn);
             }
         };
-        let mut outside = Outside { published, clients, changed: &changed };
-        let exit = supervise(launched, &mut outside, front, first, timeout, &warn, network_down);
+        let left = || {
+            if let Some(Err(error)) = record.as_ref().map(Recorded::left) {
+                warn(&format!("the container's record may go by itself: {}", causes(&error)));
+            }
+        };
+        let mut outside = Outside { published, clients, changed: &changed, caller, left: &left };
+        let known = health.zip(record.as_ref());
+        let begin = || match &known {
+            Some((health, _)) => health::begin(&id, health.timeout),
+            None => bail!("nothing says how it is asked"),
+        };
+        let note = |checked, may_fail| {
+            let (health, record) = known.as_ref()?;
+            match record.checked(checked, health.retries, may_fail) {
+                Ok(status) => status,
+                Err(error) => {
+                    let why = causes(&error);
+                    warn(&format!("the container's record doesn't say how it is: {why}"));
+                    None
+                }
+            }
+        };
+        let checks = known.as_ref().map(|(health, _)| Checks::new(health.clone(), &begin, &note));
+        let terms = Terms { first, timeout, stop, checks };
+        let exit = supervise(launched, &mut outside, front, terms, &warn, network_down);
         let Outside { clients, .. } = outside;
         Stayed { exit, record, clients }
     }

@@ -14,19 +14,31 @@ use nix::sys::signalfd::SignalFd;
 use nix::unistd::pipe2;
 
 use super::linger;
-use super::record::{self, Recorded};
+use super::record::{self, Recorded, Wanted};
 use super::run::{self, Clock, Started, Stayed};
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::patience;
 use crate::log::{self, Stream, Writer};
-use crate::monitor::Front;
 use crate::monitor::background::{Background, Log};
+use crate::monitor::{Caller, Exit, Front};
 use crate::plan::Plan;
 use crate::spec::background::{self, Restart};
+use crate::spec::health::OnFailure;
 use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{Store, Upkeep};
 use crate::sys::fd;
+
+/// How long the caller stays with the container that he starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stays {
+    /// He goes on once it runs.
+    Nobody,
+    /// Until he leaves it; whatever else ends him ends it too.
+    ToTheEnd,
+    /// Until he goes, and it is nothing to the container.
+    AsLongAsHeLikes,
+}
 
 /// One container, which runs.
 pub(super) struct Supervisor {
@@ -44,22 +56,47 @@ impl Supervisor {
     /// Whatever kept the payload from running, with what would help.
     pub fn begin(
         spec: &Spec,
+        stays: Stays,
         host: &Host,
         tell: impl Fn(&str),
         warn: impl Fn(&str),
     ) -> anyhow::Result<Self> {
-        let path = log_path(spec, host)?;
+        // What is in the background is nowhere else to be found or heard. Of
+        // what somebody has before his eyes less is asked.
+        let (wanted, before_his_eyes) = match stays {
+            Stays::ToTheEnd => (Wanted::Gladly, true),
+            Stays::Nobody | Stays::AsLongAsHeLikes => (Wanted::Always, false),
+        };
+        let unlogged = |error: anyhow::Error| {
+            let why = causes(&error);
+            warn(&format!("what it says is not kept: {why}"));
+        };
+        let path = match log_path(spec, host) {
+            Err(error) if before_his_eyes => {
+                unlogged(error);
+                None
+            }
+            path => path?,
+        };
         let log = Log::default();
         let upkeep = Upkeep { log: path.clone(), background: true, ..run::upkeep(spec) };
         let record = |plan: &mut Plan| {
-            let recorded = record::begin(spec, plan, upkeep)?;
+            let recorded = record::begin(spec, plan, upkeep, wanted)?;
             // Not before there is a record that leads to it.
-            *log.borrow_mut() = open_log(spec, path.as_deref())?;
+            let path = path.as_deref().filter(|_| recorded.is_some());
+            *log.borrow_mut() = match open_log(spec, path) {
+                Err(error) if before_his_eyes => {
+                    unlogged(error);
+                    None
+                }
+                opened => opened?,
+            };
             Ok(recorded)
         };
-        let told = path.as_ref().and_then(|path| linger::warning(host, path.parent()?));
-        told.iter().for_each(|told| warn(told));
-        let started = start(spec, host, (Rc::clone(&log), record), tell, warn);
+        if stays == Stays::Nobody {
+            lingers(host, path.as_deref(), &warn);
+        }
+        let started = start(spec, host, (Rc::clone(&log), record), tell, &warn);
         if let (Err(_), Some(path)) = (&started, &path) {
             log::remove(path);
         }
@@ -94,19 +131,29 @@ impl Supervisor {
         start(&spec, host, (Rc::clone(&log), record), tell, warn)
     }
 
-    /// Stays until the container is over.
-    pub fn stay(self) {
+    /// Whether others know of it.
+    pub fn is_known(&self) -> bool {
+        self.started.is_known()
+    }
+
+    /// Stays until the container is over, with the `caller` if he does too.
+    pub fn stay(self, mut caller: Option<Caller>) {
         let Self { id, mut started, mut front, log, restart } = self;
         let warn = |text: &str| note(&log, text);
         let mut pause = Pause::new();
         loop {
             let since = Instant::now();
-            let Stayed { exit, record, clients } = started.stay(Front::Background(front), warn);
+            let caller = caller.take();
+            let stayed = started.stay(Front::Background(front), caller, warn);
+            let Stayed { exit, record, mut clients } = stayed;
+            let mut told = |line: &str| {
+                note(&log, line);
+                clients.iter_mut().for_each(|clients| clients.note(line));
+            };
             match &exit {
-                Ok(exit) => exit.told.iter().for_each(|line| note(&log, line)),
-                Err(error) => note(&log, &causes(error)),
+                Ok(exit) => exit.told.iter().for_each(|line| told(line)),
+                Err(error) => told(&causes(error)),
             }
-            let Some(record) = record else { return };
             // Not before the record says so: who hears of it relies on that.
             let mut clients = clients.zip(exit.as_ref().ok().map(|exit| exit.code));
             let mut tell_end = || {
@@ -114,11 +161,13 @@ impl Supervisor {
                     clients.end(code);
                 }
             };
+            let Some(record) = record else { return tell_end() };
             let again = match &exit {
-                Ok(exit) if restart != Restart::No => {
+                Ok(exit) if may_go_on(restart, exit) => {
                     record.restarting(exit).is_ok_and(|known| {
                         let Upkeep { stopped, restarts, .. } = known.upkeep;
-                        !stopped && restart.wants(exit.code, restarts)
+                        let unwell = exit.unhealthy == Some(OnFailure::Restart);
+                        !stopped && (unwell || restart.wants(exit.code, restarts))
                     }) && {
                         tell_end();
                         pause.wait(since.elapsed()) && !record.is_stopped()
@@ -140,6 +189,15 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Whether it may be started again after that.
+fn may_go_on(restart: Restart, exit: &Exit) -> bool {
+    match exit.unhealthy {
+        Some(OnFailure::Restart) => true,
+        Some(OnFailure::Stop) => false,
+        Some(OnFailure::None | OnFailure::Kill) | None => restart != Restart::No,
     }
 }
 
@@ -235,6 +293,20 @@ fn open_log(spec: &Spec, path: Option<&Path>) -> anyhow::Result<Option<Writer>> 
     match (spec.beside.log, path) {
         (background::Log::File(rotation), Some(path)) => Writer::open(path, rotation).map(Some),
         _ => Ok(None),
+    }
+}
+
+/// Says, once, that a container in the background may not outlive the session.
+fn lingers(host: &Host, log: Option<&Path>, warn: &impl Fn(&str)) {
+    let told = log.and_then(|path| linger::warning(host, path.parent()?));
+    told.iter().for_each(|told| warn(told));
+}
+
+/// Says it for one that is left to itself.
+pub(super) fn left(host: &Host, warn: &impl Fn(&str)) {
+    let home = host.account().ok().and_then(Result::ok).map(|account| account.user.home.clone());
+    if let Ok(directory) = log::directory(home.as_deref()) {
+        lingers(host, Some(&directory.join("log")), warn);
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::pause;
 use super::time::{between, utc};
 use crate::spec::ContainerId;
-use crate::state::{End, Life, Moment, Record};
+use crate::state::{End, Life, Moment, Record, Wellness};
 
 /// A container in a list, under the names that docker and podman have for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +56,7 @@ impl View {
             command: record.asked.command.join(" "),
             created_at: utc(record.created),
             running_for: format!("{} ago", between(record.created, now)),
-            status: status(&record.life, now) + if state == "paused" { " (Paused)" } else { "" },
+            status: status(&record.life, now) + more(record, state),
             state,
             labels: record.asked.labels.clone(),
             pid: pid(&record.life),
@@ -70,6 +70,19 @@ pub(super) fn pid(life: &Life) -> Option<i32> {
     match life {
         Life::Running { payload, .. } => Some(payload.pid),
         _ => None,
+    }
+}
+
+/// What is said of one that runs beside since when, in docker's words.
+fn more(record: &Record, state: &str) -> &'static str {
+    match (state, &record.health) {
+        ("paused", _) => " (Paused)",
+        ("running", Some(health)) => match health.status {
+            Wellness::Starting => " (health: starting)",
+            Wellness::Healthy => " (healthy)",
+            Wellness::Unhealthy => " (unhealthy)",
+        },
+        _ => "",
     }
 }
 
@@ -128,6 +141,12 @@ pub(crate) mod tests {
     fn how_it_is_in_words() {
         let running = record(1, Some("web"));
         assert_eq!(seen(&running).status, "Up 3 minutes");
+        let mut asked = running.clone();
+        asked.health = Some(crate::state::Health::default());
+        assert_eq!(seen(&asked).status, "Up 3 minutes (health: starting)");
+        asked.health.as_mut().unwrap().status = Wellness::Healthy;
+        assert_eq!(seen(&asked).status, "Up 3 minutes (healthy)");
+        assert_eq!(seen(&ended(asked, End::Code(0))).status, "Exited (0) 2 minutes ago");
         assert_eq!((seen(&running).pid, seen(&running).exit_code), (Some(7), None));
         for (end, status, state, code) in [
             (End::Code(0), "Exited (0) 2 minutes ago", "exited", Some(0)),

@@ -10,6 +10,11 @@
 //! and what the payload has said on that stream, or `x` and its exit code, the
 //! last one. To those who have asked for anything else nothing does, and the
 //! end of the connection says that all is done that it has led to.
+//!
+//! Who has started a container and stays with it speaks the same language by a
+//! connection that he has from the start. He hears more: `n` and what he is to
+//! be told, and `s` where a signal of his has stopped the payload. He alone
+//! passes on signals, and says that he leaves.
 #![forbid(unsafe_code)]
 
 mod client;
@@ -18,7 +23,7 @@ mod server;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{causes, hint};
-use crate::state::PublishedPort;
+use crate::state::{PublishedPort, Sent};
 
 pub use client::{Asked, ask};
 pub use server::Listener;
@@ -36,6 +41,10 @@ pub const OUT: u8 = b'o';
 pub const ERR: u8 = b'e';
 /// The same, of the last one.
 pub const ENDED: u8 = b'x';
+/// The same, of what is for the caller's ears.
+pub const NOTE: u8 = b'n';
+/// The same, where the payload is stopped.
+pub const STOPPED: u8 = b's';
 
 /// What is asked of a launcher.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +58,10 @@ pub enum Request {
     /// To publish these no longer, each as typed; a host's port that is not
     /// said is any.
     Withdraw(Vec<String>),
+    /// To pass on a signal that has come for the payload.
+    Signal(Sent),
+    /// To let the payload run on when the caller is gone.
+    Leave,
 }
 
 /// What a launcher says to it.

@@ -1,6 +1,7 @@
 //! Those who have come to the control socket: who asks for something, and who
 //! is attached to a payload in the background.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -8,16 +9,20 @@ use anyhow::{Context, anyhow, ensure};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{MsgFlags, recv};
 
-use crate::control::{Answer, ENDED, ERR, LONGEST, Listener, OUT, Request};
+use crate::control::{Answer, ENDED, ERR, LONGEST, Listener, NOTE, OUT, Request, STOPPED};
 use crate::error::Explain;
 use crate::launch::patience;
 use crate::log::Stream;
-use crate::state::PublishedPort;
+use crate::state::{PublishedPort, Sent};
 use crate::sys::{Errno, Result, fd};
 
 /// How long the payload waits for somebody who takes nothing; from then on what
 /// it says is left out for him until he does.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The same for the caller in whose foreground it runs: as long as anybody may
+/// want to read what is on a terminal that he has stopped.
+const CALLERS: Duration = Duration::from_secs(365 * 86_400);
 
 /// How many may have come and not yet have asked; one more sends the first of
 /// them away.
@@ -26,8 +31,22 @@ const WAITING: usize = 16;
 /// All of them, and where others come.
 #[derive(Debug)]
 pub struct Clients {
-    listener: Listener,
+    /// None where nobody can be called, for want of a record.
+    listener: Option<Listener>,
     clients: Vec<Client>,
+    /// What the caller has said, or done.
+    heard: Vec<Heard>,
+}
+
+/// What the one has to say who has started the payload and stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// A signal has come for it.
+    Signal(Sent),
+    /// It is to run on without him.
+    Left,
+    /// He is gone without a word, and it is to end with him.
+    Lost,
 }
 
 /// How a payload in the background is spoken to.
@@ -47,17 +66,90 @@ pub(super) type Change<'a> =
 #[derive(Debug)]
 struct Client {
     socket: OwnedFd,
-    attached: bool,
+    role: Role,
     /// What it has not taken, and since when.
     waiting: Option<(Vec<u8>, Instant)>,
     /// How much was left out since.
     lost: usize,
+    /// What comes after that, of what is not left out.
+    queue: VecDeque<Vec<u8>>,
+}
+
+/// What a client is to the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Nothing yet.
+    Stranger,
+    /// He hears what it says.
+    Listener,
+    /// He has started it and stays.
+    Caller {
+        /// It is to end with him.
+        ends: bool,
+    },
+    /// He was that, and does not wait for its end.
+    Leaving,
 }
 
 impl Clients {
     /// Nobody yet.
-    pub fn new(listener: Listener) -> Self {
-        Self { listener, clients: Vec::new() }
+    pub fn new(listener: Option<Listener>) -> Self {
+        Self { listener, clients: Vec::new(), heard: Vec::new() }
+    }
+
+    /// Takes the caller in, who has started the payload and stays; whether it
+    /// `ends` with him. If it takes no input or is not to be spoken to, he only
+    /// listens.
+    pub(super) fn adopt(&mut self, socket: OwnedFd, ends: bool, speech: Speech<'_>) {
+        let role = Role::Caller { ends };
+        let client = Client { role, ..Client::new(socket) };
+        let answer = Answer::Attached { terminal: speech.terminal };
+        match client.answer(&answer, speech.input) {
+            Ok(()) => self.clients.push(client),
+            Err(_) if ends => self.heard.push(Heard::Lost),
+            Err(_) => {}
+        }
+    }
+
+    /// What the caller has said since the last time.
+    pub(super) fn heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Lets those go who leave.
+    pub(super) fn let_go(&mut self) {
+        self.clients.retain(|client| client.role != Role::Leaving);
+    }
+
+    /// Tells the caller that a signal of his has stopped the payload.
+    pub(super) fn tell_stopped(&mut self) {
+        self.tell_caller(STOPPED, &[]);
+    }
+
+    /// Tells the caller what he is to hear from us.
+    pub fn note(&mut self, text: &str) {
+        // He takes no longer ones than the payload says.
+        let end = text.floor_char_boundary(4096);
+        self.tell_caller(NOTE, &text.as_bytes()[..end]);
+    }
+
+    fn tell_caller(&mut self, kind: u8, bytes: &[u8]) {
+        self.keep(|client| match client.role {
+            Role::Caller { .. } => client.give(kind, bytes),
+            _ => true,
+        });
+    }
+
+    /// Keeps those who are `still` there.
+    fn keep(&mut self, mut still: impl FnMut(&mut Client) -> bool) {
+        let heard = &mut self.heard;
+        self.clients.retain_mut(|client| {
+            let stays = still(client);
+            if !stays && client.role == (Role::Caller { ends: true }) {
+                heard.push(Heard::Lost);
+            }
+            stays
+        });
     }
 
     /// What to wait for.
@@ -67,12 +159,13 @@ impl Clients {
             None => PollFlags::POLLIN,
         };
         let clients = self.clients.iter().map(move |it| PollFd::new(it.socket.as_fd(), client(it)));
-        clients.chain([PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)])
+        let listener = self.listener.iter().map(|it| PollFd::new(it.as_fd(), PollFlags::POLLIN));
+        clients.chain(listener)
     }
 
     /// Until when the payload waits for one of them.
     pub(super) fn awaited(&self) -> Option<Instant> {
-        let until = |client: &Client| Some(client.waiting.as_ref()?.1 + PATIENCE);
+        let until = |client: &Client| Some(client.waiting.as_ref()?.1 + client.patience());
         let now = Instant::now();
         self.clients.iter().filter_map(until).filter(|until| *until > now).max()
     }
@@ -80,15 +173,18 @@ impl Clients {
     /// Lets others in, does what is asked, and gives what was not taken. Nobody
     /// can be attached where there is no `speech`.
     pub(super) fn attend(&mut self, speech: Option<Speech<'_>>, change: &mut Change<'_>) {
-        while let Some(socket) = self.listener.accept() {
-            let mut silent = (0..self.clients.len()).filter(|at| !self.clients[*at].attached);
+        while let Some(socket) = self.listener.as_ref().and_then(Listener::accept) {
+            let is_silent = |at: &usize| self.clients[*at].role == Role::Stranger;
+            let mut silent = (0..self.clients.len()).filter(is_silent);
             let first = silent.next();
             if let (Some(first), true) = (first, silent.count() + 1 >= WAITING) {
                 self.clients.remove(first);
             }
-            self.clients.push(Client { socket, attached: false, waiting: None, lost: 0 });
+            self.clients.push(Client::new(socket));
         }
-        self.clients.retain_mut(|client| client.hear(speech, change) && client.go_on());
+        let mut heard = Vec::new();
+        self.keep(|client| client.hear(speech, change, &mut heard) && client.go_on());
+        self.heard.append(&mut heard);
     }
 
     /// Gives what was said to all of them.
@@ -97,14 +193,14 @@ impl Clients {
             Stream::Out => OUT,
             Stream::Err => ERR,
         };
-        self.clients.retain_mut(|client| !client.attached || client.give(kind, bytes));
+        self.keep(|client| client.role == Role::Stranger || client.give(kind, bytes));
     }
 
     /// Tells them with what code it has ended. Who does not take the rest in
     /// time does not get it.
     pub fn end(mut self, code: u8) {
         self.settle();
-        self.clients.retain_mut(|client| !client.attached || client.give(ENDED, &[code]));
+        self.keep(|client| client.role == Role::Stranger || client.give(ENDED, &[code]));
         self.settle();
     }
 
@@ -116,14 +212,23 @@ impl Clients {
             let mut ready: Vec<_> =
                 waiting.map(|it| PollFd::new(it.socket.as_fd(), PollFlags::POLLOUT)).collect();
             let _ = poll(&mut ready, patience(Some(until)));
-            self.clients.retain_mut(Client::go_on);
+            self.keep(Client::go_on);
         }
     }
 }
 
 impl Client {
+    fn new(socket: OwnedFd) -> Self {
+        Self { socket, role: Role::Stranger, waiting: None, lost: 0, queue: VecDeque::new() }
+    }
+
     /// Hears what it asks; false if that is all, or it has gone.
-    fn hear(&mut self, speech: Option<Speech<'_>>, change: &mut Change<'_>) -> bool {
+    fn hear(
+        &mut self,
+        speech: Option<Speech<'_>>,
+        change: &mut Change<'_>,
+        heard: &mut Vec<Heard>,
+    ) -> bool {
         let length = match self.next_length() {
             Ok(0) => return false,
             Ok(length) => length,
@@ -138,26 +243,50 @@ impl Client {
             ensure!(length <= LONGEST, "it is too long");
             Ok(serde_json::from_slice(&packet)?)
         };
+        let calls = matches!(self.role, Role::Caller { .. });
         let answered = request().context("read the request").and_then(|request| match request {
+            Request::Signal(sent) if calls => {
+                heard.push(Heard::Signal(sent));
+                Ok(None)
+            }
+            Request::Leave if calls => {
+                heard.push(Heard::Left);
+                self.role = Role::Leaving;
+                Ok(None)
+            }
+            Request::Signal(_) | Request::Leave => {
+                Err(anyhow!("only who has started it in his foreground can say that"))
+            }
             Request::Attach => {
                 let speech = speech
                     .context("the container runs in the foreground of its caller")
                     .hint("sublet run -d runs one in the background")?;
-                Ok((Answer::Attached { terminal: speech.terminal }, speech.input))
+                Ok(Some((Answer::Attached { terminal: speech.terminal }, speech.input)))
             }
-            Request::Publish(_) | Request::Withdraw(_) if self.attached => {
+            Request::Publish(_) | Request::Withdraw(_) if self.role != Role::Stranger => {
                 Err(anyhow!("who is attached can't ask for anything else"))
             }
-            request => Ok((Answer::Ports(change(&request, self.socket.as_fd())?), None)),
+            request => Ok(Some((Answer::Ports(change(&request, self.socket.as_fd())?), None))),
         });
-        let (answer, input) = answered.unwrap_or_else(|error| (Answer::from(&error), None));
-        self.attached |= matches!(answer, Answer::Attached { .. });
-        let bytes = serde_json::to_vec(&answer).unwrap_or_default();
-        let told = match input {
+        let answered = answered.unwrap_or_else(|error| Some((Answer::from(&error), None)));
+        let Some((answer, input)) = answered else { return true };
+        if self.role == Role::Stranger && matches!(answer, Answer::Attached { .. }) {
+            self.role = Role::Listener;
+        }
+        self.answer(&answer, input).is_ok() && self.role != Role::Stranger
+    }
+
+    fn answer(&self, answer: &Answer, input: Option<BorrowedFd<'_>>) -> Result<()> {
+        let bytes = serde_json::to_vec(answer).unwrap_or_default();
+        match input {
             Some(input) => fd::send_with_descriptor(self.socket.as_fd(), &bytes, input),
             None => fd::write(self.socket.as_fd(), &bytes).map(drop),
-        };
-        told.is_ok() && self.attached
+        }
+    }
+
+    /// How long the payload waits for it.
+    fn patience(&self) -> Duration {
+        if matches!(self.role, Role::Caller { .. }) { CALLERS } else { PATIENCE }
     }
 
     /// The length of the next packet, 0 if there will be none: recv(2).
@@ -168,13 +297,19 @@ impl Client {
 
     /// Gives it what was said; false if it has gone.
     fn give(&mut self, kind: u8, bytes: &[u8]) -> bool {
-        if self.waiting.is_some() {
+        let calls = matches!(self.role, Role::Caller { .. });
+        if self.waiting.is_some() && !calls {
             self.lost += bytes.len();
             return true;
         }
         let mut packet = Vec::with_capacity(bytes.len() + 1);
         packet.push(kind);
         packet.extend_from_slice(bytes);
+        if self.waiting.is_some() {
+            // Words of ours, and few: what the payload says is not read so long.
+            self.queue.push_back(packet);
+            return true;
+        }
         self.send(packet, Instant::now())
     }
 
@@ -183,6 +318,13 @@ impl Client {
         let Some((packet, since)) = self.waiting.take() else { return true };
         if !self.send(packet, since) {
             return false;
+        }
+        while self.waiting.is_none()
+            && let Some(packet) = self.queue.pop_front()
+        {
+            if !self.send(packet, Instant::now()) {
+                return false;
+            }
         }
         if self.waiting.is_none() && self.lost > 0 {
             let told = format!("\r\n[sublet: {} bytes are left out here]\r\n", self.lost);
@@ -217,7 +359,7 @@ mod tests {
     const IN_BACKGROUND: Option<Speech<'_>> = Some(Speech { input: None, terminal: false });
 
     fn clients(scratch: &Scratch) -> Clients {
-        Clients::new(Listener::make(scratch.1.as_fd()).unwrap())
+        Clients::new(Some(Listener::make(scratch.1.as_fd()).unwrap()))
     }
 
     fn publish(port: &str) -> Request {

@@ -6,10 +6,11 @@ pub mod beside;
 mod buffer;
 mod clients;
 mod front;
+pub mod health;
 mod memory;
 mod outside;
 mod overtime;
-mod sender;
+pub mod sender;
 mod signals;
 mod terminal;
 mod wakes;
@@ -28,14 +29,18 @@ use crate::launch::{Launched, Timing, patience};
 use crate::network::{Services, Uplink};
 use crate::plan::First;
 use crate::security::seccomp;
+use crate::spec::background::{STOP_TIMEOUT, Stop};
+use crate::spec::health::OnFailure;
 use crate::state;
 use crate::sys::Errno;
-use crate::sys::process::Ended;
+use crate::sys::process::{Ended, send_signal};
 pub use clients::Clients;
+use clients::Heard;
 pub use front::Front;
 use front::Relay;
+use health::Checks;
 pub use memory::{RanOut, mebibytes};
-pub use outside::Outside;
+pub use outside::{Caller, Outside};
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
 
@@ -64,10 +69,27 @@ pub struct Exit {
     pub refused: Option<String>,
     /// What happened to what it has beside its processes.
     pub happened: Vec<String>,
+    /// What was done because it was not well.
+    pub unhealthy: Option<OnFailure>,
 }
 
 /// The code of a payload whose time was over: podman's.
 const EXIT_TIMED_OUT: u8 = 255;
+
+/// What became of a payload whose caller's own process was killed.
+const LOST: &str = "the command that it ran in the foreground of was killed, and it with that";
+
+/// On what terms a payload runs.
+pub struct Terms<'a> {
+    /// Who is the first process of the container.
+    pub first: First,
+    /// How long it may run.
+    pub timeout: Option<Duration>,
+    /// How it is asked to end.
+    pub stop: Stop,
+    /// How it is asked whether it is well.
+    pub checks: Option<Checks<'a>>,
+}
 
 /// Stays until the payload ends, or has run for as long as it may; so long its
 /// ports are published and other commands answered. Calls `warn` with what fails
@@ -77,16 +99,18 @@ pub fn supervise(
     launched: Launched,
     outside: &mut Outside<'_>,
     front: Front,
-    first: First,
-    timeout: Option<Duration>,
+    terms: Terms<'_>,
     warn: impl Fn(&str),
     network_down: impl Fn(),
 ) -> anyhow::Result<Exit> {
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
+    let Terms { first, timeout, stop, mut checks } = terms;
+    let (mut unhealthy, mut killing) = (None, None);
     launched.place_helper();
     let mut relay = Relay::begin(front, launched.terminal.take())?;
+    outside.begin(relay.speech());
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
@@ -107,8 +131,11 @@ pub fn supervise(
         }
         let services = launched.services.iter().filter_map(Services::news);
         ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        ready.extend(checks.iter().filter_map(Checks::news));
         let link = launched.uplink.as_ref().and_then(Uplink::until);
-        let until = overtime.next().into_iter().chain(link).chain(awaited).min();
+        let check = checks.as_ref().and_then(Checks::next);
+        let until = overtime.next().into_iter().chain(link).chain(awaited);
+        let until = until.chain(check).chain(killing).min();
         match poll(&mut ready, patience(until)) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -122,17 +149,55 @@ pub fn supervise(
             happened.push(closed.clone());
             told.push(closed);
         }
+        for heard in outside.heard() {
+            let payload = launched.payload.pidfd();
+            match heard {
+                Heard::Signal(by) => {
+                    let number = by.signal;
+                    if signals::ends(number) {
+                        sent = Some(by);
+                    }
+                    if forwarder.forward(number, payload) == Sent::Stopped {
+                        outside.tell_stopped();
+                    }
+                }
+                Heard::Left => outside.let_go(),
+                Heard::Lost => {
+                    happened.push(LOST.to_owned());
+                    let _ = send_signal(payload, nix::libc::SIGKILL);
+                }
+            }
+        }
         if outside.awaited().is_none() {
             relay.relay(outside.clients.as_mut())?;
         }
         if ended {
             break;
         }
-        if let Some(signal) = overtime.due(Instant::now()) {
+        let now = Instant::now();
+        if let Some(signal) = overtime.due(now) {
             forwarder.forward(signal, launched.payload.pidfd());
+        }
+        if let Some(action) = checks.as_mut().and_then(|checks| checks.attend(now)) {
+            happened.push(format!("it was unhealthy: --health-on-failure {}", action.name()));
+            unhealthy = Some(action);
+            let patience = stop.timeout.unwrap_or(STOP_TIMEOUT);
+            killing = match action {
+                OnFailure::Kill | OnFailure::None => Some(now),
+                OnFailure::Stop | OnFailure::Restart => {
+                    let signal = stop.signal.unwrap_or(nix::libc::SIGTERM);
+                    forwarder.forward(signal, launched.payload.pidfd());
+                    Some(now + Duration::from_secs(patience.into()))
+                }
+            };
+        }
+        if killing.is_some_and(|until| until <= now) {
+            killing = None;
+            let _ = send_signal(launched.payload.pidfd(), nix::libc::SIGKILL);
         }
         if let Some(said) = launched.uplink.as_mut().and_then(Uplink::attend) {
             warn(&said);
+            outside.note(&said);
             happened.push(said);
             launched.place_helper();
             if launched.uplink.as_ref().is_some_and(Uplink::is_down) {
@@ -141,6 +206,7 @@ pub fn supervise(
         }
         if let Some(said) = launched.services.as_mut().and_then(Services::attend) {
             warn(&said);
+            outside.note(&said);
             happened.push(said);
         }
         if unwatched {
@@ -206,6 +272,7 @@ pub fn supervise(
         timed_out: overtime.is_over(),
         refused,
         happened,
+        unhealthy,
     })
 }
 

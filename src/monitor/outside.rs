@@ -1,13 +1,13 @@
 //! What comes from outside of the container beside signals: clients of its
 //! published ports, and what other commands ask for.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use nix::poll::{PollFd, PollFlags};
 
-use super::clients::{Clients, Speech};
+use super::clients::{Clients, Heard, Speech};
 use crate::control::Request;
 use crate::error::{Explain, causes};
 use crate::network::forward::Published;
@@ -23,12 +23,60 @@ pub struct Outside<'a> {
     pub clients: Option<Clients>,
     /// Tells others which ports there are by now.
     pub changed: &'a dyn Fn(Vec<PublishedPort>),
+    /// Who has started it and stays with it, before it is known how the payload
+    /// is spoken to.
+    pub caller: Option<Caller>,
+    /// Tells others that he has left it to itself.
+    pub left: &'a dyn Fn(),
+}
+
+/// Who has started a container, and stays with it by a process of his own.
+#[derive(Debug)]
+pub struct Caller {
+    /// Our end of the line to that.
+    pub line: OwnedFd,
+    /// Whether the container ends with it.
+    pub ends: bool,
 }
 
 /// As many as one answer can tell of.
 const MOST: usize = 1000;
 
 impl Outside<'_> {
+    /// Lets the caller hear what the payload says from its first word on.
+    pub(super) fn begin(&mut self, speech: Option<Speech<'_>>) {
+        if let (Some(Caller { line, ends }), Some(speech)) = (self.caller.take(), speech) {
+            self.clients.get_or_insert_with(|| Clients::new(None)).adopt(line, ends, speech);
+        }
+    }
+
+    /// What the caller has said.
+    pub(super) fn heard(&mut self) -> Vec<Heard> {
+        self.clients.as_mut().map(Clients::heard).unwrap_or_default()
+    }
+
+    /// Lets the caller go.
+    pub(super) fn let_go(&mut self) {
+        (self.left)();
+        if let Some(clients) = &mut self.clients {
+            clients.let_go();
+        }
+    }
+
+    /// Tells the caller that a signal of his has stopped the payload.
+    pub(super) fn tell_stopped(&mut self) {
+        if let Some(clients) = &mut self.clients {
+            clients.tell_stopped();
+        }
+    }
+
+    /// Tells the caller what he is to hear from us.
+    pub(super) fn note(&mut self, text: &str) {
+        if let Some(clients) = &mut self.clients {
+            clients.note(text);
+        }
+    }
+
     /// What has to be waited for before it is [`attend`](Self::attend)ed to.
     pub(super) fn interests(&self) -> impl Iterator<Item = PollFd<'_>> {
         let forwarder = self.published.pidfd().map(|fd| PollFd::new(fd, PollFlags::POLLIN));
@@ -51,7 +99,7 @@ impl Outside<'_> {
             }
             (self.changed)(self.published.list());
         }
-        let Self { published, clients, changed } = self;
+        let Self { published, clients, changed, .. } = self;
         if let Some(clients) = clients {
             clients.attend(speech, &mut |request, client| {
                 let answer = serve(published, request, client);
@@ -71,7 +119,9 @@ fn serve(
     match request {
         Request::Publish(ports) => published.add(&read(ports)?),
         Request::Withdraw(ports) => published.withdraw(&read(ports)?, client),
-        Request::Attach => bail!("that is nothing about ports"),
+        Request::Attach | Request::Signal(_) | Request::Leave => {
+            bail!("that is nothing about ports")
+        }
     }
 }
 

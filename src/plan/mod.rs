@@ -144,7 +144,9 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         let files = etc::Files::of(hostname, &network, &spec.beside, host);
         etc::plan(files, mounts, workshop, &mut draft)?;
     }
-    let console = terminal.then(|| open_terminal(&made, user.ids.uid, &mut draft)).transpose()?;
+    let size = process.console_size();
+    let console = terminal.then(|| open_terminal(&made, user.ids.uid, size, &mut draft));
+    let console = console.transpose()?;
     let hidden = hide::Paths { masked, readonly: readonly_paths, cover };
     // What is written below /proc is written before that is covered.
     let hide_now = sysctls.is_empty();
@@ -294,10 +296,17 @@ fn hooks_to_meet(oci: &oci_spec::runtime::Spec) -> bool {
 }
 
 /// Opens the terminal while the rights to mount /dev/console are there.
-fn open_terminal(made: &Made, owner: u32, draft: &mut Draft) -> anyhow::Result<Slot> {
+fn open_terminal(
+    made: &Made,
+    owner: u32,
+    size: Option<oci_spec::runtime::Box>,
+    draft: &mut Draft,
+) -> anyhow::Result<Slot> {
+    let number = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let size = size.map(|size| (number(size.height()), number(size.width())));
     let dev = made.dev.context("a terminal needs a /dev of the container's own")?;
     let pts = made.pts.context("a terminal needs a devpts of the container's own")?;
     let into = draft.slot();
-    draft.push(Step::OpenTerminal { dev, pts, owner, into });
+    draft.push(Step::OpenTerminal { dev, pts, owner, size, into });
     Ok(into)
 }

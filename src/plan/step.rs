@@ -433,6 +433,8 @@ pub enum Step {
         pts: Slot,
         /// Who it belongs to, as numbered inside.
         owner: u32,
+        /// Its rows and columns, where they are not those of the caller's.
+        size: Option<(u16, u16)>,
         /// Where the terminal is kept.
         into: Slot,
     },

@@ -75,6 +75,7 @@ impl Spec {
             log: Log::default(),
             restart: Restart::No,
             stop: Stop::default(),
+            health: None,
         };
         Self { oci, beside }
     }

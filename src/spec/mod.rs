@@ -12,6 +12,7 @@ pub mod device;
 pub mod duration;
 pub mod env;
 pub mod env_file;
+pub mod health;
 mod id;
 pub mod idmap;
 pub mod keys;
@@ -37,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::security::caps::CapSet;
 use background::{Log, Restart, Stop};
+use health::Health;
 pub use id::{ContainerId, Name};
 use known::Known;
 use network::{Names, Network, Service};
@@ -128,6 +130,9 @@ pub struct Beside {
     pub restart: Restart,
     /// How it is asked to end.
     pub stop: Stop,
+    /// How it is asked whether it is well, if it is.
+    #[serde(default)]
+    pub health: Option<Health>,
 }
 
 impl Beside {

@@ -14,19 +14,20 @@ pub const KEPT: usize = 100;
 
 impl Store {
     /// Removes the oldest that fade and have ended, if it is the turn of the
-    /// container `id`. One that can't be read or removed is left to those who
-    /// ask for it.
-    pub fn fade(&self, id: &ContainerId) {
+    /// container `id`: those that are gone. One that can't be read or removed is
+    /// left to those who ask for it.
+    pub fn fade(&self, id: &ContainerId) -> Vec<Record> {
         if !id.as_str().ends_with('0') {
-            return;
+            return Vec::new();
         }
-        let Ok(listing) = self.list() else { return };
+        let Ok(mut listing) = self.list() else { return Vec::new() };
         let fades = |record: &Record| {
             record.afterwards == Afterwards::Fade && matches!(record.life, Life::Exited(_))
         };
-        let fading: Vec<_> = listing.records.iter().filter(|record| fades(record)).collect();
-        for record in &fading[..fading.len().saturating_sub(KEPT)] {
-            let _ = self.remove(&record.id);
-        }
+        listing.records.retain(fades);
+        let mut fading = listing.records;
+        fading.truncate(fading.len().saturating_sub(KEPT));
+        fading.retain(|record| self.remove(&record.id).is_ok());
+        fading
     }
 }

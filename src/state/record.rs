@@ -10,6 +10,7 @@ use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::health::Health;
 use super::moment::Moment;
 use super::process::Identity;
 use super::seal;
@@ -55,6 +56,9 @@ pub struct Record {
     /// Its ports that the host has, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
+    /// What its health checks have said since it runs, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// Fields that a later program knows: kept, so that an earlier one can
     /// change a record without taking them away.
     #[serde(flatten)]
@@ -318,6 +322,7 @@ impl Record {
             network: None,
             upkeep: Upkeep::default(),
             ports: Vec::new(),
+            health: None,
             unknown: Map::new(),
         }
     }

@@ -53,6 +53,11 @@ pub fn copy_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
 /// How many letters a line of a terminal has; `None` for what is no terminal,
 /// or one that does not say.
 pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
+    size(fd).map(|(_, columns)| columns)
+}
+
+/// Rows and columns of a terminal; `None` as above.
+pub fn size(fd: BorrowedFd<'_>) -> Option<(u16, u16)> {
     // SAFETY: `winsize` is plain numbers, of which zero is a value; the kernel
     // writes one.
     let size = unsafe {
@@ -60,7 +65,7 @@ pub fn width(fd: BorrowedFd<'_>) -> Option<u16> {
         call!(libc::SYS_ioctl, fd.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size).ok()?;
         size
     };
-    Some(size.ws_col).filter(|width| *width > 0)
+    (size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
 
 /// Gives a terminal a window of so many rows and columns.

@@ -171,31 +171,31 @@ fn there_is_no_other_terminal() {
 // ---- through a terminal that people use
 
 /// A tmux server of the test's own.
-struct Tmux<'a> {
+pub struct Tmux<'a> {
     scratch: &'a Scratch,
 }
 
 impl<'a> Tmux<'a> {
-    fn start(scratch: &'a Scratch, program: &str) -> Self {
+    pub fn start(scratch: &'a Scratch, program: &str) -> Self {
         let tmux = Self { scratch };
         tmux.command(&["new-session", "-d", "-x", "100", "-y", "30", program]).ok();
         tmux
     }
 
-    fn command(&self, words: &[&str]) -> Program {
+    pub fn command(&self, words: &[&str]) -> Program {
         // The path of a socket is short, so it is given relative.
         let base = ["-f", "/dev/null", "-S", "tmux"];
         let program = Program::new("tmux").at_home(self.scratch).env("TERM", "screen");
         program.directory(self.scratch.path()).args(base).args(words)
     }
 
-    fn keys(&self, keys: &[&str]) {
+    pub fn keys(&self, keys: &[&str]) {
         self.command(&[&["send-keys"], keys].concat()).ok();
     }
 
     /// Waits until a line of the screen ends with `text`.
     #[track_caller]
-    fn shows(&self, text: &str) {
+    pub fn shows(&self, text: &str) {
         let mut screen = String::new();
         let found = eventually(10.0, || {
             screen = self.command(&["capture-pane", "-p"]).run().stdout();

@@ -9,6 +9,8 @@ use super::typed;
 use crate::error::Explain;
 use crate::spec::Spec;
 use crate::spec::background::{Log, Restart, Stop};
+use crate::spec::health::OnFailure;
+use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::signal::Signal;
 
@@ -18,6 +20,10 @@ pub struct BackgroundArgs {
     /// Run it in the background, and print its id
     #[arg(short, long, conflicts_with_all = ["dry_run", "timing"])]
     detach: bool,
+
+    /// What is typed to leave one with -it running; '' for nothing [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
 
     /// When it is started again: no, on-failure[:N], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
@@ -50,6 +56,11 @@ impl BackgroundArgs {
         self.detach
     }
 
+    /// What is typed to leave a container in the foreground; none with `''`.
+    pub fn keys(&self) -> anyhow::Result<Option<Keys>> {
+        self.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), super::detach_keys)
+    }
+
     /// After all that it may not go with.
     pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
         if let Some(driver) = &self.log_driver {
@@ -73,11 +84,10 @@ impl BackgroundArgs {
                 .context("--detach")
                 .hint("a service runs in the background already: leave --detach out");
         }
-        if spec.beside.restart == Restart::No {
-            return Ok(());
-        }
-        if spec.beside.known.remove {
-            return Err(anyhow!("--restart with --rm: what is removed can't be started again"))
+        if let Some(flag) = again(spec)
+            && spec.beside.known.remove
+        {
+            return Err(anyhow!("{flag} with --rm: what is removed can't be started again"))
                 .hint("leave one of the two out");
         }
         Ok(())
@@ -85,10 +95,22 @@ impl BackgroundArgs {
 
     /// Whether what is asked for can be had in the foreground.
     pub fn check(detach: bool, spec: &Spec) -> anyhow::Result<()> {
-        if detach || spec.beside.restart == Restart::No {
-            return Ok(());
+        match again(spec).filter(|_| !detach) {
+            None => Ok(()),
+            Some(flag) => {
+                Err(anyhow!("{flag} without --detach: who waits for it would not see its end"))
+                    .hint(format!("sublet run -d {flag} ... runs it in the background"))
+            }
         }
-        Err(anyhow!("--restart without --detach: who waits for it would not see its end"))
-            .hint("sublet run -d --restart ... runs it in the background")
+    }
+}
+
+/// The flag that asks for it to be started again, if one does.
+fn again(spec: &Spec) -> Option<&'static str> {
+    let unwell = spec.beside.health.as_ref().map(|health| health.on_failure);
+    match spec.beside.restart {
+        Restart::No if unwell == Some(OnFailure::Restart) => Some("--health-on-failure restart"),
+        Restart::No => None,
+        _ => Some("--restart"),
     }
 }

@@ -4,6 +4,7 @@ mod background;
 mod caller;
 mod container;
 pub mod environment;
+mod health;
 mod identity;
 mod limits;
 mod namespaces;
@@ -18,13 +19,19 @@ mod tests;
 
 use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args};
+use oci_spec::runtime::BoxBuilder;
 
 use super::terminal;
+use crate::container::attach::Foreground;
 use crate::container::detach::{Outcome, Which, detach};
 use crate::container::run::{self as verb, Clock};
 use crate::error::Explain;
 use crate::host::Host;
-use crate::spec::{ContainerId, Root, Spec};
+use crate::spec::keys::Keys;
+use crate::spec::port::Source;
+use crate::spec::{ContainerId, Root, Spec, Stdin};
+use crate::sys::fd::standard;
+use crate::sys::tty::{is_terminal, size};
 use background::BackgroundArgs;
 pub use caller::Caller;
 pub use telling::{DryRun, Telling};
@@ -72,6 +79,8 @@ pub struct RunArgs {
     #[command(flatten)]
     background: background::BackgroundArgs,
     #[command(flatten)]
+    health: health::HealthArgs,
+    #[command(flatten)]
     telling: telling::TellingArgs,
 
     /// Print help (-h is --hostname, as elsewhere)
@@ -112,13 +121,15 @@ pub struct Asked {
     pub telling: Telling,
     /// Whether it runs in the background.
     pub detach: bool,
+    /// What is typed to leave it, in the foreground.
+    pub keys: Option<Keys>,
     /// What the user should hear before it starts.
     pub warnings: Vec<String>,
 }
 
 /// Runs one container in the foreground and gives the code to end with.
 pub fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let Asked { spec, telling, detach, warnings } = args.into_spec(&Caller::here())?;
+    let Asked { spec, telling, detach, keys, warnings } = args.into_spec(&Caller::here())?;
     BackgroundArgs::check(detach, &spec)?;
     if telling.dry_run.is_none() {
         // First of all: it may start over, and then all would be said twice.
@@ -132,6 +143,12 @@ pub fn run(args: RunArgs) -> anyhow::Result<u8> {
     }
     if detach {
         return start_behind(spec);
+    }
+    if telling.dry_run.is_none()
+        && !telling.timing
+        && let Some(keys) = keys.filter(|_| can_be_left(&spec))
+    {
+        return start_before(spec, keys);
     }
     let host = Host::new();
     match telling.dry_run {
@@ -156,7 +173,7 @@ fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
 /// Writes a container down for later, prints its id, and gives the code to end
 /// with.
 pub fn create(args: RunArgs) -> anyhow::Result<u8> {
-    let Asked { spec, telling, detach, warnings } = args.into_spec(&Caller::here())?;
+    let Asked { spec, telling, detach, warnings, .. } = args.into_spec(&Caller::here())?;
     if detach || telling.timing || telling.dry_run.is_some() {
         return Err(anyhow!("nothing is run by it"))
             .context("--detach, --timing and --dry-run")
@@ -170,15 +187,43 @@ pub fn create(args: RunArgs) -> anyhow::Result<u8> {
 /// Starts it in the background, and prints its id.
 fn start_behind(spec: Spec) -> anyhow::Result<u8> {
     let (id, handed) = (spec.beside.id.clone(), spec.beside.preserve_fds);
-    behind(Which::New(Box::new(spec)), handed, id.as_str())
+    behind(Which::New(Box::new(spec)), handed, None, id.as_str())
 }
 
-/// Starts a container in the background, prints `answer` once it runs, and
-/// gives the code to end with.
-pub fn behind(which: Which<'_>, handed: u32, answer: &str) -> anyhow::Result<u8> {
+/// Whether keys can be typed at what it has as its terminal. A socket that was
+/// handed to us can't be handed on.
+fn can_be_left(spec: &Spec) -> bool {
+    let process = spec.oci.process().as_ref();
+    process.and_then(|process| process.terminal()).unwrap_or(false)
+        && spec.beside.stdin == Stdin::Inherit
+        && !spec.beside.ports.iter().any(|port| matches!(port.source, Source::Handed(_)))
+        && is_terminal(standard(0))
+}
+
+/// Starts it before the caller's eyes, and gives the code to end with.
+fn start_before(mut spec: Spec, keys: Keys) -> anyhow::Result<u8> {
+    // Its supervisor has nothing of our terminal.
+    if let Some((rows, columns)) = size(standard(0)) {
+        let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(columns)).build();
+        spec.process_mut().set_console_size(size.ok());
+    }
+    let (label, handed) = (spec.beside.label().to_owned(), spec.beside.preserve_fds);
+    let foreground = Foreground { input: true, keys: Some(keys), ends: true, proxy: true };
+    behind(Which::New(Box::new(spec)), handed, Some(foreground), &label)
+}
+
+/// Starts a container in the background, prints `answer` once it runs, or stays
+/// with it in the `foreground`; gives the code to end with.
+pub fn behind(
+    which: Which<'_>,
+    handed: u32,
+    foreground: Option<Foreground>,
+    answer: &str,
+) -> anyhow::Result<u8> {
     let tell = |line: &str| terminal::tell(format_args!("sublet: {line}"));
-    match detach(which, handed, tell, terminal::tell_warning)? {
+    match detach(which, handed, foreground, tell, terminal::tell_warning)? {
         Outcome::Running => terminal::answer(&format!("{answer}\n")).map(|_| 0),
+        Outcome::Over(outcome) => Ok(super::attach::code(outcome, answer)),
         Outcome::Failed { report, code } => {
             terminal::tell_report(&report);
             Ok(code)
@@ -208,9 +253,18 @@ impl RunArgs {
         self.process.enter(&mut spec, command, caller, &mut warnings)?;
         self.security.enter(&mut spec)?;
         self.limits.enter(&mut spec, caller)?;
-        let detach = self.background.detach();
+        let (detach, keys) = (self.background.detach(), self.background.keys()?);
+        self.health.enter(&mut spec)?;
         self.background.enter(&mut spec)?;
-        Ok(Asked { spec, telling: self.telling.into(), detach, warnings })
+        Ok(Asked { spec, telling: self.telling.into(), detach, keys, warnings })
+    }
+}
+
+/// Reads `--detach-keys`, of which nothing is none.
+pub fn detach_keys(text: &str) -> anyhow::Result<Option<Keys>> {
+    match text {
+        "" => Ok(None),
+        keys => typed("--detach-keys", keys, str::parse).map(Some),
     }
 }
 
