@@ -14,6 +14,7 @@ use nix::unistd::pipe2;
 use super::exec::Target;
 use super::pause::is_paused;
 use super::record;
+use crate::child::keeper::Stay;
 use crate::error::{Explain, causes, exit_code};
 use crate::host::Host;
 use crate::launch::enter::enter;
@@ -61,7 +62,7 @@ fn ask(id: &ContainerId, timeout: Duration) -> anyhow::Result<Said> {
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("set up the pipe")?;
     hold(theirs.as_fd())?;
     drop(theirs);
-    let entered = enter(entry, inside, &host)?;
+    let entered = enter(entry, inside, Stay::ToTheEnd, &host)?;
     // Ours has to be gone, or the end of what it says would not be seen.
     let null = File::options().write(true).open("/dev/null").context("open /dev/null")?;
     hold(null.as_fd())?;
