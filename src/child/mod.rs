@@ -34,7 +34,7 @@ use std::sync::OnceLock;
 use crate::plan::step::{Gate, Slot, Step};
 use crate::sys::fd::Patience;
 use crate::sys::process::{self, exit_now};
-use crate::sys::{Errno, fd};
+use crate::sys::{Errno, fd, schedule};
 use report::{Part, Report};
 use start::Orders;
 
@@ -175,6 +175,13 @@ impl Child {
             }
             Step::Become { uid, gid } => Ok(confine::become_for_setup(*uid, *gid)?),
             Step::WorkDirectory(path) => enter::work_directory(path),
+            Step::Personality { domain, .. } => Ok(schedule::set_personality(*domain)?),
+            Step::Schedule { policy, nice, priority, .. } => {
+                Ok(schedule::set_policy(*policy, *nice, *priority)?)
+            }
+            Step::DiskPriority { class, level, .. } => {
+                Ok(schedule::set_disk_priority(*class, *level)?)
+            }
             Step::Umask(mask) => {
                 confine::umask(*mask);
                 Ok(())

@@ -16,7 +16,7 @@ use super::namespaces::Namespaces;
 use super::outline::Streams;
 use super::step::{Gate, Slot, Step};
 use super::user::{self, Files};
-use super::{cstring_text, process, security};
+use super::{cstring_text, process, schedule, security};
 use crate::host::Host;
 use crate::host::cgroup::PAYLOAD;
 use crate::host::inside::Inside;
@@ -129,6 +129,7 @@ pub fn plan(
         steps.push(Step::OpenPty { owner: user.ids.uid, into: Slot(slots) });
         slots += 1;
     }
+    steps.extend(schedule::steps(asked, linux));
     steps.push(Step::Umask(asked.user().umask().unwrap_or(process::UMASK)));
     let directory = asked.cwd().to_str().context("the working directory is not UTF-8")?;
     steps.push(Step::WorkDirectory(cstring_text(directory)?));

@@ -21,6 +21,7 @@ mod outline;
 mod overlay;
 mod process;
 mod rootfs;
+mod schedule;
 mod security;
 pub mod step;
 mod sysctl;
@@ -185,6 +186,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         // before anything can have been mounted over it.
         draft.early.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
     }
+    schedule::steps(process, linux).into_iter().for_each(|step| draft.push(step));
     draft.push(Step::Umask(process.user().umask().unwrap_or(process::UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));

@@ -374,6 +374,33 @@ pub enum Step {
     },
     /// Goes to the working directory, which must be inside.
     WorkDirectory(CString),
+    /// Sees the machine as one of this kind; personality(2).
+    Personality {
+        /// `PER_*`.
+        domain: u32,
+        /// Its name.
+        name: &'static str,
+    },
+    /// Sets how it is scheduled; sched_setattr(2).
+    Schedule {
+        /// `SCHED_*`.
+        policy: u32,
+        /// Its name.
+        name: &'static str,
+        /// Its nice value.
+        nice: i32,
+        /// Its priority, if it is real-time.
+        priority: u32,
+    },
+    /// Sets how its requests to disks are scheduled; ioprio_set(2).
+    DiskPriority {
+        /// `IOPRIO_CLASS_*`.
+        class: u16,
+        /// Its name.
+        name: &'static str,
+        /// How near to the front within it: 0 to 7.
+        level: u16,
+    },
     /// Sets the file mode creation mask.
     Umask(u32),
     /// Becomes the payload's user.
@@ -552,6 +579,13 @@ impl fmt::Display for Step {
             }
             Self::Become { uid, gid } => write!(f, "become uid {uid} and gid {gid} for the set-up"),
             Self::WorkDirectory(path) => write!(f, "go to the working directory {path:?}"),
+            Self::Personality { name, .. } => write!(f, "take the personality {name}"),
+            Self::Schedule { name, nice, priority, .. } => {
+                write!(f, "be scheduled by {name}, nice {nice}, priority {priority}")
+            }
+            Self::DiskPriority { name, level, .. } => {
+                write!(f, "have the {name} priority {level} at disks")
+            }
             Self::Umask(mask) => write!(f, "set the umask {mask:04o}"),
             Self::Identity { uid, gid, groups, capabilities } => {
                 write!(f, "become uid {uid} and gid {gid} with ")?;

@@ -33,6 +33,54 @@ pub fn set_nice(process: Pid, nice: i8) -> Result<()> {
     Ok(())
 }
 
+/// `struct sched_attr`, linux/sched/types.h, as it was first.
+#[repr(C)]
+struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Sets the policy of this process, with the nice value or the priority that it
+/// takes. sched_setattr(2).
+///
+/// # Errors
+/// EPERM for more than the caller may have.
+pub fn set_policy(policy: u32, nice: i32, priority: u32) -> Result<()> {
+    let size = size_of::<Attributes>() as u32;
+    let attributes =
+        Attributes { size, policy, flags: 0, nice, priority, runtime: 0, deadline: 0, period: 0 };
+    // SAFETY: the kernel reads as many bytes as the size says.
+    unsafe { call!(libc::SYS_sched_setattr, 0, &raw const attributes, 0)? };
+    Ok(())
+}
+
+/// Sets class and level of this process's requests to disks. ioprio_set(2).
+///
+/// # Errors
+/// EPERM for the real-time class.
+pub fn set_disk_priority(class: u16, level: u16) -> Result<()> {
+    /// `IOPRIO_WHO_PROCESS` and `IOPRIO_CLASS_SHIFT`, linux/ioprio.h.
+    const PROCESS: i32 = 1;
+    const SHIFT: u32 = 13;
+    let priority = i32::from(class) << SHIFT | i32::from(level);
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_ioprio_set, PROCESS, 0, priority)? };
+    Ok(())
+}
+
+/// Sets what kind of machine this process sees. personality(2).
+pub fn set_personality(domain: u32) -> Result<()> {
+    // SAFETY: a number only.
+    unsafe { call!(libc::SYS_personality, domain)? };
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

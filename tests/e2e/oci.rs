@@ -237,6 +237,9 @@ fn what_there_is_is_listed() {
     other.create("a").exits(0);
     assert_eq!(other.oci(&["list", "-q"]).ok(), "a");
     other.oci(&["delete", "-f", "a"]).ok();
+    // Which ends with the test, as the other place would be left otherwise.
+    let bundle = other.globally(&[]);
+    assert_eq!(bundle.oci(&["list", "-q"]).ok(), "a\nb");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Greeted {
     NotYet,
+    /// It has asked for more than the kernel tells, and has been told.
+    Asked,
     Yes,
 }
 
@@ -113,7 +115,7 @@ impl Connection {
 
     /// The next message that has come in full.
     pub(super) fn next(&mut self) -> Result<Option<Message>, Failure> {
-        if self.greet()? == Greeted::NotYet {
+        if self.greet()? != Greeted::Yes {
             return Ok(None);
         }
         Message::take(&mut self.incoming)
@@ -123,7 +125,7 @@ impl Connection {
     /// Whether `waiting_for` may still come.
     pub(super) fn may_wait(&self, end: End, waiting_for: &str) -> Result<(), Failure> {
         let waiting_for = match self.greeted {
-            Greeted::NotYet => "the answer to our authentication",
+            Greeted::NotYet | Greeted::Asked => "the answer to our authentication",
             Greeted::Yes => waiting_for,
         };
         if end == End::HungUp {
@@ -185,17 +187,19 @@ impl Connection {
         if self.greeted == Greeted::Yes {
             return Ok(Greeted::Yes);
         }
+        let not_yet = self.greeted;
         let end = self.incoming.windows(2).take(MOST_GREETING).position(|two| two == b"\r\n");
         let Some(end) = end else {
             return match self.incoming.len() > MOST_GREETING {
                 true => Err(Failure::broken("its answer to the authentication has no end")),
-                false => Ok(Greeted::NotYet),
+                false => Ok(not_yet),
             };
         };
         let line = String::from_utf8_lossy(&self.incoming[..end]).into_owned();
-        if line == "DATA" {
-            // It asks for what we have said already.
+        if line == "DATA" && self.greeted == Greeted::NotYet {
+            // It asks, once, for what we have said already.
             self.incoming.drain(..end + 2);
+            self.greeted = Greeted::Asked;
             return self.greet();
         }
         if line != "OK" && !line.starts_with("OK ") {

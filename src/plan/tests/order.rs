@@ -128,6 +128,9 @@ pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::Become { .. }
         | Step::WorkDirectory(_)
         | Step::Umask(_)
+        | Step::Personality { .. }
+        | Step::Schedule { .. }
+        | Step::DiskPriority { .. }
         | Step::Identity { .. }
         | Step::NoNewPrivileges
         | Step::Seccomp { .. }

@@ -1,7 +1,7 @@
 //! What a bundle may ask for and is not to be had: refused by its name.
 
 use anyhow::{Context, anyhow, bail, ensure};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Process, Spec as Oci};
+use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Spec as Oci};
 
 use crate::error::Explain;
 
@@ -85,12 +85,32 @@ pub fn check_process(process: &Process) -> anyhow::Result<()> {
     if let Some(label) = given(process.selinux_label()) {
         return no_label("process.selinuxLabel", label);
     }
-    let later = [
-        ("process.ioPriority", process.io_priority().is_some()),
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-    ];
-    not_yet(&later)
+    check_schedule(process)?;
+    not_yet(&[("process.execCPUAffinity", process.exec_cpu_affinity().is_some())])
+}
+
+fn check_schedule(process: &Process) -> anyhow::Result<()> {
+    if let Some(priority) = process.io_priority() {
+        let level = priority.priority();
+        ensure!((0..=7).contains(&level), "process.ioPriority.priority {level} is not from 0 to 7");
+    }
+    let Some(scheduler) = process.scheduler() else { return Ok(()) };
+    let policy = *scheduler.policy();
+    let known =
+        !matches!(policy, LinuxSchedulerPolicy::SchedIso | LinuxSchedulerPolicy::SchedDeadline);
+    ensure!(known, "process.scheduler.policy {policy}: no ordinary user gets it of the kernel");
+    let flags = scheduler.flags().as_ref().is_some_and(|flags| !flags.is_empty());
+    not_yet(&[("process.scheduler.flags", flags)])?;
+    let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
+    let deadline = deadline.iter().any(|time| time.is_some_and(|time| time != 0));
+    ensure!(!deadline, "process.scheduler: runtime, deadline and period go with SCHED_DEADLINE");
+    let (nice, priority) = (scheduler.nice().unwrap_or(0), scheduler.priority().unwrap_or(0));
+    ensure!((-20..=19).contains(&nice), "process.scheduler.nice {nice} is not from -20 to 19");
+    ensure!(
+        (0..=99).contains(&priority),
+        "process.scheduler.priority {priority} is not from 0 to 99"
+    );
+    Ok(())
 }
 
 fn check_linux(linux: &Linux) -> anyhow::Result<()> {
@@ -105,10 +125,13 @@ fn check_linux(linux: &Linux) -> anyhow::Result<()> {
         return Err(anyhow!("linux.intelRdt takes root"))
             .hint("only root may write to /sys/fs/resctrl: leave it out");
     }
+    let personality_flags = linux.personality().as_ref().is_some_and(|personality| {
+        personality.flags().as_ref().is_some_and(|flags| !flags.is_empty())
+    });
     let later = [
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality", linux.personality().is_some()),
+        ("linux.personality.flags", personality_flags),
         ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|map| !map.is_empty())),
     ];
     not_yet(&later)

@@ -155,10 +155,30 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
         (with("/process/selinuxLabel", json!("a:b:c")), "process.selinuxLabel"),
         (with("/process/oomScoreAdj", json!(1001)), "process.oomScoreAdj"),
         (
-            with("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 0})),
+            with("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 8})),
             "process.ioPriority",
         ),
-        (with("/process/scheduler", json!({"policy": "SCHED_BATCH"})), "process.scheduler"),
+        (with("/process/scheduler", json!({"policy": "SCHED_DEADLINE"})), "SCHED_DEADLINE"),
+        (with("/process/scheduler", json!({"policy": "SCHED_ISO"})), "process.scheduler.policy"),
+        (
+            with("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 20})),
+            "process.scheduler.nice",
+        ),
+        (
+            with("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 100})),
+            "process.scheduler.priority",
+        ),
+        (
+            with("/process/scheduler", json!({"policy": "SCHED_BATCH", "period": 1})),
+            "process.scheduler",
+        ),
+        (
+            with(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_RECLAIM"]}),
+            ),
+            "process.scheduler.flags",
+        ),
         (with("/process/execCPUAffinity", json!({"initial": "0"})), "process.execCPUAffinity"),
         (
             with("/process/rlimits", json!([{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}])),
@@ -178,7 +198,10 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
         (with("/linux/mountLabel", json!("a:b:c")), "linux.mountLabel"),
         (with("/linux/intelRdt", json!({"closID": "x"})), "linux.intelRdt"),
         (with("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"})), "linux.memoryPolicy"),
-        (with("/linux/personality", json!({"domain": "LINUX32"})), "linux.personality"),
+        (
+            with("/linux/personality", json!({"domain": "LINUX32", "flags": ["X"]})),
+            "linux.personality.flags",
+        ),
         (with("/linux/timeOffsets", json!({"boottime": {"secs": 1}})), "linux.timeOffsets"),
         (with("/linux/netDevices", json!({"eth0": {"name": "eth1"}})), "linux.netDevices"),
         (

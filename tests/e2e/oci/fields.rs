@@ -285,3 +285,35 @@ fn what_would_be_the_callers_is_refused() {
         none.create("web").exits(1).explained(&["user namespace"]);
     }
 }
+
+#[test]
+fn it_is_scheduled_as_it_is_asked_for() {
+    requires!();
+    let set = |bundle: Bundle| {
+        bundle
+            .set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 7}))
+            .set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6}))
+            .set("/linux/personality", json!({"domain": "LINUX32"}))
+    };
+    // The policy's number is the 41st field of stat, the nice value the 19th.
+    let script = "cut -d' ' -f19,41 /proc/self/stat; ionice -p $$; uname -m";
+    let told = told(script, set);
+    let machine = if cfg!(target_arch = "x86_64") { "i686" } else { "armv8l" };
+    assert_eq!(told, format!("7 3\nbest-effort: prio 6\n{machine}"));
+    // So is a further program.
+    let bundle = set(Bundle::new(&["sleep", "600"]));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    let more = bundle.oci(&["exec", "web", "sh", "-c", script]).ok();
+    assert_eq!(more, told);
+}
+
+#[test]
+fn what_only_root_may_have_of_the_scheduler_is_told_by_its_step() {
+    requires!(ordinary_user);
+    let bundle = Bundle::new(&["true"])
+        .set("/process/scheduler", json!({"policy": "SCHED_FIFO", "priority": 50}));
+    let done = bundle.create("web");
+    done.exits(1).explained(&["SCHED_FIFO", "not permitted"]);
+    assert_eq!(bundle.left(), 0);
+}

@@ -173,7 +173,7 @@ fn a_container_that_runs_out_of_memory_is_told_of() {
     let mut events = bundle.command(&["events", "--interval", "200ms", "web"]).spawn();
     events.line();
     fs::write(bundle.root.join("go"), "now\n").expect("let it");
-    let told = (0..1000).any(|_| events.line().contains("\"type\":\"oom\""));
+    let told = (0..300).any(|_| events.line().contains("\"type\":\"oom\""));
     assert!(told);
     bundle.oci(&["kill", "web", "KILL"]).ok();
     events.wait();

@@ -109,6 +109,15 @@ fn it_hangs_up() {
 }
 
 #[test]
+fn it_may_ask_once_who_we_are() {
+    let (_, text) = told(&[b"DATA\r\nOK 0\r\n", &started(JOB, SYSTEMD)[..]].concat());
+    assert!(text.contains("it hung up before the end of its job"), "{text}");
+    let (kind, text) = told(b"DATA\r\nDATA\r\nOK 0\r\n");
+    assert_eq!(kind, Kind::Broken);
+    assert!(text.contains("answered our authentication with \"DATA\""), "{text}");
+}
+
+#[test]
 fn it_closes_at_once() {
     let (mut job, peer) = private(LONG);
     drop(peer);
