@@ -21,6 +21,7 @@ mod join;
 pub mod keeper;
 mod mount;
 pub mod network;
+mod notify;
 mod reaper;
 pub mod report;
 pub mod start;
@@ -209,6 +210,7 @@ impl Child {
                 self.keep(*into, terminal)
             }
             Step::NewSession => Ok(process::new_session()?),
+            Step::OpenNotify { dev } => notify::open(self.kept(*dev)?, self.channel.as_fd()),
             Step::OpenTerminal { dev, pts, owner, size, into } => {
                 let (dev, pts) = (self.kept(*dev)?, self.kept(*pts)?);
                 let terminal = console::open(dev, pts, *owner, *size, self.channel.as_fd())?;

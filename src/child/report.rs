@@ -67,6 +67,9 @@ pub enum Report {
     Mark(Phase, u64),
     /// The descriptor that comes with this packet is the terminal's other end.
     Terminal,
+    /// The descriptor that comes with this packet is the socket by which the
+    /// program speaks to the service manager.
+    Notify,
     /// It has come to a gate where it is met, or, at the last one, passed it.
     Arrived(Gate),
     /// The child goes on as this process; the descriptor that comes with this
@@ -102,6 +105,7 @@ impl Report {
         let (kind, detail, number) = match self {
             Self::Mark(phase, nanos) => (1_u32, phase as u32, nanos),
             Self::Terminal => (2, 0, 0),
+            Self::Notify => (6, 0, 0),
             Self::Arrived(gate) => (4, u32::from(gate as u8), 0),
             Self::Born(pid) => (5, 0, pid.as_raw() as u64),
             Self::Stopped { at, part, errno } => {
@@ -126,6 +130,7 @@ impl Report {
                 Some(Self::Mark(phase, number))
             }
             2 => Some(Self::Terminal),
+            6 => Some(Self::Notify),
             4 => {
                 let gate = Gate::MET.into_iter().find(|gate| u32::from(*gate as u8) == detail)?;
                 Some(Self::Arrived(gate))
@@ -147,7 +152,8 @@ mod tests {
 
     #[test]
     fn every_report_reads_back() {
-        let mut reports = vec![Report::Terminal, Report::Born(Pid::from_raw(4_194_304))];
+        let mut reports =
+            vec![Report::Terminal, Report::Notify, Report::Born(Pid::from_raw(4_194_304))];
         reports.extend(PHASES.map(|phase| Report::Mark(phase, u64::MAX - 1)));
         reports.extend(Gate::MET.map(Report::Arrived));
         reports.extend(PARTS.map(|part| Report::stopped(123, part, Errno::EOVERFLOW)));

@@ -41,7 +41,6 @@ const MISSING: &[Missing] = &[
         why: YET,
         instead: "sublet attach NAME goes to a container in the background",
     },
-    Missing { words: &["--sdnotify"], why: YET, instead: "" },
     Missing {
         words: &["--ip", "--ip6", "--mac-address", "--network-alias", "--link", "--pod"],
         why: YET,

@@ -235,7 +235,7 @@ mod tests {
     fn what_is_no_filter_is_told() {
         for (text, word) in [
             ("name", "KEY=VALUE"),
-            ("ancestor=x", "status, label"),
+            ("ancestor=x", "status, health, label"),
             ("status=up", "supervisor-lost"),
             ("health=well", "unhealthy"),
             ("exited=x", "exit code"),

@@ -10,11 +10,12 @@ use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
 use crate::monitor::health::Checks;
+use crate::monitor::notify::Notify;
 use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
 use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, Outline, Plan, Streams};
-use crate::spec::background::Stop;
+use crate::spec::background::{self, Stop};
 use crate::spec::health::Health;
 use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{PublishedPort, Upkeep};
@@ -105,6 +106,7 @@ pub(super) struct Started {
     id: ContainerId,
     stop: Stop,
     health: Option<Health>,
+    notify: Option<Notify>,
 }
 
 /// What became of it, and its record, which does not say so yet.
@@ -179,10 +181,13 @@ pub(super) fn start(
     }
     let clients = listener.map(|listener| Clients::new(Some(listener)));
     let (id, stop, health) = (spec.beside.id.clone(), spec.beside.stop, spec.beside.health.clone());
+    let manager = host.notify_socket().filter(|_| spec.beside.notify != background::Notify::Ignore);
+    let notify = manager.map(|name| Notify::new(name, spec.beside.notify)).transpose()?;
     if health.is_some() && recorded.is_none() {
         warn("nobody would see how its health checks end: there are none");
     }
-    Ok(Started { launched, published, clients, outline, record: recorded, id, stop, health })
+    let record = recorded;
+    Ok(Started { launched, published, clients, outline, record, id, stop, health, notify })
 }
 
 impl Started {
@@ -193,7 +198,7 @@ impl Started {
 
     /// Stays with it to its end, and with the `caller`, if he does too.
     pub fn stay(self, front: Front, caller: Option<Caller>, warn: impl Fn(&str)) -> Stayed {
-        let Self { launched, published, clients, outline, record, id, stop, health } = self;
+        let Self { launched, published, clients, outline, record, id, stop, health, notify } = self;
         let (first, timeout) = (outline.first, outline.timeout);
         // Whoever stays for long holds what he needs, and no more.
         drop(outline);
@@ -233,7 +238,7 @@ impl Started {
             }
         };
         let checks = known.as_ref().map(|(health, _)| Checks::new(health.clone(), &begin, &note));
-        let terms = Terms { first, timeout, stop, checks };
+        let terms = Terms { first, timeout, stop, checks, notify };
         let exit = supervise(launched, &mut outside, front, terms, &warn, network_down);
         let Outside { clients, .. } = outside;
         Stayed { exit, record, clients }

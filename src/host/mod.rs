@@ -25,6 +25,7 @@ pub mod subid;
 mod textfile;
 
 use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use advice::Advice;
@@ -53,6 +54,7 @@ pub struct Host {
     bus: OnceCell<Result<Bus, Advice>>,
     routes: OnceCell<Routes>,
     resolv: OnceCell<Resolv>,
+    notify_socket: OnceCell<Option<OsString>>,
     files: Files,
 }
 
@@ -72,6 +74,17 @@ impl Host {
         }
         let caller = Caller::probe()?;
         Ok(self.caller.get_or_init(|| caller))
+    }
+
+    /// Where the service manager that has started us hears how it goes: the
+    /// path of a socket, or its abstract name behind an `@` (sd_notify(3)).
+    pub fn notify_socket(&self) -> Option<&OsStr> {
+        let probe = || {
+            let name = std::env::var_os("NOTIFY_SOCKET")?;
+            let first = name.as_encoded_bytes().first();
+            first.is_some_and(|first| b"/@".contains(first)).then_some(name)
+        };
+        self.notify_socket.get_or_init(probe).as_deref()
     }
 
     /// The caller's entry in the user database, or why it has none.
@@ -190,6 +203,8 @@ pub struct Facts {
     pub cgroups: Cgroups,
     /// Where the caller's systemd is to be asked.
     pub bus: Result<Bus, Advice>,
+    /// Where the service manager that has started us hears how it goes.
+    pub notify_socket: Option<OsString>,
     /// Its files.
     pub files: Files,
 }
@@ -212,6 +227,7 @@ impl From<Facts> for Host {
             bus: facts.bus.into(),
             routes: OnceCell::new(),
             resolv: OnceCell::new(),
+            notify_socket: facts.notify_socket.into(),
             files: facts.files,
         }
     }
@@ -253,6 +269,7 @@ pub(crate) mod made_up {
                 path: "/run/user/1000/systemd/private".into(),
                 kind: bus::Kind::Private,
             }),
+            notify_socket: None,
             files: files(),
         }
     }

@@ -24,6 +24,8 @@ use crate::sys::process;
 pub struct Served {
     /// The other end of its terminal.
     pub terminal: Option<OwnedFd>,
+    /// The socket by which it speaks to the service manager.
+    pub notify: Option<OwnedFd>,
     /// What passes its packets on.
     pub uplink: Option<Uplink>,
     /// What passes single services of the host on.
@@ -75,7 +77,7 @@ pub fn serve(
     }
     connecting.mapped();
     let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };
-    let mut terminal = None;
+    let (mut terminal, mut notify) = (None, None);
     loop {
         let answer = placing.awaited().map(Awaited::until);
         if placed == Progress::Waiting && answer.is_none() {
@@ -108,11 +110,12 @@ pub fn serve(
         match spawned.channel.next()? {
             Some((Report::Mark(phase, at), _)) => spawned.timing.mark(phase, at),
             // The kernel leaves a descriptor out for which there is no room.
-            Some((Report::Terminal, None)) => {
-                return Err(anyhow!("no descriptor is left for the terminal"))
+            Some((Report::Terminal | Report::Notify, None)) => {
+                return Err(anyhow!("no descriptor is left for its terminal or socket"))
                     .hint("raise the limit: ulimit -n 1024");
             }
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
+            Some((Report::Notify, descriptor)) => notify = descriptor,
             Some((Report::Arrived(gate), _)) => {
                 let meeting = meeting.as_mut().context("the child waits, and nobody meets it")?;
                 meeting.at(gate, spawned.payload.pid(), terminal.as_ref())?;
@@ -133,7 +136,7 @@ pub fn serve(
     // All are blocked, so they come out of the descriptor once more.
     early.into_iter().for_each(|number| process::kill(Pid::this(), number));
     let ((placed, notes), (uplink, services)) = (placing.finish(), connecting.finish());
-    Ok(Served { terminal, uplink, services, placed, notes })
+    Ok(Served { terminal, notify, uplink, services, placed, notes })
 }
 
 /// Goes on with the child's control group, and opens its gate when that is done.

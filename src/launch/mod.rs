@@ -49,6 +49,8 @@ pub struct Launched {
     pub signals: SignalFd,
     /// The launcher's end of the payload's terminal.
     pub terminal: Option<OwnedFd>,
+    /// The socket by which the payload speaks to the service manager.
+    pub notify: Option<OwnedFd>,
     /// Where the time went.
     pub timing: Timing,
     /// Takes the payload along if the launcher is killed; reaped when all else
@@ -122,9 +124,20 @@ pub fn launch(
 ) -> anyhow::Result<Launched> {
     let (spawned, served) = start(outline, complete, None, host)?;
     let Spawned { payload, signals, timing, watcher, .. } = spawned;
-    let Served { terminal, uplink, services, placed, notes } = served;
+    let Served { terminal, notify, uplink, services, placed, notes } = served;
     let watcher = watcher.context("the payload runs and nobody watches")?;
-    Ok(Launched { payload, uplink, services, signals, terminal, timing, watcher, placed, notes })
+    Ok(Launched {
+        payload,
+        uplink,
+        services,
+        signals,
+        terminal,
+        notify,
+        timing,
+        watcher,
+        placed,
+        notes,
+    })
 }
 
 /// Does the same for a container that lives on without us, and returns once it

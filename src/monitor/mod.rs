@@ -8,6 +8,7 @@ mod clients;
 mod front;
 pub mod health;
 mod memory;
+pub mod notify;
 mod outside;
 mod overtime;
 pub mod sender;
@@ -40,6 +41,7 @@ pub use front::Front;
 use front::Relay;
 use health::Checks;
 pub use memory::{RanOut, mebibytes};
+use notify::Notify;
 pub use outside::{Caller, Outside};
 use overtime::Overtime;
 use signals::{Forwarder, Sent};
@@ -89,6 +91,8 @@ pub struct Terms<'a> {
     pub stop: Stop,
     /// How it is asked whether it is well.
     pub checks: Option<Checks<'a>>,
+    /// Whom it is told to that it is ready.
+    pub notify: Option<Notify>,
 }
 
 /// Stays until the payload ends, or has run for as long as it may; so long its
@@ -106,11 +110,12 @@ pub fn supervise(
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
-    let Terms { first, timeout, stop, mut checks } = terms;
+    let Terms { first, timeout, stop, mut checks, notify } = terms;
     let (mut unhealthy, mut killing) = (None, None);
     launched.place_helper();
     let mut relay = Relay::begin(front, launched.terminal.take())?;
     outside.begin(relay.speech());
+    notify.iter().for_each(Notify::begin);
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
@@ -131,6 +136,7 @@ pub fn supervise(
         }
         let services = launched.services.iter().filter_map(Services::news);
         ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        ready.extend(launched.notify.as_ref().map(notify::news));
         ready.extend(checks.iter().filter_map(Checks::news));
         let link = launched.uplink.as_ref().and_then(Uplink::until);
         let check = checks.as_ref().and_then(Checks::next);
@@ -170,6 +176,10 @@ pub fn supervise(
         }
         if outside.awaited().is_none() {
             relay.relay(outside.clients.as_mut())?;
+        }
+        // What it has said before its end, too.
+        if let (Some(notify), Some(inside)) = (&notify, &launched.notify) {
+            notify.pass_on(inside);
         }
         if ended {
             break;

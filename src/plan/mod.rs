@@ -17,6 +17,7 @@ pub mod join;
 mod mounts;
 pub mod namespaces;
 pub mod network;
+pub mod notify;
 mod outline;
 mod overlay;
 mod process;
@@ -40,6 +41,7 @@ use std::rc::Rc;
 use anyhow::Context;
 
 use crate::host::Host;
+use crate::spec::background::Notify;
 use crate::spec::{Lifetime, Root, Spec, Stdin};
 use dev::Nodes;
 use draft::{Draft, cstring_text};
@@ -148,6 +150,11 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     let size = process.console_size();
     let console = terminal.then(|| open_terminal(&made, user.ids.uid, size, &mut draft));
     let console = console.transpose()?;
+    let mut process = process.clone();
+    if spec.beside.notify == Notify::Container && host.notify_socket().is_some() {
+        notify::plan(&made, &mut process, &mut draft);
+    }
+    let process = &process;
     let hidden = hide::Paths { masked, readonly: readonly_paths, cover };
     // What is written below /proc is written before that is covered.
     let hide_now = sysctls.is_empty();

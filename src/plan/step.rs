@@ -451,6 +451,12 @@ pub enum Step {
     },
     /// Leaves the caller's session, and with it its terminal.
     NewSession,
+    /// Makes a socket for messages to the service manager in the container's
+    /// /dev, and hands it to the parent.
+    OpenNotify {
+        /// The /dev.
+        dev: Slot,
+    },
     /// Opens a pty of the container's own devpts, shows it as /dev/console and
     /// hands its other end to the parent.
     OpenTerminal {
@@ -616,6 +622,9 @@ impl fmt::Display for Step {
                 write!(f, "open a new pty of the container's /dev/pts for uid {owner}")
             }
             Self::NewSession => f.write_str("start a new session without a terminal"),
+            Self::OpenNotify { .. } => {
+                f.write_str("make a socket for what it tells the service manager")
+            }
             Self::OpenTerminal { owner, .. } => write!(f, "open a new pty for uid {owner}"),
             Self::TakeTerminal(_) => f.write_str("take it as the session's terminal"),
             Self::NullInput => f.write_str("take /dev/null as standard input"),

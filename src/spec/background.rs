@@ -92,6 +92,35 @@ pub struct Stop {
     pub timeout: Option<u32>,
 }
 
+/// Who tells the service manager that has started us, by NOTIFY_SOCKET, that
+/// the service is ready (sd_notify(3)). The words are podman's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notify {
+    /// The program in the container.
+    Container,
+    /// We, once the program runs.
+    Conmon,
+    /// Nobody.
+    #[default]
+    Ignore,
+}
+
+impl FromStr for Notify {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "container" => Ok(Self::Container),
+            "conmon" => Ok(Self::Conmon),
+            "ignore" => Ok(Self::Ignore),
+            "healthy" => Err(anyhow!("healthy is not in sublet yet"))
+                .hint("container, conmon and ignore are"),
+            _ => bail!("it is not container, conmon or ignore"),
+        }
+    }
+}
+
 /// When a container that has ended is started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

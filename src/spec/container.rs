@@ -8,7 +8,7 @@ use oci_spec::runtime::{
 
 use crate::security::caps::CapSet;
 
-use super::background::{Log, Restart, Stop};
+use super::background::{Log, Notify, Restart, Stop};
 use super::known::Known;
 use super::network::{Names, Network};
 use super::resources::control::Control;
@@ -75,6 +75,7 @@ impl Spec {
             log: Log::default(),
             restart: Restart::No,
             stop: Stop::default(),
+            notify: Notify::Ignore,
             health: None,
         };
         Self { oci, beside }

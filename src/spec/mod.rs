@@ -37,7 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::security::caps::CapSet;
-use background::{Log, Restart, Stop};
+use background::{Log, Notify, Restart, Stop};
 use health::Health;
 pub use id::{ContainerId, Name};
 use known::Known;
@@ -130,6 +130,9 @@ pub struct Beside {
     pub restart: Restart,
     /// How it is asked to end.
     pub stop: Stop,
+    /// Who says that it is ready.
+    #[serde(default)]
+    pub notify: Notify,
     /// How it is asked whether it is well, if it is.
     #[serde(default)]
     pub health: Option<Health>,

@@ -1,6 +1,7 @@
 //! What `nix` has no safe name for: accept4(2), ipv6(7); and listen(2), where it
 //! takes no more than the C library's SOMAXCONN, which is 128 with musl.
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::socket::{SockaddrLike, SockaddrStorage};
@@ -33,6 +34,34 @@ pub fn listening(address: [u8; 4], port: u16, backlog: i32) -> Result<OwnedFd> {
     // SAFETY: the kernel reads one address of the size given.
     unsafe { call!(libc::SYS_bind, socket.as_raw_fd(), &raw const name, size_of_val(&name))? };
     listen(socket.as_fd(), backlog)?;
+    Ok(socket)
+}
+
+/// A socket for datagrams with a name in the current directory: socket(2),
+/// bind(2), unix(7), without the heap.
+///
+/// # Errors
+/// `ENAMETOOLONG`, and what bind(2) says.
+pub fn datagrams_at(name: &CStr) -> Result<OwnedFd> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: numbers only; the answer is a new descriptor.
+    let socket = unsafe {
+        let made = call!(libc::SYS_socket, libc::AF_UNIX, kind, 0)?;
+        OwnedFd::from_raw_fd(made as i32)
+    };
+    // SAFETY: plain numbers, for which zero is a value.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let name = name.to_bytes_with_nul();
+    if name.len() > address.sun_path.len() {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(name) {
+        *place = *byte as libc::c_char;
+    }
+    let size = size_of_val(&address);
+    // SAFETY: the kernel reads one address of the size given.
+    unsafe { call!(libc::SYS_bind, socket.as_raw_fd(), &raw const address, size)? };
     Ok(socket)
 }
 

@@ -28,6 +28,7 @@ mod limits_stats;
 mod looking;
 mod namespaces;
 mod network;
+mod notify;
 mod oci;
 mod ports;
 mod races;

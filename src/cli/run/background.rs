@@ -8,7 +8,7 @@ use clap::Args;
 use super::typed;
 use crate::error::Explain;
 use crate::spec::Spec;
-use crate::spec::background::{Log, Restart, Stop};
+use crate::spec::background::{Log, Notify, Restart, Stop};
 use crate::spec::health::OnFailure;
 use crate::spec::keys::Keys;
 use crate::spec::port::Source;
@@ -45,6 +45,10 @@ pub struct BackgroundArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
 
+    /// Who tells systemd that it is ready: container, conmon or ignore [default: container]
+    #[arg(long, value_name = "WHO")]
+    sdnotify: Option<String>,
+
     /// Write the process id of its first process to a file
     #[arg(long, value_name = "FILE")]
     pidfile: Option<PathBuf>,
@@ -69,6 +73,10 @@ impl BackgroundArgs {
         for option in &self.log_opt {
             typed("--log-opt", option, |option| spec.beside.log.option(option))?;
         }
+        let notify = self.sdnotify.as_deref();
+        let notify =
+            notify.map(|who| typed("--sdnotify", who, str::parse::<Notify>)).transpose()?;
+        spec.beside.notify = notify.unwrap_or(Notify::Container);
         let signal = self.stop_signal.as_deref();
         let signal = signal.map(|signal| typed("--stop-signal", signal, str::parse::<Signal>));
         let (signal, timeout) = (signal.transpose()?.map(|signal| signal.0), self.stop_timeout);

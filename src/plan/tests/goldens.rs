@@ -145,7 +145,7 @@ macro_rules! kinds {
 kinds! {
     Pass Meet Mark Propagation OpenTree CopyTree Mask Protect ProtectBelow NewFilesystem CopyUp UnshareCgroup SetAttr Attach Enter
     MakeDirectory MakeLike MakeFile MakeLink Pivot Hostname Domainname JoinNetwork WriteProc Limit Become
-    WorkDirectory Umask Personality Schedule DiskPriority Identity NoNewPrivileges Seccomp Reaper NewSession OpenTerminal
+    WorkDirectory Umask Personality Schedule DiskPriority Identity NoNewPrivileges Seccomp Reaper NewSession OpenNotify OpenTerminal
     HideMemory LetGo Join Born OpenPty NullOutput TakeTerminal NullInput DieWithParent Find AwaitStart CloseFrom
     ResetSignals Exec
 }

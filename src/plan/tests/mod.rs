@@ -152,6 +152,11 @@ const CASES: &[Case] = &[
         machine: has_all,
         words: &["--read-only", "/nonexistent/root", "true"],
     },
+    Case {
+        name: "notify",
+        machine: |facts| facts.notify_socket = Some("/run/user/1000/systemd/notify".into()),
+        words: &["/nonexistent/root"],
+    },
     Case { name: "terminal", machine: has_all, words: &["-it", "/nonexistent/root"] },
     Case {
         name: "terminal-of-a-user",

@@ -80,6 +80,7 @@ fn makes_files(step: &Step) -> bool {
         | Step::MakeLike { .. }
         | Step::MakeFile { .. }
         | Step::MakeLink { .. }
+        | Step::OpenNotify { .. }
         | Step::OpenTerminal { .. } => true,
         Step::Attach { target: Target::Path(_), missing, .. } => *missing != Missing::Skip,
         // What has a root directory that belongs to whoever makes it. The
@@ -116,6 +117,7 @@ pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::MakeLink { at: slot, .. }
         | Step::WriteProc { proc: slot, .. }
         | Step::TakeTerminal(slot)
+        | Step::OpenNotify { dev: slot }
         | Step::Pivot(slot) => (vec![*slot], None),
         Step::Pass(_)
         | Step::Mark(_)

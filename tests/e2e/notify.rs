@@ -1,0 +1,158 @@
+//! What a service manager is told of a container that it has started.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use crate::common::*;
+
+/// A service manager's end, and its path.
+fn manager(scratch: &Scratch) -> (UnixDatagram, String) {
+    let path = scratch.join("manager");
+    let socket = UnixDatagram::bind(&path).expect("bind");
+    socket.set_read_timeout(Some(patience(20.0))).expect("set a time-out");
+    (socket, path.to_str().expect("a path").to_owned())
+}
+
+fn next(manager: &UnixDatagram) -> String {
+    let mut message = [0; 4096];
+    let length = manager.recv(&mut message).expect("a message");
+    String::from_utf8_lossy(&message[..length]).into_owned()
+}
+
+#[track_caller]
+fn silent(manager: &UnixDatagram) {
+    manager.set_read_timeout(Some(Duration::from_millis(10))).expect("set a time-out");
+    let mut message = [0; 4096];
+    let more = manager
+        .recv(&mut message)
+        .map(|length| String::from_utf8_lossy(&message[..length]).into_owned());
+    assert!(more.is_err(), "{more:?}");
+}
+
+/// Says this and that, and at last that it ends; prints what came of a barrier.
+const SAYS: &str = "import os, socket\n\
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+    s.connect(os.environ['NOTIFY_SOCKET'])\n\
+    for text in ['MAINPID=1', 'NOTIFYACCESS=all', 'MAINPID=1\\nREADY=1\\nX=2', 'STATUS=up']:\n\
+    \x20   s.send(text.encode())\n\
+    r, w = os.pipe()\n\
+    socket.send_fds(s, [b'FDSTORE=1\\nFDNAME=mine'], [w])\n\
+    socket.send_fds(s, [b'BARRIER=1'], [w])\n\
+    os.close(w)\n\
+    print('met', os.read(r, 1), os.environ['NOTIFY_SOCKET'], flush=True)\n\
+    s.send(b'STOPPING=1')\n";
+
+/// The program says itself that it is ready, and of what else it says only that
+/// goes on which is about itself.
+#[test]
+fn the_program_speaks_for_itself_and_for_nobody_else() {
+    requires!(python3, subuid);
+    let scratch = Scratch::new();
+    let (manager, path) = manager(&scratch);
+    for options in [&[][..], &["--sdnotify", "container", "-u", "1000:1000", "--init"]] {
+        let words = ["host", "--", "python3", "-c", SAYS];
+        let program = Program::run_in(&scratch).args(options).args(words);
+        let mut running = program.env("NOTIFY_SOCKET", &path).spawn();
+        assert_eq!(running.line(), "met b'' /dev/notify");
+        let main = format!("MAINPID={}", running.pid());
+        running.wait().exits(0);
+        for told in [main.as_str(), "READY=1", "STATUS=up", "STOPPING=1"] {
+            assert_eq!(next(&manager), told);
+        }
+    }
+    silent(&manager);
+}
+
+#[test]
+fn the_launcher_speaks_for_it_or_nobody_does() {
+    requires!();
+    let at = At::new();
+    let (manager, path) = manager(&at.scratch);
+    let script = "echo \"to <$NOTIFY_SOCKET>\"; test ! -e /dev/notify";
+    let run = |who: &str| {
+        let program = at.run(&["--sdnotify", who]).args(["sh", "-c", script]);
+        let mut running = program.env("NOTIFY_SOCKET", &path).spawn();
+        assert_eq!(running.line(), "to <>");
+        let pid = running.pid();
+        running.wait().exits(0);
+        pid
+    };
+    let pid = run("conmon");
+    assert_eq!(next(&manager), format!("READY=1\nMAINPID={pid}"));
+    run("ignore");
+    silent(&manager);
+    // In the background it is who stays.
+    manager.set_read_timeout(Some(patience(20.0))).expect("set a time-out");
+    let options = ["-d", "--name", "web", "--sdnotify", "conmon"];
+    at.run(&options).args(["sleep", "600"]).env("NOTIFY_SOCKET", &path).ok();
+    let told = next(&manager);
+    let main = told.strip_prefix("READY=1\nMAINPID=").expect("a pid");
+    let line = std::fs::read(format!("/proc/{main}/cmdline")).expect("it lives");
+    assert!(String::from_utf8_lossy(&line).contains("--sdnotify"));
+    at.sublet(&["rm", "-f", "web"]).ok();
+    // Without a manager, or one that has gone, it is nothing to the container.
+    at.run(&["--sdnotify", "conmon"]).arg("true").ok();
+    at.run(&[]).arg("true").env("NOTIFY_SOCKET", "/no/such").ok();
+    at.run(&["--sdnotify", "conmon"]).arg("true").env("NOTIFY_SOCKET", "@no such").ok();
+    at.run(&["--sdnotify", "healthy"]).arg("true").refused(&["not in sublet yet"]);
+    at.run(&["--sdnotify", "x"]).arg("true").refused(&["container, conmon or ignore"]);
+}
+
+/// systemd itself waits for the word.
+#[test]
+fn a_unit_of_type_notify_is_started_by_it() {
+    requires!(scopes);
+    let at = At::new();
+    let unit = format!("sublet-notify-{}.service", std::process::id());
+    let properties = ["-p", "Type=notify", "-p", "TimeoutStartSec=100"];
+    let begin = ["systemd-run", "--user", "--quiet", "--collect", "--unit", &unit];
+    let variables = at.scratch.environment();
+    let variables: Vec<String> = variables
+        .iter()
+        .filter(|(name, _)| *name != "XDG_RUNTIME_DIR")
+        .map(|(name, path)| format!("--setenv={name}={}", path.display()))
+        .collect();
+    let variables: Vec<&str> = variables.iter().map(String::as_str).collect();
+    let systemd = |words: &[&str]| {
+        let (uid, _) = caller();
+        Program::new(words[0])
+            .args(&words[1..])
+            .env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"))
+            .within(120.0)
+    };
+    let launcher = launcher();
+    let run = [launcher.to_str().expect("a path"), "run", "--network", "none", "--rm"];
+    let root = [at.root.text(), "sleep", "600"];
+    let words = [&begin[..], &properties, &variables, &run, &["--sdnotify", "conmon"], &root];
+    systemd(&words.concat()).ok();
+    let state = systemd(&["systemctl", "--user", "is-active", &unit]).ok();
+    assert_eq!(state, "active");
+    systemd(&["systemctl", "--user", "stop", &unit]).ok();
+}
+
+/// Sockets that systemd hands on are the program's, before what else it gets.
+#[test]
+fn sockets_go_on_to_the_program() {
+    requires!();
+    let at = At::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
+    at.scratch.file("more", "more\n");
+    let script = "echo \"<$LISTEN_FDS $LISTEN_FDNAMES $LISTEN_PID> $$\"; \
+                  readlink /proc/$$/fd/3 | cut -c1-7; cat <&4; test ! -e /proc/$$/fd/5";
+    let start = |options: &[&str], pid: &str| {
+        let more = std::fs::File::open(at.scratch.join("more")).expect("open");
+        let program = at.run(&[&["--preserve-fds", "1"], options].concat());
+        let program = program.args(["sh", "-c", script]).inherit(&listener, 3).inherit(&more, 4);
+        let program = program.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web");
+        program.inside(&format!(r#"export LISTEN_PID={pid}; exec "$@""#)).run()
+    };
+    let socket = "socket:\nmore\n";
+    assert_eq!(start(&[], "$$").stdout(), format!("<1 web 1> 1\n{socket}"));
+    assert_eq!(start(&["--init"], "$$").stdout(), format!("<1 web 2> 2\n{socket}"));
+    // Meant for another, and what a port has taken: then it is as without.
+    let port = ["--network", "loopback", "-p", "fd:web:80"];
+    for (options, pid) in [(&[][..], "1"), (&port, "$$")] {
+        let told = start(options, pid).stdout();
+        assert!(told.starts_with("<  > 1\nsocket:\n"), "{told}");
+    }
+}
