@@ -189,6 +189,7 @@ fn other_keys_and_none() {
     terminal.send("\u{18}");
     assert!(terminal.wait().success());
     assert_eq!(status(&at), "running");
+    at.sublet(&["rm", "-f", "web"]).ok();
 }
 
 /// Who stops his terminal, as ctrl-s does, holds the program up, and loses

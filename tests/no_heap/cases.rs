@@ -164,7 +164,8 @@ pub const STARTS_WITH_A_RANGE: &[(&str, &str)] = &[
 
 const TERMINALS: &[(&str, &str)] = &[
     ("terminal", "-t % /payload terminal"),
-    ("terminal with input", "-it % /payload terminal"),
+    // Without keys: with them the launcher is a copy of the one that was called.
+    ("terminal with input", "-it --detach-keys= % /payload terminal"),
     ("terminal with a reaper", "-t --init --userns single % /payload terminal"),
     (
         "terminal and new privileges",
