@@ -10,7 +10,7 @@ use crate::error::Explain;
 use crate::log;
 use crate::spec::Name;
 use crate::spec::signal::Signal;
-use crate::state::{Life, Record, Removal, Store};
+use crate::state::{Life, Over, Record, Removal, Store};
 use crate::sys::process::send_signal;
 
 /// What is done to one that runs.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One that runs and is to be spared; what the disk says.
 pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()> {
     if force == Force::Kill {
-        end(store, record, "rm")?;
+        end(store, record, "rm", Again::Kill)?;
     }
     bury(store, record)
 }
@@ -55,7 +55,7 @@ fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
 /// As [`remove`].
 pub fn replace(store: &Store, name: &Name) -> anyhow::Result<()> {
     let Some(record) = store.named(name)? else { return Ok(()) };
-    let replaced = end(store, &record, "run").and_then(|()| bury(store, &record));
+    let replaced = end(store, &record, "run", Again::Kill).and_then(|()| bury(store, &record));
     replaced.with_context(|| format!("replace container {name}"))
 }
 
@@ -70,32 +70,62 @@ pub fn make_way(store: &Store, name: &Name) -> anyhow::Result<()> {
     store.remove(&record.id).map(drop)
 }
 
+/// How often a container is killed that others start again meanwhile.
+const TIMES: usize = 20;
+
+/// What is done to one that somebody has started again meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It is let run: who started it wants that.
+    Spare,
+    /// It is killed as well.
+    Kill,
+}
+
 /// Kills the payload for `verb`, and waits until its launcher has said so and
 /// ended.
-pub(super) fn end(store: &Store, record: &Record, verb: &str) -> anyhow::Result<()> {
+pub(super) fn end(store: &Store, record: &Record, verb: &str, again: Again) -> anyhow::Result<()> {
+    let mut record = record.clone();
+    for _ in 0..TIMES {
+        match kill(store, &record, verb)? {
+            Over::Ended => return Ok(()),
+            Over::Again(now) if again == Again::Spare && is_anothers(&now, &record) => {
+                return Ok(());
+            }
+            Over::Again(now) => record = *now,
+            Over::Not => bail!("container {} was killed and does not end", record.label()),
+        }
+    }
+    bail!("container {} is started again each time that it is killed", record.label())
+}
+
+/// Whether somebody else keeps it alive than did then.
+pub(super) fn is_anothers(now: &Record, then: &Record) -> bool {
+    now.life.launcher() != then.life.launcher()
+}
+
+/// Kills it once: what has become of it.
+fn kill(store: &Store, record: &Record, verb: &str) -> anyhow::Result<Over> {
     let (payload, launcher) = match &record.life {
         Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
         Life::Restarting { launcher, .. } => (None, Some(launcher)),
         Life::Created { launcher } => (None, launcher.as_ref()),
-        Life::Exited(_) => return Ok(()),
+        Life::Exited(_) => return Ok(Over::Ended),
     };
     request::note(store, record, verb, Signal::KILL);
     super::signal::spare(store, record);
+    let mut patience = PATIENCE;
     // A launcher that is stopped doesn't notice; its watcher takes the payload
     // along.
-    let mut patience = PATIENCE;
     for process in payload.into_iter().chain(launcher) {
         let Some(open) = process.open()? else { continue };
         // One that has ended meanwhile needs none.
         let _ = send_signal(std::os::fd::AsFd::as_fd(&open), libc::SIGKILL);
-        if store.await_end(&record.id, PATIENCE)? {
-            return Ok(());
+        match store.await_over(record, PATIENCE)? {
+            Over::Not => patience = Duration::ZERO,
+            over => return Ok(over),
         }
-        patience = Duration::ZERO;
     }
     // Where all were gone already, what they have made is just going.
-    if store.await_end(&record.id, patience)? {
-        return Ok(());
-    }
-    bail!("container {} was killed and does not end", record.label())
+    store.await_over(record, patience)
 }

@@ -7,10 +7,11 @@ use anyhow::{Context, bail};
 use nix::libc;
 
 use super::pause::{is_paused, unpause};
+use super::remove::Again;
 use super::{remove, request};
 use crate::spec::background::{Restart, STOP_TIMEOUT};
 use crate::spec::signal::Signal;
-use crate::state::{Life, Record, Store};
+use crate::state::{Life, Over, Record, Store};
 use crate::sys::Errno;
 use crate::sys::process::send_signal;
 
@@ -95,8 +96,10 @@ pub fn stop(
     }
     let own = record.upkeep.stop_timeout.unwrap_or(STOP_TIMEOUT);
     let patience = patience.unwrap_or(Duration::from_secs(own.into()));
-    if store.await_end(&record.id, patience)? {
-        return Ok(());
+    match store.await_over(record, patience)? {
+        Over::Ended => Ok(()),
+        Over::Again(now) if remove::is_anothers(&now, record) => Ok(()),
+        Over::Again(now) => remove::end(store, &now, "stop", Again::Spare),
+        Over::Not => remove::end(store, record, "stop", Again::Spare),
     }
-    remove::end(store, record, "stop")
 }

@@ -71,7 +71,7 @@ pub use record::{
     Afterwards, Asked, ClientAddress, End, Exit, Life, Link, Network, Place, PublishedPort, Record,
     Upkeep, Usage,
 };
-pub use remove::Removal;
+pub use remove::{Over, Removal};
 pub use reserved::Reserved;
 pub use store::{Listing, Release, Store};
 pub use story::{Failed, Request, Sender, Sent, Story};

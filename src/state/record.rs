@@ -158,8 +158,22 @@ impl Life {
         }
     }
 
+    /// Whether this is a later life than that: of another launcher, or with
+    /// another payload.
+    pub fn comes_after(&self, earlier: &Self) -> bool {
+        let payload = |life: &Self| match life {
+            Self::Running { payload, .. } => Some(payload.clone()),
+            _ => None,
+        };
+        match (self.launcher(), earlier.launcher()) {
+            (None, _) => false,
+            (now, then) if now != then => true,
+            _ => payload(self).is_some() && payload(self) != payload(earlier),
+        }
+    }
+
     /// Who holds the lock, if the record is true.
-    fn launcher(&self) -> Option<&Identity> {
+    pub fn launcher(&self) -> Option<&Identity> {
         match self {
             Self::Created { launcher } => launcher.as_ref(),
             Self::Running { launcher, .. } | Self::Restarting { launcher, .. } => Some(launcher),

@@ -22,6 +22,17 @@ pub enum Removal {
     Alive(Box<Record>),
 }
 
+/// What has become of a container that was to end.
+#[derive(Debug, PartialEq)]
+pub enum Over {
+    /// Nobody keeps it alive.
+    Ended,
+    /// That one has ended, and it runs again: as this.
+    Again(Box<Record>),
+    /// It does not end.
+    Not,
+}
+
 impl Store {
     /// Removes the record of `id`, unless its launcher lives. Of several that
     /// do so at once, one has removed it.
@@ -84,5 +95,38 @@ impl Store {
         let Some(entry) = Entry::open(self, id).with_context(look)? else { return Ok(true) };
         let ended = || Ok(!entry.lock.is_held(Byte::Life)?);
         patiently(time.as_millis() as u32, ended).with_context(look)
+    }
+
+    /// The same of the one whose `record` it was: somebody may have started it
+    /// again meanwhile.
+    ///
+    /// # Errors
+    /// As [`await_end`](Self::await_end).
+    pub fn await_over(&self, record: &Record, time: Duration) -> anyhow::Result<Over> {
+        /// A record is read each time as many milliseconds later.
+        const LOOKS: u32 = 16;
+        let id = &record.id;
+        let look = || format!("look at container {}", id.short());
+        let Some(entry) = Entry::open(self, id).with_context(look)? else { return Ok(Over::Ended) };
+        let (mut again, mut turn) = (None, 0_u32);
+        let over = || {
+            if !entry.lock.is_held(Byte::Life)? {
+                return Ok(true);
+            }
+            turn = turn.wrapping_add(1);
+            if turn % LOOKS == 1
+                && let Ok(Loaded::Record(now)) = entry.load(id)
+                && now.life.comes_after(&record.life)
+            {
+                again = Some(now);
+            }
+            Ok(again.is_some())
+        };
+        let over = patiently(time.as_millis() as u32, over).with_context(look)?;
+        Ok(match again {
+            Some(now) => Over::Again(now),
+            None if over => Over::Ended,
+            None => Over::Not,
+        })
     }
 }

@@ -225,7 +225,7 @@ fn one_in_the_foreground_is_asked_too() {
 /// Who stands still can't answer, and is not blamed for it.
 #[test]
 fn one_that_is_paused_is_not_asked() {
-    requires!(delegated);
+    requires!(scopes);
     let at = At::new();
     let options = ["--cgroups", "require", "--health-retries", "1", "--health-timeout", "300ms"];
     start(&at, "echo x >> /tmp/count", &options);

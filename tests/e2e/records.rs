@@ -210,7 +210,7 @@ fn lists_are_filtered_and_in_many_forms() {
 
     at.sublet(&["ps", "--format", "{{range .X}}"]).refused(&["range is not in sublet yet"]);
     at.sublet(&["ps", "--format", "yaml"]).refused(&["yaml"]);
-    at.sublet(&["ps", "-f", "ancestor=x"]).refused(&["ancestor", "status, label"]);
+    at.sublet(&["ps", "-f", "ancestor=x"]).refused(&["ancestor", "status, health, label"]);
     running.signal(libc::SIGTERM);
     running.wait();
 }

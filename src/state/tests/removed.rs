@@ -35,6 +35,31 @@ fn one_that_runs_stays() {
     assert_eq!(store.named(&name("web")).unwrap(), None);
 }
 
+/// Who waits for the end of one is told that it has another launcher, or another
+/// payload; and that it goes on, where it is the same.
+#[test]
+fn one_that_runs_again_is_another() {
+    let scratch = Scratch::new();
+    let store = scratch.store();
+    let reserved = run(&store, "a", None, Afterwards::Keep);
+    let before = store.find("a").unwrap();
+    let over = || store.await_over(&before, Duration::from_millis(40)).unwrap();
+    assert_eq!(over(), Over::Not);
+    for payloads in [true, false] {
+        reserved
+            .edit(|record| {
+                let other = Identity { pid: 1, ..me() };
+                let (launcher, payload) = if payloads { (me(), other) } else { (other, me()) };
+                record.life = Life::Running { launcher, payload, started: Moment(1) };
+            })
+            .unwrap();
+        let Over::Again(now) = over() else { panic!("it is not seen: {payloads}") };
+        assert_eq!(now.life.launcher() == before.life.launcher(), payloads);
+    }
+    reserved.finish(exit(End::Code(0))).unwrap();
+    assert_eq!(over(), Over::Ended);
+}
+
 /// It has said how it ended, and is about to let go.
 #[test]
 fn one_that_is_ending_is_waited_for() {
