@@ -136,7 +136,7 @@ fn what_ends_the_terminal_or_its_process_ends_it() {
     spawn::kill(other.pid(), libc::SIGKILL).expect("kill it");
     other.wait();
     assert_eq!(status(&at), "running");
-    at.sublet(&["rm", "-f", "web"]).ok();
+    assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn other_keys_and_none() {
         assert!(terminal.wait().success());
         assert_eq!(at.names(&[]).len(), usize::from(!keys.is_empty()));
     }
-    at.sublet(&["rm", "-f", "web"]).ok();
+    assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
     at.run(&["-it", "--detach-keys", "ctrl-1"]).arg("true").refused(&["--detach-keys", "ctrl-1"]);
     // A default of the user's own.
     std::fs::create_dir_all(at.scratch.join("config/sublet")).expect("a directory");
@@ -189,7 +189,7 @@ fn other_keys_and_none() {
     terminal.send("\u{18}");
     assert!(terminal.wait().success());
     assert_eq!(status(&at), "running");
-    at.sublet(&["rm", "-f", "web"]).ok();
+    assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
 }
 
 /// Who stops his terminal, as ctrl-s does, holds the program up, and loses
@@ -297,7 +297,7 @@ fn signals_to_who_stays_are_passed_on_and_his_end_is_his_own() {
     staying.signal(libc::SIGTERM);
     staying.wait().exits(143);
     assert_eq!(status(&at), "running");
-    at.sublet(&["rm", "-f", "web"]).ok();
+    assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
     // Its terminal is left as that of run is, and SIGKILL is nothing to it.
     let script = "echo up; while read line; do echo heard $line; done; exit 6";
     let create = ["create", "--network", "none", "-it", "--name", "web", at.root.text(), "sh"];
@@ -321,6 +321,6 @@ fn signals_to_who_stays_are_passed_on_and_his_end_is_his_own() {
     spawn::kill(terminal.pid(), libc::SIGHUP).expect("hang up");
     assert_eq!(terminal.wait().code(), Some(129));
     assert_eq!(status(&at), "running");
-    at.sublet(&["rm", "-f", "web"]).ok();
+    assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
     Leaks::of(&at.scratch).none();
 }
