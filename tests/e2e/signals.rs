@@ -49,6 +49,8 @@ fn who_blocks_signals_for_moments_ends_as_well() {
         let program = Program::run_in(&scratch).args(["host", "python3", "-c", script]);
         let mut running = program.spawn();
         assert_eq!(running.line(), "ready");
+        // Who wakes of himself in the moment of the signal seems to wait for it.
+        std::thread::sleep(patience(0.3));
         running.signal(libc::SIGTERM);
         running.wait().exits(143);
     }

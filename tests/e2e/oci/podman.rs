@@ -19,6 +19,7 @@ log_driver = "k8s-file"
 runtime = "sublet-oci"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+lock_type = "file"
 runtime_supports_json = ["sublet-oci"]
 runtime_supports_nocgroups = ["sublet-oci"]
 runtime_supports_nocgroup = ["sublet-oci"]
