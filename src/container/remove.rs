@@ -10,7 +10,7 @@ use crate::error::Explain;
 use crate::log;
 use crate::spec::Name;
 use crate::spec::signal::Signal;
-use crate::state::{Life, Over, Record, Removal, Store};
+use crate::state::{Identity, Life, Over, Record, Removal, Store};
 use crate::sys::process::send_signal;
 
 /// What is done to one that runs.
@@ -114,18 +114,23 @@ fn kill(store: &Store, record: &Record, verb: &str) -> anyhow::Result<Over> {
     };
     request::note(store, record, verb, Signal::KILL);
     super::signal::spare(store, record);
-    let mut patience = PATIENCE;
-    // A launcher that is stopped doesn't notice; its watcher takes the payload
-    // along.
-    for process in payload.into_iter().chain(launcher) {
-        let Some(open) = process.open()? else { continue };
-        // One that has ended meanwhile needs none.
-        let _ = send_signal(std::os::fd::AsFd::as_fd(&open), libc::SIGKILL);
+    let kill = |process: &Identity| -> anyhow::Result<()> {
+        if let Some(open) = process.open()? {
+            // One that has ended meanwhile needs none.
+            let _ = send_signal(std::os::fd::AsFd::as_fd(&open), libc::SIGKILL);
+        }
+        Ok(())
+    };
+    // Its launcher says how it ended, also where that was not by us: it is given
+    // the time for that.
+    if let Some(payload) = payload {
+        kill(payload)?;
         match store.await_over(record, PATIENCE)? {
-            Over::Not => patience = Duration::ZERO,
+            Over::Not => {}
             over => return Ok(over),
         }
     }
-    // Where all were gone already, what they have made is just going.
-    store.await_over(record, patience)
+    // One that is stopped doesn't notice; its watcher takes the payload along.
+    launcher.map(kill).transpose()?;
+    store.await_over(record, PATIENCE)
 }

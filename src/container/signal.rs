@@ -15,6 +15,10 @@ use crate::state::{Life, Over, Record, Store};
 use crate::sys::Errno;
 use crate::sys::process::send_signal;
 
+/// How long a launcher is waited for that was told to end, or that is about to
+/// start its container.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// Sends a signal to the payload. One that was to end it has ended it for good:
 /// it is not started again.
 ///
@@ -96,10 +100,13 @@ pub fn stop(
     }
     let own = record.upkeep.stop_timeout.unwrap_or(STOP_TIMEOUT);
     let patience = patience.unwrap_or(Duration::from_secs(own.into()));
-    match store.await_over(record, patience)? {
+    // One that does not run yet, or not again, does so in a moment, or is over.
+    let starts = !matches!(record.life, Life::Running { .. });
+    let moment = if starts { patience.max(MOMENT) } else { patience };
+    match store.await_over(record, moment)? {
         Over::Ended => Ok(()),
         Over::Again(now) if remove::is_anothers(&now, record) => Ok(()),
-        Over::Again(now) => remove::end(store, &now, "stop", Again::Spare),
+        Over::Again(now) => stop(store, &now, signal, Some(patience)),
         Over::Not => remove::end(store, record, "stop", Again::Spare),
     }
 }
