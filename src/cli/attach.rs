@@ -3,12 +3,11 @@
 use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
-use super::run::detach_keys;
+use super::staying::StayingArgs;
 use super::terminal;
 use crate::container::attach::{Outcome, Wanted, attach};
 use crate::container::record;
 use crate::error::Explain;
-use crate::spec::keys::Keys;
 
 /// Go back to a container in the background
 #[derive(Debug, Args)]
@@ -22,27 +21,12 @@ pub struct AttachArgs {
     #[arg(value_name = "CONTAINER", hide = true)]
     container: Option<String>,
 
-    /// What is typed to leave it running [default: ctrl-p,ctrl-q]
-    #[arg(long, value_name = "KEYS")]
-    detach_keys: Option<String>,
-
     /// Only listen
     #[arg(long)]
     no_stdin: bool,
 
-    /// Pass signals on to it [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    sig_proxy: bool,
+    #[command(flatten)]
+    staying: StayingArgs,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -74,8 +58,8 @@ pub fn run(args: AttachArgs) -> anyhow::Result<u8> {
         return Err(anyhow!("CONTAINER is missing: a name or an id"))
             .hint("sublet ps shows those that run");
     };
-    let keys = args.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), detach_keys)?;
-    let wanted = Wanted { input: !args.no_stdin, keys, proxy: args.sig_proxy };
+    let keys = args.staying.keys()?;
+    let wanted = Wanted { input: !args.no_stdin, keys, proxy: args.staying.sig_proxy };
     let store = record::store()?;
     Ok(code(attach(&store, &store.find(word)?, wanted)?, word))
 }

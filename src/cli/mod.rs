@@ -35,6 +35,7 @@ mod rm;
 mod run;
 mod start;
 mod stats;
+mod staying;
 mod stop;
 mod template;
 mod terminal;

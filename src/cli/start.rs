@@ -6,7 +6,8 @@ use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
 use super::attach::code;
-use super::run::{behind, detach_keys};
+use super::run::behind;
+use super::staying::StayingArgs;
 use super::terminal;
 use crate::container::attach::{Foreground, Wanted, attach};
 use crate::container::detach::Which;
@@ -14,7 +15,6 @@ use crate::container::record;
 use crate::container::run::protect_program;
 use crate::container::signal::stop;
 use crate::error::{EXIT_CONTAINER, Explain};
-use crate::spec::keys::Keys;
 use crate::state::{Life, Store};
 
 /// Start containers that have ended, or were only prepared
@@ -37,23 +37,8 @@ pub struct StartArgs {
     #[arg(short, long)]
     interactive: bool,
 
-    /// What is typed to leave it running, with -i [default: ctrl-p,ctrl-q]
-    #[arg(long, value_name = "KEYS")]
-    detach_keys: Option<String>,
-
-    /// With -a or -i, pass signals on to it [default: true]
-    #[arg(
-        long,
-        value_name = "BOOL",
-        action = ArgAction::Set,
-        num_args = 0..=1,
-        require_equals = true,
-        default_value_t = true,
-        default_missing_value = "true",
-        hide_default_value = true,
-        hide_possible_values = true
-    )]
-    sig_proxy: bool,
+    #[command(flatten)]
+    staying: StayingArgs,
 
     /// Print help
     #[arg(short, long, action = ArgAction::Help)]
@@ -134,8 +119,8 @@ pub fn run(args: StartArgs) -> anyhow::Result<u8> {
 
 /// Starts one and stays with it, and gives the code to end with.
 fn attached(args: &StartArgs) -> anyhow::Result<u8> {
-    let keys = args.detach_keys.as_deref().map_or(Ok(Some(Keys::default())), detach_keys)?;
-    let (input, proxy) = (args.interactive, args.sig_proxy);
+    let keys = args.staying.keys()?;
+    let (input, proxy) = (args.interactive, args.staying.sig_proxy);
     if args.containers.len() > 1 {
         return Err(anyhow!("--attach and --interactive take one container"))
             .hint("without them sublet start starts several, and sublet attach goes to one");

@@ -246,17 +246,7 @@ fn it_inherits_what_is_handed_down_and_nothing_else() {
 #[test]
 fn rights_and_groups_are_added() {
     requires!(subuid);
-    let (uid, gid) = caller();
-    let map = |own: u32, file: &str| {
-        let (first, count) = subordinate(file).expect("a range");
-        json!([
-            {"containerID": 0, "hostID": own, "size": 1},
-            {"containerID": 1, "hostID": first, "size": count},
-        ])
-    };
-    let bundle = Bundle::new(&["sleep", "600"])
-        .set("/linux/uidMappings", map(uid, "/etc/subuid"))
-        .set("/linux/gidMappings", map(gid, "/etc/subgid"));
+    let bundle = Bundle::new(&["sleep", "600"]).ranged();
     let bundle = started(bundle);
     let words = ["-u", "5:6", "-g", "7", "-g", "8"];
     let told = exec(&bundle, &words, &["sh", "-c", "id -u; id -g; id -G"]).ok();

@@ -77,20 +77,9 @@ fn ambient_capabilities_that_are_not_inheritable_are_left_out() {
 #[test]
 fn a_user_of_the_map_has_the_groups_that_are_given() {
     requires!(subuid);
-    let (uid, gid) = caller();
-    let map = |own: u32, file: &str| {
-        let (first, count) = subordinate(file).expect("a range");
-        json!([
-            {"containerID": 0, "hostID": own, "size": 1},
-            {"containerID": 1, "hostID": first, "size": count},
-        ])
-    };
     let user = json!({"uid": 5, "gid": 6, "additionalGids": [7, 8]});
     let told = told("id -u; id -g; id -G; cat /proc/self/uid_map | wc -l", |bundle| {
-        bundle
-            .set("/linux/uidMappings", map(uid, "/etc/subuid"))
-            .set("/linux/gidMappings", map(gid, "/etc/subgid"))
-            .set("/process/user", user)
+        bundle.ranged().set("/process/user", user)
     });
     assert_eq!(told, "5\n6\n6 7 8\n2");
 }
