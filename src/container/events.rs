@@ -316,8 +316,8 @@ mod tests {
     fn a_record_tells_its_whole_life() {
         let mut web = ended(record(0xab, Some("web")), End::Signal(15));
         web.asked.labels = [("tier".to_owned(), "front".to_owned())].into();
-        web.request =
-            Some(Request { at: Moment(59_000_000_000), verb: "stop".to_owned(), signal: 15 });
+        let at = Moment(59_000_000_000);
+        web.request = Some(Request { at, verb: "stop".to_owned(), signal: 15, pid: 77 });
         assert_eq!(actions(None, &web), ["create", "start", "kill", "die", "stop"]);
         let events = past(&Listing { records: vec![web.clone()], problems: Vec::new() });
         let die = events.iter().find(|event| event.action == "die").unwrap();

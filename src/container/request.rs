@@ -10,7 +10,8 @@ pub fn note(store: &Store, record: &Record, verb: &str, signal: Signal) {
     if !matches!(record.life, Life::Running { .. }) {
         return;
     }
-    let request = Request { at: Moment::now(), verb: verb.to_owned(), signal: signal.0 };
+    let (at, verb, pid) = (Moment::now(), verb.to_owned(), std::process::id());
+    let request = Request { at, verb, signal: signal.0, pid };
     _ = store.edit(&record.id, |record| {
         if matches!(record.life, Life::Running { .. }) {
             record.request = Some(request);

@@ -247,7 +247,9 @@ fn killed(record: &Record, exit: &Exit, number: i32, told: &mut Told) -> Reason 
         return Reason::Signal;
     }
     if number == libc::SIGKILL {
-        match machine_oom_kills {
+        // A group of its own counts whoever of it is killed, for whatever's want.
+        let oom_kills = usage.oom_kills.or(*machine_oom_kills);
+        match oom_kills {
             Some(kills @ 1..) => told.say(format!(
                 "While it ran the kernel killed {kills} of the machine's processes for want of \
                  memory; it is likely to be one of them."
@@ -310,7 +312,11 @@ fn who(sent: &Sent, record: &Record) -> String {
         },
         Sender::Process { pid, uid, program } => {
             let asked = record.request.as_ref().filter(|request| request.signal == sent.signal);
-            if let (Some(request), Some("sublet")) = (asked, program.as_deref()) {
+            // It may have been gone when it was looked for.
+            let is_ours = |request: &&Request| {
+                u32::try_from(*pid) == Ok(request.pid) || program.as_deref() == Some("sublet")
+            };
+            if let Some(request) = asked.filter(is_ours) {
                 return format!("sublet {} (process {pid}, uid {uid})", request.verb);
             }
             match (program, *pid) {
@@ -455,6 +461,14 @@ mod tests {
                 over(End::Signal(9), |exit| exit.story.machine_oom_kills = Some(2)),
                 "killed 2 of the machine's processes",
             ),
+            // Others', by what its own group says.
+            (
+                over(End::Signal(9), |exit| {
+                    exit.story.machine_oom_kills = Some(2);
+                    exit.usage.oom_kills = Some(0);
+                }),
+                "sent from outside of the container: a kill -9",
+            ),
         ] {
             let (reason, story, _) = told(&record);
             assert_eq!(reason, Reason::Signal);
@@ -462,10 +476,16 @@ mod tests {
         }
         // Who asks through us has said so.
         let mut stopped = sent(15, by(Some("sublet")));
-        let request =
-            |signal, verb: &str| Some(Request { at: Moment(0), verb: verb.to_owned(), signal });
+        let request = |signal, verb: &str| {
+            Some(Request { at: Moment(0), verb: verb.to_owned(), signal, pid: 77 })
+        };
         stopped.request = request(15, "stop");
         assert!(told(&stopped).1.contains("sent by sublet stop (process 77"));
+        let mut gone = sent(15, by(None));
+        gone.request = request(15, "kill");
+        assert!(told(&gone).1.contains("sent by sublet kill (process 77"));
+        gone.request.as_mut().unwrap().pid = 78;
+        assert!(told(&gone).1.contains("process 77 (uid 1001), which is gone"));
         let mut killed = over(End::Signal(9), |_| {});
         killed.request = request(9, "stop");
         assert!(told(&killed).1.contains("sublet stop sent it, for it had not ended"));

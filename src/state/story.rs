@@ -71,6 +71,9 @@ pub struct Request {
     pub verb: String,
     /// The signal that it sent.
     pub signal: i32,
+    /// The id of its process; 0 in what a sublet has written that noted none.
+    #[serde(default)]
+    pub pid: u32,
 }
 
 /// A start that did not come to the command.

@@ -28,8 +28,12 @@ fn a_code_and_who_has_sent_a_signal() {
     let running = at.start("db", &[], SLEEP);
     assert_eq!(told(&at, "db").0["Reason"], "running");
     let pid = running.pid().to_string();
-    Program::new("sh").args(["-c", "kill -TERM $1; sleep 1", "sh", &pid]).ok();
+    let sends = Program::new("sh").args(["-c", "kill -TERM $1; read over", "sh", &pid]);
+    let (over, stays) = std::io::pipe().expect("a pipe");
+    let sender = sends.inherit(over, 0).spawn();
     running.wait().exits(143);
+    drop(stays);
+    sender.wait();
     let (json, text) = told(&at, "db");
     assert_eq!((&json["Reason"], &json["Signal"]), (&json!("signal"), &json!("SIGTERM")));
     assert!(text.contains("sent by sh (process "), "{text}");
