@@ -459,21 +459,25 @@ fn a_terminal_outlives_its_client() {
     requires!();
     let at = At::new();
     let _web = at.start("web", &[], SLEEP);
-    let script = "trap 'echo hup > /tmp/hup; exit' HUP; echo on; while :; do sleep 0.05; done";
-    let program = exec(&at, &["-it", "web", "sh", "-c", script]);
-    let mut terminal =
-        program.inside(r#"set +e; read go; "$@" & wait $!; echo code $?; sleep 1"#).on_terminal();
+    // Other tests have programs of the same name in containers of the same name.
+    let mark = at.scratch.mark();
+    let script = format!("echo on; while :; do sleep 0.05; done # {mark}");
+    let program = exec(&at, &["-it", "web", "sh", "-c", &script]);
+    // What a shell puts into the background reads nothing, unless it is told what.
+    let script = r#"set +e; read go; exec 3<&0; "$@" <&3 & wait $!; echo code $?; read over"#;
+    let mut terminal = program.inside(script).on_terminal();
     let settings = |terminal: &Terminal| format!("{:?}", terminal.settings());
     let before = settings(&terminal);
     terminal.send("\n");
-    let marked = format!("{} exec", launcher().display());
+    let words = format!("{} exec", launcher().display());
     let client = eventually(20.0, || {
-        let all = leaks::processes_with(&marked);
+        let all = leaks::processes_with(mark);
         // Its keeper has the same command line, and a later id.
-        all.iter().filter(|(_, line)| line.starts_with(&marked)).map(|(pid, _)| *pid).min()
+        all.iter().filter(|(_, line)| line.starts_with(&words)).map(|(pid, _)| *pid).min()
     });
     let client = client.expect("a client");
-    eventually(20.0, || (settings(&terminal) != before).then_some(()));
+    let is_raw = eventually(20.0, || (settings(&terminal) != before).then_some(()));
+    assert!(is_raw.is_some(), "it never was raw");
     spawn::kill(client, libc::SIGKILL).expect("kill it");
     terminal.expect("code 137");
     let given_back = eventually(20.0, || (settings(&terminal) == before).then_some(()));
