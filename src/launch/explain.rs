@@ -54,6 +54,14 @@ pub fn stopped(steps: &[Step], at: usize, part: Part, errno: Errno, host: &Host)
     result.err().unwrap_or_else(|| anyhow!("stopped"))
 }
 
+/// The error for a child that was killed before it had said anything.
+pub fn killed() -> anyhow::Error {
+    let result = Err::<(), _>(anyhow!("its first process was killed while it was started"))
+        .exits_with(128 + libc::SIGKILL as u8)
+        .hint("by a kill -9, or by the kernel for want of memory: journalctl -k tells of that");
+    result.err().unwrap_or_else(|| anyhow!("killed"))
+}
+
 /// Whether the program is given by its name alone, to be found in $PATH.
 fn is_looked_for(argv: &StringArray) -> bool {
     argv.strings().first().is_some_and(|word| !word.as_bytes().contains(&b'/'))

@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, anyhow};
+use nix::poll::PollTimeout;
 use nix::unistd::Pid;
 
 use super::Meeting;
 use super::explain;
 use super::spawn::Spawned;
-use super::wait::{Awaited, is_readable, wait_for};
+use super::wait::{Awaited, is_readable, is_readable_within, wait_for};
 use crate::cgroup::placing::{Placed, Placing};
 use crate::cgroup::systemd::Progress;
 use crate::child::report::Report;
@@ -164,12 +165,20 @@ fn connect(spawned: &mut Spawned, connecting: &mut Connecting, host: &Host) -> a
     }
 }
 
-/// The child may have stopped first, and then its story is the cause.
+/// How long a child that is being killed may take to be dead: what it has is
+/// gone before. Milliseconds.
+const DYING: u8 = 20;
+
+/// The child may have stopped first, and then its story is the cause; or it was
+/// killed, and can tell none.
 pub fn first_cause(spawned: &Spawned, error: anyhow::Error, host: &Host) -> anyhow::Error {
     let heard = is_readable(spawned.channel.as_fd()).then(|| spawned.channel.next());
     match heard {
         Some(Ok(Some((Report::Stopped { at, part, errno }, _)))) => {
             explain::stopped(&spawned.steps, at, part, errno, host)
+        }
+        _ if is_readable_within(spawned.payload.pidfd(), PollTimeout::from(DYING)) => {
+            explain::killed()
         }
         _ => error,
     }

@@ -75,8 +75,13 @@ pub fn wait_for<const N: usize>(
 
 /// Whether there is something to read now.
 pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    is_readable_within(fd, PollTimeout::ZERO)
+}
+
+/// Whether there is something to read before that time is over.
+pub fn is_readable_within(fd: BorrowedFd<'_>, time: PollTimeout) -> bool {
     let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
-    poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    poll(&mut polled, time).is_ok_and(|ready| ready > 0)
 }
 
 /// How long until then, rounded up so that it has come by then.

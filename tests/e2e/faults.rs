@@ -1,13 +1,11 @@
 //! What may befall a container in the background, and its record and log.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
+use crate::common::processes::{children, end, is_gone, parent};
 use crate::common::*;
 
 /// A container called `web` in the background, that has said `ready`.
@@ -28,33 +26,8 @@ fn becomes(at: &At, status: &str) {
     eventually(30.0, is).unwrap_or_else(|| panic!("it is {}, not {status}", self::status(at)));
 }
 
-/// The processes that one has made and that are not yet reaped.
-fn children(pid: u32) -> Vec<u32> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let listed = fs::read_to_string(path).unwrap_or_default();
-    listed.split_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
-}
-
-fn payload(at: &At) -> u32 {
-    at.inspect("web")["State"]["Pid"].as_u64().expect("a pid") as u32
-}
-
-fn parent(pid: u32) -> u32 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    let fields = stat.rsplit(") ").next().expect("fields");
-    fields.split(' ').nth(1).expect("a parent").parse().expect("a pid")
-}
-
-fn end(pid: u32) {
-    _ = kill(Pid::from_raw(pid as i32), Signal::SIGKILL);
-}
-
 fn file(at: &At, name: &str) -> PathBuf {
     at.scratch.join("run/sublet").join(at.scratch.container("web")).join(name)
-}
-
-fn is_gone(pid: u32) -> bool {
-    !Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// How often what takes long is tried.
@@ -69,7 +42,7 @@ fn a_killed_watcher_is_replaced() {
     let at = At::new();
     let script = format!("trap '' TERM; echo ready; sleep 600; : {}", at.scratch.mark());
     start(&at, &[], &script);
-    let payload = payload(&at);
+    let payload = at.payload("web");
     let supervisor = parent(payload);
     for _ in 0..3 {
         let others = || -> Option<u32> {
@@ -88,44 +61,6 @@ fn a_killed_watcher_is_replaced() {
     becomes(&at, "supervisor-lost");
     at.sublet(&["rm", "web"]).ok();
     Leaks::of(&at.scratch).none();
-}
-
-/// Whenever it is killed there is a container that is lost, or there was none;
-/// and nothing of it goes on.
-#[test]
-fn a_supervisor_is_killed_at_any_moment() {
-    requires!();
-    let at = At::new();
-    let script = format!("sleep 600; : {}", at.scratch.mark());
-    let (mut early, mut late) = (0, 0);
-    for attempt in 0..some() {
-        let running = at.run(&["-d", "--name", "web"]).args(["sh", "-c", &script]).spawn();
-        let command = running.pid();
-        // It is the command's only child.
-        let made = || children(command).first().copied().or(is_gone(command).then_some(0));
-        let supervisor = eventually(30.0, made).expect("a supervisor");
-        std::thread::sleep(Duration::from_micros(attempt as u64 * 1700 % 17_000));
-        let supervisor = match supervisor {
-            0 => parent(payload(&at)),
-            pid => pid,
-        };
-        end(supervisor);
-        let done = running.wait();
-        match done.code() {
-            0 => late += 1,
-            _ => {
-                early += 1;
-                done.explained(&["the supervisor has ended before the container ran"]);
-            }
-        }
-        let settled = || ["", "supervisor-lost"].contains(&status(&at).as_str()).then_some(());
-        eventually(30.0, settled).unwrap_or_else(|| panic!("{}", status(&at)));
-        _ = at.sublet(&["rm", "-f", "web"]).run();
-        let gone = || at.left().is_empty().then_some(());
-        assert!(eventually(30.0, gone).is_some(), "{:?}", at.left());
-        Leaks::of(&at.scratch).none();
-    }
-    println!("{early} before it ran, {late} while it did");
 }
 
 /// Who starts, stops and removes the same one at once gets his way or is told
@@ -251,7 +186,7 @@ fn a_record_of_another_boot_has_ended() {
     let at = At::new();
     let script = format!("echo ready; sleep 600; : {}", at.scratch.mark());
     start(&at, &["--restart", "always"], &script);
-    let payload = payload(&at);
+    let payload = at.payload("web");
     end(parent(payload));
     eventually(10.0, || is_gone(payload).then_some(())).expect("the payload is killed");
     let later = "cat /proc/sys/kernel/random/uuid > boot

@@ -21,7 +21,7 @@ const ONE: [&str; 3] = ["--userns", "single", "--name"];
 
 /// What is there when a verb is called.
 #[derive(Clone, Copy, PartialEq)]
-enum Before {
+pub enum Before {
     Nothing,
     Prepared,
     Running,
@@ -126,22 +126,26 @@ fn traced(before: Before, words: &[&str], step: Option<&(String, usize)>) -> Tra
 
 /// What is left is told truly, and can be removed.
 #[track_caller]
-fn is_whole(at: &At, step: &str) {
-    let list = at.sublet(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]).run();
-    assert!(list.code() == 0 && list.stderr.is_empty(), "{step}: {}", list.stderr);
+pub fn is_whole(at: &At, step: &str) {
     let running =
         || processes_with(at.scratch.mark()).iter().any(|(_, line)| line.contains("sleep 600"));
-    for line in list.stdout().lines() {
-        let (name, state) = line.split_once(' ').expect("a name and a state");
-        assert!(["web", "www"].contains(&name), "{step}: {line}");
-        match state {
-            "running" | "created" | "exited" | "supervisor-lost" | "starting" | "restarting" => {}
-            other => panic!("{step}: it is said to be {other}"),
+    // What a command had begun may only be recorded by now.
+    let over = eventually(10.0, || {
+        let list = at.sublet(&["ps", "-a", "--format", "{{.Names}} {{.State}}"]).run();
+        assert!(list.code() == 0 && list.stderr.is_empty(), "{step}: {}", list.stderr);
+        for line in list.stdout().lines() {
+            let (name, state) = line.split_once(' ').expect("a name and a state");
+            assert!(["web", "www"].contains(&name), "{step}: {line}");
+            match state {
+                "running" | "created" | "exited" | "supervisor-lost" | "starting"
+                | "restarting" => {}
+                other => panic!("{step}: it is said to be {other}"),
+            }
+            let removed = at.sublet(&["rm", "-f", name]).run();
+            assert!(removed.code() == 0, "{step}: {line}: {}", removed.stderr);
         }
-        let removed = at.sublet(&["rm", "-f", name]).run();
-        assert!(removed.code() == 0, "{step}: {line}: {}", removed.stderr);
-    }
-    let over = eventually(10.0, || (!running() && at.left().is_empty()).then_some(()));
+        (!running() && at.left().is_empty()).then_some(())
+    });
     assert!(over.is_some(), "{step}: {:?}, {:?}", at.left(), processes_with(at.scratch.mark()));
     let again =
         at.sublet(&["run", "--rm", "--userns", "single", "--name", "web", "--network", "none"]);

@@ -23,6 +23,7 @@ mod hosts;
 mod identity;
 mod join;
 mod killed;
+mod kills;
 mod limits;
 mod limits_stats;
 mod looking;

@@ -45,6 +45,11 @@ impl At {
         self.sublet(&["inspect", name]).json()[0].take()
     }
 
+    /// The first process of one that runs.
+    pub fn payload(&self, name: &str) -> u32 {
+        self.inspect(name)["State"]["Pid"].as_u64().expect("a pid") as u32
+    }
+
     /// What `stats` tells.
     pub fn stats(&self, words: &[&str]) -> Value {
         self.sublet(&[&["stats", "--format", "json"], words].concat()).json()

@@ -18,6 +18,7 @@ pub mod at;
 pub mod canary;
 pub mod leaks;
 pub mod need;
+pub mod processes;
 pub mod program;
 pub mod root;
 pub mod scratch;
