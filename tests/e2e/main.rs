@@ -27,6 +27,7 @@ mod kills;
 mod limits;
 mod limits_stats;
 mod looking;
+mod many;
 mod namespaces;
 mod network;
 mod notify;
