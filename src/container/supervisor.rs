@@ -271,15 +271,17 @@ impl Streams {
     }
 }
 
-/// Where the log of the container is to be, if it is to have one. Logs of
-/// others that nobody knows any more are removed on the way.
+/// Where the log of the container is to be, if it is to have one. Now and then
+/// logs of others that nobody knows any more are removed on the way.
 fn log_path(spec: &Spec, host: &Host) -> anyhow::Result<Option<PathBuf>> {
     if spec.beside.log == background::Log::None {
         return Ok(None);
     }
     let home = host.account()?.ok().map(|account| account.user.home.clone());
     let directory = log::directory(home.as_deref())?;
-    if let Ok(store) = record::store() {
+    if spec.beside.id.has_turn()
+        && let Ok(store) = record::store()
+    {
         log::sweep(&directory, |id| is_known(&store, id));
     }
     Ok(Some(directory.join(format!("{}.log", spec.beside.id))))

@@ -28,6 +28,12 @@ impl ContainerId {
     pub fn short(&self) -> &str {
         if self.0.len() < 64 { &self.0 } else { &self.0[..12] }
     }
+
+    /// True for one of sixteen: whoever starts that one does what has to be
+    /// done once in a while, and takes longer the more containers there are.
+    pub fn has_turn(&self) -> bool {
+        self.0.ends_with('0')
+    }
 }
 
 impl fmt::Display for ContainerId {

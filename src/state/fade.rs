@@ -2,8 +2,8 @@
 //!
 //! A run that was given no name, no label and no file for its id leaves a
 //! record behind as any other does. The oldest of these are removed once there
-//! are more than [`KEPT`]. To look for them takes longer the more containers
-//! there are, so only one run of sixteen does, chosen by its id.
+//! are more than [`KEPT`]. One run of sixteen looks for them
+//! ([`ContainerId::has_turn`]).
 
 use super::record::{Afterwards, Life, Record};
 use super::store::Store;
@@ -17,7 +17,7 @@ impl Store {
     /// container `id`: those that are gone. One that can't be read or removed is
     /// left to those who ask for it.
     pub fn fade(&self, id: &ContainerId) -> Vec<Record> {
-        if !id.as_str().ends_with('0') {
+        if !id.has_turn() {
             return Vec::new();
         }
         let Ok(mut listing) = self.list() else { return Vec::new() };
