@@ -17,8 +17,9 @@ use crate::state::{PublishedPort, Sent};
 use crate::sys::{Errno, Result, fd};
 
 /// How long the payload waits for somebody who takes nothing; from then on what
-/// it says is left out for him until he does.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// it says is left out for him until he does. A busy machine keeps readers away
+/// for a second that want to read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same for the caller in whose foreground it runs: as long as anybody may
 /// want to read what is on a terminal that he has stopped.
