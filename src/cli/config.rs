@@ -33,7 +33,7 @@ const fn key(name: &'static str, default: &'static str) -> Key {
 }
 
 /// All there are, in the section `[run]`.
-pub const KEYS: [Key; 12] = [
+pub const KEYS: [Key; 15] = [
     key("network", "slirp4netns, else pasta"),
     key("publish-address", "127.0.0.1"),
     key("userns", "auto"),
@@ -46,6 +46,9 @@ pub const KEYS: [Key; 12] = [
     key("limits", "strict"),
     key("cgroups", "auto"),
     key("detach-keys", "ctrl-p,ctrl-q"),
+    key("log-driver", "k8s-file"),
+    key("log-max-size", "10m"),
+    key("log-max-file", "3"),
 ];
 
 /// The one section.

@@ -41,6 +41,29 @@ impl Default for Log {
 /// Less than one long line does not fit into a file.
 const SMALLEST: u64 = 64 << 10;
 
+impl Rotation {
+    /// Reads `--log-max-size`: a size of at least 64 KiB.
+    ///
+    /// # Errors
+    /// What is none.
+    pub fn set_max_size(&mut self, text: &str) -> anyhow::Result<()> {
+        let size = size::bytes(text)?;
+        ensure!(size >= SMALLEST, "a file of a log holds at least 64k");
+        self.max_size = size;
+        Ok(())
+    }
+
+    /// Reads `--log-max-file`: 1 to 1000.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn set_max_file(&mut self, text: &str) -> anyhow::Result<()> {
+        let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+        self.max_file = number.with_context(|| format!("{text:?} is not 1 to 1000"))?;
+        Ok(())
+    }
+}
+
 impl Log {
     /// Reads `--log-driver`: docker's and podman's words for a file mean the
     /// same one.
@@ -67,18 +90,10 @@ impl Log {
         let (key, value) = text.split_once('=').context("it is not KEY=VALUE")?;
         let Self::File(rotation) = self else { bail!("there is no log, with --log-driver none") };
         match key {
-            "max-size" => {
-                rotation.max_size = size::bytes(value)?;
-                ensure!(rotation.max_size >= SMALLEST, "a file of a log holds at least 64k");
-            }
-            "max-file" => {
-                let number = value.parse().ok().filter(|number| (1..=1000).contains(number));
-                rotation.max_file =
-                    number.with_context(|| format!("{value:?} is not 1 to 1000"))?;
-            }
-            _ => return Err(anyhow!("there is no such option")).hint("max-size and max-file are"),
+            "max-size" => rotation.set_max_size(value),
+            "max-file" => rotation.set_max_file(value),
+            _ => Err(anyhow!("there is no such option")).hint("max-size and max-file are"),
         }
-        Ok(())
     }
 }
 

@@ -103,3 +103,33 @@ fn an_address_for_published_ports_is_a_setting() {
     assert!(run("80").contains("published 127.0.0.2:"), "{}", run("80"));
     assert!(run("127.0.0.3::80").contains("published 127.0.0.3:"));
 }
+
+/// How much of a log is kept; one that has none is not disturbed by it.
+#[test]
+fn logs_are_as_large_as_the_settings_say() {
+    requires!();
+    let (scratch, _) = with("[run]\nlog-max-size = \"64k\"\nlog-max-file = 2\n");
+    let root = Root::busybox(&scratch);
+    let script = "head -c 400000 /dev/zero | tr '\\0' '\\n'";
+    let run = |options: &[&str], script: &str| {
+        let run = Program::run_in(&scratch).args(options).arg(root.path());
+        let id = run.args(["sh", "-c", script]).ok();
+        Program::sublet(&scratch).args(["wait", &id]).within(60.0).ok();
+        id
+    };
+    let id = run(&["-d"], script);
+    let directory = scratch.join("state/sublet/logs");
+    let mut logs: Vec<_> = fs::read_dir(&directory).expect("logs").flatten().collect();
+    logs.sort_by_key(fs::DirEntry::file_name);
+    let names: Vec<_> = logs.iter().map(|file| file.file_name().into_string().unwrap()).collect();
+    assert_eq!(names, [format!("{id}.log"), format!("{id}.log.1")]);
+    assert!(logs.iter().all(|file| file.metadata().expect("a file").len() <= 64 << 10));
+    run(&["-d", "--log-driver", "none"], "true");
+    assert_eq!(fs::read_dir(&directory).expect("logs").count(), 2);
+    let larger = run(&["-d", "--log-max-size", "1m"], script);
+    let larger = fs::metadata(directory.join(format!("{larger}.log"))).expect("a file");
+    assert!(larger.len() > 64 << 10, "the command line comes first");
+    Program::run_in(&scratch)
+        .args(["-d", "--log-max-file", "0", "host", "true"])
+        .refused(&["--log-max-file", "1 to 1000"]);
+}

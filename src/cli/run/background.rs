@@ -41,7 +41,15 @@ pub struct BackgroundArgs {
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
 
-    /// How much of it is kept: max-size=10m, max-file=3
+    /// How much one file of the log holds [default: 10m]
+    #[arg(long, value_name = "SIZE")]
+    log_max_size: Option<String>,
+
+    /// How many files there are of it [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    log_max_file: Option<String>,
+
+    /// The same in docker's words: max-size=10m, max-file=3
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
 
@@ -69,6 +77,15 @@ impl BackgroundArgs {
     pub fn enter(self, spec: &mut Spec) -> anyhow::Result<()> {
         if let Some(driver) = &self.log_driver {
             spec.beside.log = typed("--log-driver", driver, Log::driver)?;
+        }
+        // As settings they stand there for every container, with a log or not.
+        if let Log::File(rotation) = &mut spec.beside.log {
+            if let Some(size) = &self.log_max_size {
+                typed("--log-max-size", size, |size| rotation.set_max_size(size))?;
+            }
+            if let Some(number) = &self.log_max_file {
+                typed("--log-max-file", number, |number| rotation.set_max_file(number))?;
+            }
         }
         for option in &self.log_opt {
             typed("--log-opt", option, |option| spec.beside.log.option(option))?;
