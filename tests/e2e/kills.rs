@@ -42,9 +42,10 @@ fn at_once(mut found: impl FnMut() -> Option<u32>) -> u32 {
     }
 }
 
-/// How often: what one attempt takes is a tenth of a second.
+/// How often: as a race where that is said, for an attempt takes a twentieth of
+/// a second.
 fn attempts() -> usize {
-    races() * 20 / 3
+    std::env::var("SUBLET_RACES").map_or(2000, |_| races())
 }
 
 /// The script of a container that is found by the test's mark.

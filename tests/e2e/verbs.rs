@@ -44,6 +44,22 @@ fn a_stopped_launcher_keeps_nothing_alive() {
     assert_eq!(at.inspect("web")["State"]["Status"], "supervisor-lost");
 }
 
+/// What it is asked it hears when it goes on, which it does not.
+#[test]
+fn a_payload_that_a_signal_has_stopped_is_ended() {
+    requires!();
+    let at = At::new();
+    let script = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
+    let running = at.start("web", &[], script);
+    at.sublet(&["kill", "-s", "STOP", "web"]).ok();
+    let stat = format!("/proc/{}/stat", at.payload("web"));
+    let stands = || fs::read_to_string(&stat).ok()?.contains(") T ").then_some(());
+    eventually(10.0, stands).expect("it stands still");
+    assert_eq!(at.sublet(&["stop", "-t", "1", "web"]).ok(), "web");
+    running.wait().exits(137);
+    assert_eq!(at.inspect("web")["State"]["Status"], "exited");
+}
+
 #[test]
 fn signals_reach_the_payload() {
     requires!();

@@ -201,6 +201,37 @@ fn podman_limits_containers_and_shows_what_they_use() {
     systemd(&["rm", "--force", "--time", "0", "a"]).ok();
 }
 
+/// Each step of a Containerfile is a container of its own.
+#[test]
+fn podman_builds_an_image() {
+    requires!(podman);
+    let podman = Podman::new();
+    let (containerfile, image) = (podman.scratch.join("Containerfile"), "localhost/made");
+    let steps = "FROM scratch
+        COPY . /
+        ARG WORD=none
+        RUN echo $WORD > /word && id -u >> /word
+        USER 1000:1000
+        WORKDIR /tmp/work
+        RUN id -u > /tmp/who && ! touch /etc/x 2>/dev/null
+        CMD [\"cat\", \"/word\", \"/tmp/who\"]\n";
+    fs::write(&containerfile, steps).expect("write it");
+    let build = |options: &[&str]| {
+        let fixed =
+            ["build", "--isolation", "oci", "--network", "none", "--pull=never", "-t", image];
+        let file = ["-f", containerfile.to_str().expect("a path"), podman.root.text()];
+        podman.podman(&[&fixed, options, &file].concat()).run()
+    };
+    build(&["--build-arg", "WORD=hello"]).ok();
+    let run = ["run", "--rm", "--network", "none", "--cgroups", "disabled", image];
+    assert_eq!(podman.podman(&run).ok(), "hello\n0\n1000");
+    fs::write(&containerfile, "FROM scratch\nCOPY . /\nRUN exit 7\n").expect("write it");
+    let failed = build(&[]);
+    assert!(failed.code() != 0 && failed.stderr.contains("7"), "{}", failed.stderr);
+    podman.podman(&["rmi", "--all", "--force"]).ok();
+    podman.nothing_left();
+}
+
 /// Three in one network, and the engine's own to hold it.
 fn pod(manager: &str) {
     let podman = Podman::new();
