@@ -10,6 +10,7 @@ mod groups;
 mod hooks;
 mod hostile;
 mod podman;
+mod slurm;
 
 use std::fs;
 use std::io::Read;

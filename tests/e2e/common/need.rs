@@ -332,6 +332,20 @@ pub fn containerd() -> Need {
     if root().is_ok() { Ok(()) } else { subuid() }
 }
 
+/// Slurm and munge, for a cluster of an ordinary user's own.
+pub fn slurm() -> Need {
+    ordinary_user()?;
+    for (name, package) in [
+        ("slurmctld", "slurmctld"),
+        ("slurmd", "slurmd"),
+        ("srun", "slurm-client"),
+        ("munged", "munge"),
+    ] {
+        program(name, package)?;
+    }
+    lan()
+}
+
 /// podman finds what it puts into the image of its own that holds a pod.
 pub fn pods() -> Need {
     let places = ["/usr/libexec/podman/catatonit", "/usr/bin/catatonit"];
