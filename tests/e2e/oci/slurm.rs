@@ -149,6 +149,10 @@ fn configuration(scratch: &Scratch) -> String {
         "SlurmdParameters=config_overrides".to_owned(),
         "SchedulerParameters=sched_interval=2,batch_sched_delay=0".to_owned(),
         "MpiDefault=none".to_owned(),
+        // On a slow machine too.
+        "MessageTimeout=100".to_owned(),
+        "TCPTimeout=60".to_owned(),
+        "BatchStartTimeout=300".to_owned(),
         format!("NodeName={host} NodeAddr=10.77.0.1 CPUs=32 State=UNKNOWN"),
         "PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n".to_owned(),
     ]
