@@ -211,7 +211,11 @@ fn create(root: BorrowedFd<'_>, path: &CStr, directory: bool) -> Result<OwnedFd>
         buffer[end] = 0;
         let name = CStr::from_bytes_until_nul(&buffer[name_start..]).map_err(|_| Errno::EINVAL)?;
         if whole && !directory {
-            drop(create_file(parent.as_fd(), name, 0o644)?);
+            match create_file(parent.as_fd(), name, 0o644) {
+                // Or made meanwhile, by another container that starts in this root.
+                Ok(_) | Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
             return open_component(parent.as_fd(), name, libc::O_PATH);
         }
         match make_directory(parent.as_fd(), name, 0o755) {

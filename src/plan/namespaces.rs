@@ -4,7 +4,8 @@
 //! gone into instead are in [`join`](super::join).
 
 use std::fmt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
@@ -45,6 +46,13 @@ const MAY_BE_JOINED: [i32; 5] = [
     libc::CLONE_NEWCGROUP,
 ];
 
+/// Whether the caller is in the namespace that `path` refers to.
+fn is_ours(path: &Path, name: &str) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    let ours = identity(Path::new("/proc/self/ns").join(name).as_path());
+    ours.is_some() && identity(path) == ours
+}
+
 const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
     (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
     (LinuxNamespaceType::Pid, libc::CLONE_NEWPID, "pid"),
@@ -81,6 +89,9 @@ impl Namespaces {
             ensure!(!twice, "there are two {name} namespaces, and a process is in one");
             match namespace.path().as_ref().filter(|_| !is_found) {
                 None => namespaces.flags |= bit,
+                // Where we are already there is nothing to join, which could
+                // take rights over those who have made it.
+                Some(path) if is_ours(path, name) => {}
                 Some(path) if MAY_BE_JOINED.contains(flag) => {
                     namespaces.joined |= bit;
                     joined.push(Joined { kind: *flag, name, path: path.clone() });

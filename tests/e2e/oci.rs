@@ -2,12 +2,15 @@
 //! runtime specification's lifecycle, and what engines rely on beside it.
 
 mod bundle;
+mod containerd;
+mod cri;
 mod exec;
 mod fields;
 mod groups;
 mod hooks;
 mod hostile;
 mod podman;
+mod slurm;
 
 use std::fs;
 use std::io::Read;
@@ -17,6 +20,16 @@ use serde_json::{Value, json};
 
 use crate::common::*;
 use bundle::{Bundle, gone};
+
+/// The one block of a page that is in this language, without what is around it:
+/// what is documented is what is tested.
+fn documented(page: &str, language: &str) -> String {
+    let fence = format!("```{language}\n");
+    let (_, rest) = page.split_once(&fence).unwrap_or_else(|| panic!("no {fence} in {page}"));
+    assert!(!rest.contains(&fence), "several blocks of {language}");
+    let (block, _) = rest.split_once("```").expect("its end");
+    block.to_owned()
+}
 
 /// Says that it runs, and waits.
 const WAIT: &str = "echo running >/said; exec sleep 600";
@@ -47,6 +60,7 @@ fn a_container_is_created_started_killed_and_deleted() {
     bundle.stopped("web");
     assert_eq!(bundle.state("web").get("pid"), None);
     bundle.oci(&["kill", "web", "KILL"]).exits(1).explained(&["container not running"]);
+    bundle.oci(&["kill", "--all", "web", "9"]).ok();
     bundle.oci(&["delete", "web"]).ok();
     gone(&bundle.oci(&["state", "web"]));
     gone(&bundle.oci(&["delete", "web"]));
@@ -176,6 +190,10 @@ fn an_engine_reads_errors_in_the_log() {
     let said = lines[0]["msg"].as_str().expect("a message");
     assert!(said.contains("executable file not found in $PATH"), "{said}");
     assert!(lines[0]["time"].as_str().is_some_and(|time| time.starts_with("20")), "{text}");
+    // Where nothing of the container's is said it is there too, for containerd.
+    gone(&bundle.oci(&["kill", "web"]));
+    let text = fs::read_to_string(&log).expect("a log");
+    assert!(text.lines().count() == 2 && text.contains("does not exist"), "{text}");
 }
 
 #[test]

@@ -196,8 +196,9 @@ pub struct Kill {
     #[arg(default_value = "TERM")]
     pub signal: String,
 
-    /// Taken, for callers that give it: with its first process all of a
-    /// container with a pid namespace of its own end
+    /// With KILL all that is left in its control group, and no error where its
+    /// first process has ended: with that one ends what is in a pid namespace of
+    /// the container's own, but nothing in one that it shares
     #[arg(short, long)]
     pub all: bool,
 }

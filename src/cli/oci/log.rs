@@ -1,8 +1,10 @@
 //! Where an engine reads what went wrong.
 //!
-//! With `--log` all goes there and nothing to standard error, which is the
-//! container's: conmon reads the file and podman its `msg`, in which it looks
-//! for words such as "executable file not found".
+//! With `--log` all goes there, and nothing to a standard error that is the
+//! container's, as that of `create`, `run` and `exec`: conmon reads the file and
+//! podman its `msg`, in which it looks for words such as "executable file not
+//! found". containerd's shim reads the file after these three, and what the other
+//! verbs say on standard error: "container not running", "does not exist".
 
 use std::fs::File;
 use std::io::Write;
@@ -22,17 +24,27 @@ pub enum Form {
     Json,
 }
 
+/// Whose our standard error is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stderr {
+    /// The caller's, who reads it.
+    Ours,
+    /// The container's.
+    Containers,
+}
+
 /// The log of this process.
 #[derive(Debug)]
 pub struct Log {
     file: Option<File>,
     form: Form,
+    stderr: Stderr,
 }
 
 impl Log {
     /// Opens it; what can't be opened is said on standard error, where
     /// everything goes then.
-    pub fn open(path: Option<&str>, form: Form) -> Self {
+    pub fn open(path: Option<&str>, form: Form, stderr: Stderr) -> Self {
         let path = path.map(|path| path.strip_prefix("file:").unwrap_or(path));
         let opened = path.map(|path| (path, File::options().append(true).create(true).open(path)));
         let file = match opened {
@@ -43,14 +55,16 @@ impl Log {
                 None
             }
         };
-        Self { file, form }
+        Self { file, form, stderr }
     }
 
     /// Tells what ended us.
     pub fn error(&self, error: &anyhow::Error) {
-        match &self.file {
-            None => terminal::tell_error(error),
-            Some(file) => self.write(file, "error", &told(error)),
+        if let Some(file) = &self.file {
+            self.write(file, "error", &told(error));
+        }
+        if self.file.is_none() || self.stderr == Stderr::Ours {
+            terminal::tell_error(error);
         }
     }
 

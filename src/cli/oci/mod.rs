@@ -22,6 +22,7 @@ use crate::container::oci::create::Create;
 use crate::container::oci::delete::Force;
 use crate::container::oci::events::Seen;
 use crate::container::oci::features::features;
+use crate::container::oci::kill::Whom;
 use crate::container::oci::{Runtime, id, wait};
 use crate::container::run::protect_program_for_good;
 use crate::error::{EXIT_CONTAINER, Explain};
@@ -30,7 +31,7 @@ use crate::spec::duration::duration;
 use crate::spec::oci::Engine;
 use crate::spec::resources::control::Cgroups;
 use args::{Cli, Create as CreateArgs, Events, Format, Verb};
-use log::Log;
+use log::{Log, Stderr};
 
 /// What `exec` ends with where the program does not run, as runc has it.
 const EXIT_EXEC: u8 = 255;
@@ -56,7 +57,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { EXIT_CONTAINER } else { 0 });
         }
     };
-    let log = Log::open(cli.log.as_deref(), cli.log_format.into());
+    let stderr = match cli.verb {
+        Verb::Create(_) | Verb::Run(_) | Verb::Exec(_) => Stderr::Containers,
+        _ => Stderr::Ours,
+    };
+    let log = Log::open(cli.log.as_deref(), cli.log_format.into(), stderr);
     let failed = if matches!(cli.verb, Verb::Exec(_)) { EXIT_EXEC } else { EXIT_CONTAINER };
     match run(cli, &log) {
         Ok(code) => ExitCode::from(code),
@@ -98,7 +103,8 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
         Verb::Kill(args) => {
             let signal =
                 args.signal.parse().with_context(|| format!("signal {:?}", args.signal))?;
-            runtime()?.kill(&id(&args.id)?, signal).map(|()| 0)
+            let whom = if args.all { Whom::All } else { Whom::First };
+            runtime()?.kill(&id(&args.id)?, signal, whom).map(|()| 0)
         }
         Verb::Delete(args) => {
             let force = if args.force { Force::Yes } else { Force::No };

@@ -59,6 +59,35 @@ pub fn is_paused(bundle: &Bundle) -> bool {
     bundle.place.as_ref().is_some_and(frozen)
 }
 
+/// Whether a group was there to be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Killed {
+    /// Whatever was in it.
+    All,
+    /// There is none any more, or never was.
+    Nothing,
+}
+
+/// Kills all that is left in the group, which stays.
+///
+/// # Errors
+/// What keeps us from it.
+pub fn kill(bundle: &Bundle) -> anyhow::Result<Killed> {
+    let Some(Place { cgroup, .. }) = &bundle.place else { return Ok(Killed::Nothing) };
+    let what = || format!("kill the control group of container {}", bundle.id);
+    let group = match Directory::open(cgroup) {
+        // Removed, or of a tree that is not mounted here.
+        Err(refused) if matches!(refused.errno, Errno::ENOENT | Errno::ENOTTY) => {
+            return Ok(Killed::Nothing);
+        }
+        opened => opened.with_context(what)?,
+    };
+    match group.kill() {
+        Err(refused) if refused.errno == Errno::ENODEV => Ok(Killed::Nothing),
+        killed => killed.map(|()| Killed::All).with_context(what),
+    }
+}
+
 /// Kills all that is left in the group, and removes it. A scope goes by itself
 /// with its last process.
 ///
@@ -67,16 +96,7 @@ pub fn is_paused(bundle: &Bundle) -> bool {
 pub fn end(bundle: &Bundle) -> anyhow::Result<()> {
     let Some(Place { cgroup, unit }) = &bundle.place else { return Ok(()) };
     let what = || format!("end the control group of container {}", bundle.id);
-    let group = match Directory::open(cgroup) {
-        // Removed, or of a tree that is not mounted here.
-        Err(refused) if matches!(refused.errno, Errno::ENOENT | Errno::ENOTTY) => return Ok(()),
-        opened => opened.with_context(what)?,
-    };
-    match group.kill() {
-        Err(refused) if refused.errno == Errno::ENODEV => return Ok(()),
-        killed => killed.with_context(what)?,
-    }
-    if unit.is_some() {
+    if kill(bundle)? == Killed::Nothing || unit.is_some() {
         return Ok(());
     }
     let name = cgroup.file_name().and_then(OsStr::to_str).unwrap_or_default();

@@ -84,7 +84,10 @@ pub fn check(resources: &mut LinuxResources) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A new group has no limits, and to have none takes no controller.
+/// The share of the CPU that every new group has.
+const USUAL_SHARES: u64 = 1024;
+
+/// A new group has no limits and the usual share, which takes no controller.
 fn leave_out_unlimited(resources: &mut LinuxResources) {
     if resources.pids().is_some_and(|pids| pids.limit() < 0) {
         resources.set_pids(None);
@@ -93,6 +96,10 @@ fn leave_out_unlimited(resources: &mut LinuxResources) {
         let had = *memory;
         let limited = |limit: Option<i64>| limit.filter(|limit| *limit >= 0);
         memory.set_limit(limited(had.limit())).set_swap(limited(had.swap()));
+    }
+    if let Some(cpu) = resources.cpu_mut() {
+        let shares = cpu.shares().filter(|shares| *shares != USUAL_SHARES);
+        cpu.set_shares(shares);
     }
 }
 

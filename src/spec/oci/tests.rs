@@ -311,9 +311,11 @@ fn zeros_of_older_engines_say_nothing() {
 #[test]
 fn what_is_so_anyway_is_taken() {
     let devices = json!([{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 1, "minor": 3}]);
-    let spec = read(&with("/linux/resources", json!({"devices": devices}))).unwrap();
+    let resources = json!({"devices": devices, "cpu": {"shares": 1024}});
+    let spec = read(&with("/linux/resources", resources)).unwrap();
     let resources = spec.oci.linux().as_ref().unwrap().resources().as_ref().unwrap();
     assert!(resources.devices().is_none());
+    assert_eq!(resources.cpu().as_ref().unwrap().shares(), None, "every new group has that");
     for (path, value) in [
         ("/process/apparmorProfile", json!("unconfined")),
         ("/process/apparmorProfile", json!("")),

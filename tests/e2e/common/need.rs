@@ -324,6 +324,28 @@ pub fn podman() -> Need {
     program("conmon", "conmon")
 }
 
+/// containerd with runc's shim, for root, or for a user who has a range of ids.
+pub fn containerd() -> Need {
+    for name in ["containerd", "containerd-shim-runc-v2", "ctr"] {
+        program(name, "containerd")?;
+    }
+    if root().is_ok() { Ok(()) } else { subuid() }
+}
+
+/// Slurm and munge, for a cluster of an ordinary user's own.
+pub fn slurm() -> Need {
+    ordinary_user()?;
+    for (name, package) in [
+        ("slurmctld", "slurmctld"),
+        ("slurmd", "slurmd"),
+        ("srun", "slurm-client"),
+        ("munged", "munge"),
+    ] {
+        program(name, package)?;
+    }
+    lan()
+}
+
 /// podman finds what it puts into the image of its own that holds a pod.
 pub fn pods() -> Need {
     let places = ["/usr/libexec/podman/catatonit", "/usr/bin/catatonit"];

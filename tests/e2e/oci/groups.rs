@@ -232,9 +232,7 @@ fn a_group_that_is_there_is_taken_if_nobody_is_in_it() {
 }
 
 /// Without a pid namespace of its own nothing ends with its first process.
-#[test]
-fn what_is_left_in_the_group_ends_with_it() {
-    requires!(scopes);
+fn left_in_the_group(verb: &str) {
     let (bundle, name) = in_scope(&["sh", "-c", "sleep 600 & echo $! >/left"]);
     let kinds = ["user", "mount", "network", "ipc", "uts"].map(|kind| json!({ "type": kind }));
     let bundle = bundle.set("/linux/namespaces", json!(kinds)).set("/mounts", json!([]));
@@ -244,9 +242,31 @@ fn what_is_left_in_the_group_ends_with_it() {
     let pid = fs::read_to_string(bundle.root.join("left")).expect("a pid");
     let process = PathBuf::from(format!("/proc/{}", pid.trim()));
     assert!(process.exists());
-    bundle.oci(&["delete", "web"]).ok();
+    if verb == "kill" {
+        // Of all that a signal could be for only KILL is for all.
+        bundle.oci(&["kill", "--all", "web", "TERM"]).ok();
+        bundle.oci(&["kill", "web", "KILL"]).exits(1).explained(&["container not running"]);
+        assert!(process.exists());
+        bundle.oci(&["kill", "--all", "web", "KILL"]).ok();
+    } else {
+        bundle.oci(&["delete", "web"]).ok();
+    }
     eventually(10.0, || (!process.exists()).then_some(())).expect("it ends");
+    bundle.oci(&["delete", "--force", "web"]).ok();
     forgotten(&[&format!("{name}.scope")]);
+}
+
+#[test]
+fn what_is_left_in_the_group_ends_with_it() {
+    requires!(scopes);
+    left_in_the_group("delete");
+}
+
+/// As containerd's shim has it where containers share a pid namespace.
+#[test]
+fn what_is_left_in_the_group_can_be_killed() {
+    requires!(scopes);
+    left_in_the_group("kill");
 }
 
 #[test]
