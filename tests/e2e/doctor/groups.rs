@@ -102,11 +102,15 @@ mod as_root {
     }
 
     impl Drop for Group {
+        /// With the groups that a launcher has made of it.
         fn drop(&mut self) {
-            for group in [format!("{}/below", self.0), self.0.clone()] {
-                let gone = eventually(10.0, || std::fs::remove_dir(&group).ok());
-                assert!(gone.is_some() || std::thread::panicking(), "{group} is left");
-            }
+            let gone = || {
+                let remove = ["find", &self.0, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"];
+                let done = Program::new(remove[0]).args(&remove[1..]).run();
+                done.status.success().then_some(())
+            };
+            let gone = eventually(10.0, gone);
+            assert!(gone.is_some() || std::thread::panicking(), "{} is left", self.0);
         }
     }
 
