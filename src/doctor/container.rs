@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::unistd::Pid;
 
@@ -10,6 +11,7 @@ use super::{Bench, Finding};
 use crate::child::trial::readable;
 use crate::host::advice::table::network as table;
 use crate::host::advice::{Advice, Topic};
+use crate::network;
 use crate::sys::process;
 
 /// Containers that have been started.
@@ -45,7 +47,9 @@ impl Started {
     /// Waits for all of them.
     pub fn finish(self, bench: &Bench<'_>) -> Vec<Finding> {
         let whole = Finding::new("container", Topic::Run, "a whole container").essential();
-        let mut findings = vec![match self.plain.and_then(|plain| plain.finish(bench)) {
+        let plain = self.plain.and_then(|plain| plain.finish(bench));
+        let runs = plain.is_ok();
+        let mut findings = vec![match plain {
             Ok(notes) => {
                 let rungs = match notes.as_slice() {
                     [] => "with nothing less than could be had".to_owned(),
@@ -67,9 +71,18 @@ impl Started {
             findings.push(match started.map(|run| run.and_then(|run| run.finish(bench))) {
                 None => finding.info(String::new()).because(helper.missing()),
                 Some(Ok(_)) => finding.ok("connected a container"),
-                Some(Err(told)) => finding
+                // It is not the helper's doing.
+                Some(Err(_)) if !runs => {
+                    finding.info("not known: there is no container to connect")
+                }
+                Some(Err(told)) if told == LATE => finding
                     .degraded(told, format!("--network {} may do", helper.other))
-                    .because(helper.fails()),
+                    .because(helper.is_slow()),
+                Some(Err(told)) => {
+                    let advice = network::meaning(&told, helper.name);
+                    let instead = format!("--network {} may do", helper.other);
+                    finding.degraded(told, instead).because(advice)
+                }
             });
         }
         findings
@@ -89,11 +102,17 @@ impl Helper {
         table::NETWORK_HELPER_MISSING.advice(&holes)
     }
 
-    fn fails(self) -> Advice {
-        let holes = [("helper", &self.name as &dyn std::fmt::Display), ("other", &self.other)];
-        table::NETWORK_HELPER_FAILS.advice(&holes)
+    fn is_slow(self) -> Advice {
+        table::NETWORK_HELPER_SLOW.advice(&[("helper", &self.name)])
     }
 }
+
+/// A run says itself what it has waited for in vain, for as long as a doctor
+/// waits in all; it began a little later, and has to be heard.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What is said of one that has not come to its end.
+const LATE: &str = "it was not done in time";
 
 /// A `sublet run` that has been started. Dropped, it is killed; its watcher
 /// takes the container along.
@@ -118,11 +137,10 @@ impl Running {
 
     /// What it warned of, or its error.
     fn finish(mut self, bench: &Bench<'_>) -> Result<Vec<String>, String> {
-        let late = || "it was not done in time".to_owned();
         let pidfd = process::open_pidfd(Pid::from_raw(self.0.id() as i32));
         let pidfd = pidfd.map_err(|errno| errno.desc().to_owned())?;
-        if !readable(pidfd.as_fd(), bench.deadline) {
-            return Err(late());
+        if !readable(pidfd.as_fd(), bench.deadline + GRACE) {
+            return Err(LATE.to_owned());
         }
         let mut said = String::new();
         if let Some(stderr) = self.0.stderr.take() {

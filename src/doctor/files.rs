@@ -47,7 +47,9 @@ fn sys(bench: &Bench<'_>) -> Finding {
     let finding = Finding::new("sys-new", Topic::Files, "a /sys of its own");
     let made = inside(bench, 0, || {
         tried("make a network namespace", process::unshare(libc::CLONE_NEWNET))?;
-        filesystem(c"sysfs", &[]).map(|_| "a new sysfs was made".to_owned())
+        // As containers have it: one that could be written shows more.
+        let made = mount::new_filesystem(c"sysfs", std::iter::empty(), libc::MOUNT_ATTR_RDONLY);
+        tried("make a new sysfs", made).map(|_| "a new sysfs was made".to_owned())
     });
     told(finding, made, "the outer /sys is shown, read-only", |_| {
         covered(bench, "/sys").map(|path| table::SYS_COVERED.advice(&[("path", &path)]))
@@ -119,13 +121,21 @@ fn overlay(bench: &Bench<'_>) -> Finding {
         Ok(Err(stop)) if stop.errno() == Errno::ENODEV => finding
             .degraded(stop.told(), "no throw-away roots: ROOT:O and -v SRC:DST:O are refused")
             .because(table::FILESYSTEM_MISSING.advice(&[("kind", &"overlay")])),
-        made => {
-            told(finding, made, "no throw-away roots: ROOT:O and -v SRC:DST:O are refused", |_| {
-                Some(table::OVERLAY_REFUSED.advice(&[]))
-            })
-        }
+        made => told(finding, made, WITHOUT_LAYERS, |stop| {
+            // mount(2) and its kind mean a limit, not a disk.
+            let full = stop.errno() == Errno::ENOSPC && stop.tried.starts_with(ATTACH);
+            let row = if full { &table::MOUNTS_FULL } else { &table::OVERLAY_REFUSED };
+            Some(row.advice(&[]))
+        }),
     }
 }
+
+/// What is done in their place.
+const WITHOUT_LAYERS: &str =
+    "no throw-away /usr: ROOT:O and -v SRC:DST:O are refused for it, and may be for others";
+
+/// How a trial calls what takes room in the table of mounts.
+const ATTACH: &str = "attach";
 
 /// Not the root: what has mounts on it is no layer.
 fn open_usr() -> crate::sys::Result<std::os::fd::OwnedFd> {

@@ -5,6 +5,7 @@ use nix::libc;
 use super::trial::{finish, to_bytes};
 use super::{Bench, Finding};
 use crate::child::trial::Trial;
+use crate::error::causes;
 use crate::host::advice::Topic;
 use crate::host::subid::Kind;
 use crate::plan::idmap::{self, Rung, Why};
@@ -67,6 +68,6 @@ fn range(bench: &Bench<'_>) -> Finding {
     let _ = finish(trial, bench);
     match mapped {
         Ok(()) => finding.ok(format!("{map}; read back")),
-        Err(error) => finding.missing(String::new()).because_of(&error),
+        Err(error) => finding.missing(causes(&error)).because_of(&error),
     }
 }

@@ -9,6 +9,7 @@ use super::trial::{self, finish, inside, to_bytes, tried};
 use super::{Bench, Finding};
 use crate::child::trial::Trial;
 use crate::error::causes;
+use crate::host::Host;
 use crate::host::advice::table::run;
 use crate::host::advice::{self, Topic};
 use crate::host::caller::{Filter, NewPrivileges};
@@ -44,6 +45,13 @@ pub fn numbers(release: &str) -> Option<(u32, u32)> {
 pub fn no_proc(error: &anyhow::Error) -> Finding {
     let finding = Finding::new("proc", Topic::Run, "/proc").essential();
     finding.missing(causes(error)).because(run::PROC_MISSING.advice(&[]))
+}
+
+/// What is born here is born into another pid namespace, with the first of it as
+/// its init: a second container would wait for the first.
+pub fn born_elsewhere(host: &Host) -> Finding {
+    let finding = Finding::new("user-namespace", Topic::Run, "a user namespace").essential();
+    finding.missing(String::new()).because(advice::for_clone(Errno::EINVAL, host))
 }
 
 /// All of it.
@@ -94,7 +102,7 @@ fn namespaces(bench: &Bench<'_>) -> Vec<Finding> {
             findings.push(single.ok(told.unwrap_or_default() + "written and read back"));
         }
         Err(error) => {
-            findings.push(single.missing(String::new()).because_of(&error));
+            findings.push(single.missing(causes(&error)).because_of(&error));
             return findings;
         }
     }

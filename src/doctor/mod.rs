@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use crate::host::Host;
 use crate::host::advice::Topic;
+use crate::host::gates::Children;
 use crate::spec::{ContainerId, Root, Spec, Userns};
 pub use finding::{Finding, Verdict};
 
@@ -91,6 +92,9 @@ pub fn examine(host: &Host, random: [u8; 32]) -> anyhow::Result<Report> {
     let mut findings = vec![kernel::version()];
     match host.caller() {
         Err(error) => findings.push(kernel::no_proc(&error)),
+        Ok(_) if host.gates().children == Children::Elsewhere => {
+            findings.push(kernel::born_elsewhere(host));
+        }
         Ok(_) => {
             // Those that take long go first, and are heard last.
             let containers = container::start(&bench);

@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::Host;
 use super::caller::{CAP_SETFCAP, CAP_SYS_ADMIN, Caller, Filter};
-use super::gates::{Gates, Root, Writers};
+use super::gates::{Children, Gates, Root, Writers};
 use crate::error::Explain;
 pub use entry::{Entry, Hole, Topic};
 use table::{network, run};
@@ -70,6 +70,17 @@ impl Advice {
     /// The error that says the cause and carries the hint and the rows.
     pub fn refuse<T>(self) -> anyhow::Result<T> {
         Err(anyhow::Error::msg(self.cause).context(Rows(self.remedies))).hint(self.hint)
+    }
+
+    /// The same of what the kernel has answered, whose word comes last.
+    pub fn refuse_for<T>(self, errno: Errno) -> anyhow::Result<T> {
+        Err(anyhow::Error::new(errno).context(self.cause).context(Rows(self.remedies)))
+            .hint(self.hint)
+    }
+
+    /// An error in others' words: what we make of them is the hint.
+    pub fn beside<T>(self, error: anyhow::Error) -> anyhow::Result<T> {
+        Err(error.context(Rows(self.remedies))).hint(format!("{}\n{}", self.cause, self.hint))
     }
 }
 
@@ -130,6 +141,11 @@ struct Row {
 const DENIED: &[Errno] = &[Errno::EPERM, Errno::EACCES];
 
 const CLONE: &[Row] = &[
+    Row {
+        shows_as: &[Errno::EINVAL, Errno::ENOMEM],
+        applies: born_elsewhere,
+        says: pid_namespace_unentered,
+    },
     Row { shows_as: DENIED, applies: apparmor_restricts, says: apparmor_restriction },
     Row { shows_as: DENIED, applies: clone_is_off, says: clone_off },
     Row { shows_as: DENIED, applies: in_chroot, says: chroot },
@@ -198,7 +214,10 @@ fn is_plain(program: &Path) -> bool {
 }
 
 fn apparmor_confines(_: &Caller, gates: &Gates) -> bool {
-    gates.apparmor_label.as_deref().is_some_and(|label| label.ends_with("(enforce)"))
+    let forbids_nothing = |label: &str| {
+        ["unconfined", "(unconfined)", "(complain)"].iter().any(|it| label.ends_with(it))
+    };
+    gates.apparmor_label.as_deref().is_some_and(|label| !forbids_nothing(label))
 }
 
 fn apparmor_confinement(_: &Caller, gates: &Gates) -> Advice {
@@ -212,6 +231,14 @@ fn clone_is_off(caller: &Caller, gates: &Gates) -> bool {
 
 fn clone_off(_: &Caller, _: &Gates) -> Advice {
     run::USERNS_OFF.advice(&[])
+}
+
+fn born_elsewhere(_: &Caller, gates: &Gates) -> bool {
+    gates.children == Children::Elsewhere
+}
+
+fn pid_namespace_unentered(_: &Caller, _: &Gates) -> Advice {
+    run::PID_NAMESPACE_UNENTERED.advice(&[])
 }
 
 fn in_chroot(_: &Caller, gates: &Gates) -> bool {
@@ -387,6 +414,17 @@ mod tests {
             cause(|f| f.gates.apparmor_label = Some("x (enforce)".into()))
                 .contains("\"x (enforce)\"")
         );
+        for label in ["unconfined", "x (unconfined)", "x (complain)"] {
+            let confined = host(|facts| facts.gates.apparmor_label = Some(label.into()));
+            assert!(
+                for_clone(Errno::EPERM, &confined).cause.contains("security module"),
+                "{label}"
+            );
+        }
+        for label in ["x (kill)", "x//&y (mixed)"] {
+            let confined = host(|facts| facts.gates.apparmor_label = Some(label.into()));
+            assert!(for_clone(Errno::EPERM, &confined).cause.contains(label), "{label}");
+        }
         assert!(cause(|_| {}).contains("security module"));
     }
 

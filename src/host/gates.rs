@@ -22,6 +22,8 @@ pub struct Gates {
     pub max_namespaces: Vec<(&'static str, u64)>,
     /// Where the root directory is not the root of our mount namespace.
     pub root: Root,
+    /// Whether our children are born into our own pid namespace.
+    pub children: Children,
     /// The program that runs: what an AppArmor profile is bound to.
     pub program: PathBuf,
     /// Who can put another program there.
@@ -67,6 +69,17 @@ pub enum Root {
     Chroot,
 }
 
+/// Where the children of this process are born.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Children {
+    /// In the pid namespace that it is in itself.
+    #[default]
+    Here,
+    /// In another, made by unshare(2) or joined by setns(2): no further one can
+    /// be made from here (pid_namespaces(7)).
+    Elsewhere,
+}
+
 impl Gates {
     /// Reads /proc.
     pub(super) fn probe() -> Self {
@@ -77,6 +90,7 @@ impl Gates {
             unprivileged_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             max_namespaces: max_namespaces(),
             root: root(),
+            children: children(),
             program_writers: Writers::of(&program, owner_and_mode),
             program,
         }
@@ -105,6 +119,15 @@ fn root() -> Root {
         .split(|byte| *byte == b'\n')
         .any(|line| line.split(|byte| *byte == b' ').nth(4).is_some_and(|target| target == b"/"));
     if at_root { Root::Namespace } else { Root::Chroot }
+}
+
+/// The link to the children's namespace leads nowhere before the first is born.
+fn children() -> Children {
+    let link = |name: &str| fs::read_link(Path::new("/proc/self/ns").join(name)).ok();
+    match link("pid") {
+        own @ Some(_) if link("pid_for_children") != own => Children::Elsewhere,
+        _ => Children::Here,
+    }
 }
 
 #[cfg(test)]

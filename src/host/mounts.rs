@@ -26,6 +26,8 @@ struct Mount {
     /// What of its file system is shown; `/` is all.
     root: String,
     point: String,
+    /// Its first option: `ro`, or `rw`.
+    access: String,
     kind: String,
 }
 
@@ -99,9 +101,11 @@ impl Mounts {
     /// The first mount that hides part of `whole`, `/proc` or `/sys`; with it,
     /// the kernel refuses a new instance in a user namespace
     /// (`mount_too_revealing`), because that would show what is hidden. It does
-    /// not where another procfs or sysfs shows all, wherever it is mounted.
+    /// not where another procfs or sysfs shows all, wherever it is mounted. One
+    /// that is read-only shows none that may be written: a new /proc is.
     pub fn covers(&self, whole: &str) -> Option<&str> {
         let kind = if whole == "/sys" { "sysfs" } else { "proc" };
+        let read_only = |instance: &Mount| kind == "proc" && instance.access == "ro";
         let shows_all = |instance: &Mount| {
             let lies_on_it = |mount: &&Mount| mount.parent == instance.id;
             let hides = |mount: &Mount| {
@@ -110,13 +114,17 @@ impl Mounts {
             };
             instance.kind == kind
                 && instance.root == "/"
+                && !read_only(instance)
                 && !self.mounts.iter().filter(lies_on_it).any(hides)
         };
         if self.mounts.iter().any(shows_all) {
             return None;
         }
-        let hides = |point: &&str| *point != whole && below(point, whole) && !is_place(point);
-        self.mounts.iter().map(|mount| mount.point.as_str()).find(hides)
+        let hides = |mount: &&Mount| match mount.point == whole {
+            true => mount.kind == kind && read_only(mount),
+            false => below(&mount.point, whole) && !is_place(&mount.point),
+        };
+        self.mounts.iter().find(hides).map(|mount| mount.point.as_str())
     }
 }
 
@@ -140,6 +148,7 @@ fn mount(line: &str) -> Option<Mount> {
         parent: words.next()?,
         root: words.nth(1)?,
         point: words.next()?,
+        access: words.next()?.split(',').next()?.to_owned(),
         kind: tree.split(' ').next()?.to_owned(),
     })
 }

@@ -9,10 +9,10 @@ use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::error::Explain;
+use crate::host::Host;
 use crate::host::advice::table::ids;
+use crate::host::advice::{self, Advice};
 use crate::host::ids::Mapping;
-use crate::host::{Host, advice};
 
 /// The most that is kept of a helper's complaint.
 const COMPLAINT: u64 = 4096;
@@ -80,7 +80,7 @@ impl Running {
             text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let name = self.program.display();
         let said = if words.is_empty() { status.to_string() } else { words };
-        Err(anyhow!("run {name}: {said}")).hint(hint(&said, host))
+        meaning(&said, host).beside(anyhow!("run {name}: {said}"))
     }
 }
 
@@ -95,17 +95,17 @@ impl Drop for Running {
     }
 }
 
-/// What helps against the words of shadow's newuidmap and newgidmap.
-fn hint(words: &str, host: &Host) -> String {
+/// What the words of shadow's newuidmap and newgidmap mean, and what helps.
+fn meaning(words: &str, host: &Host) -> Advice {
     let says = |text: &str| words.contains(text);
     let row = if says("not allowed") {
         &ids::RANGE_UNKNOWN
     } else if says("different user") {
         &ids::HELPER_SEES_NOBODY
     } else if says("Operation not permitted") {
-        return advice::for_map(Errno::EPERM, host).hint;
+        return advice::for_map(Errno::EPERM, host);
     } else {
         &ids::HELPER_FAILED
     };
-    row.advice(&[]).hint
+    row.advice(&[])
 }

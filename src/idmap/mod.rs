@@ -16,9 +16,8 @@ use anyhow::{Context, ensure};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use crate::error::Explain;
 use crate::host::Host;
-use crate::host::advice::{self, Advice};
+use crate::host::advice;
 use crate::host::ids::{Mapping, map_text, normal, parse_map};
 use crate::plan::idmap::{Idmap, Setgroups, Writer};
 use helper::Running;
@@ -141,8 +140,8 @@ fn compare(file: &str, process: &Process, planned: &[Mapping]) -> anyhow::Result
 }
 
 fn refused(file: &str, errno: Errno, pid: Pid, host: &Host) -> anyhow::Result<()> {
-    let Advice { cause, hint, .. } = advice::for_map(errno, host);
-    Err(errno).context(cause).with_context(|| format!("write /proc/{pid}/{file}")).hint(hint)
+    let refused = advice::for_map(errno, host).refuse_for(errno);
+    refused.with_context(|| format!("write /proc/{pid}/{file}"))
 }
 
 #[cfg(test)]

@@ -281,6 +281,9 @@ impl Told<'_> {
             (_, _, Errno::EMFILE) => {
                 "every mount takes a descriptor or two until it is in place: ulimit -n 1024"
             }
+            (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
+                return Some(files::MOUNTS_FULL.advice(&[]).hint);
+            }
             (_, _, Errno::ENOSPC) => return no_space(),
             _ => return None,
         };

@@ -28,6 +28,7 @@ use crate::error::Explain;
 use crate::plan::Plan;
 use crate::plan::network::{Helper, Network, service};
 use crate::sys::fd;
+pub use running::meaning;
 pub use services::Services;
 pub use uplink::Uplink;
 

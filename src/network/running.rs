@@ -14,8 +14,8 @@ use super::recipe::{Ready, Recipe};
 use super::words::Words;
 use crate::child::helper;
 use crate::error::Explain;
-use crate::host::advice::{self, table::network};
-use crate::plan::network::{Driver, Helper};
+use crate::host::advice::{self, Advice, table::network};
+use crate::plan::network::Helper;
 use crate::sys::{fd, process};
 
 /// A helper that has been started. Dropped, it is killed and reaped.
@@ -129,9 +129,9 @@ impl Running {
         }
         let said = self.words.told().map(|said| format!(" (it said: {said})")).unwrap_or_default();
         let seconds = PATIENCE.as_secs();
-        Err(anyhow!("it has not said in {seconds} seconds that the network is there{said}"))
+        Err(anyhow!("{SILENT} in {seconds} seconds that the network is there{said}"))
             .with_context(|| format!("wait for {}", helper.program.display()))
-            .hint(network::NETWORK_HELPER_SLOW.advice(&[]).hint)
+            .hint(meaning(SILENT, helper.driver.name()).hint)
     }
 
     /// How it has ended, once it has.
@@ -169,21 +169,29 @@ pub(super) fn has_news(pipe: BorrowedFd<'_>) -> bool {
     fd::wait_readable([pipe], fd::Patience::None) == Ok([true])
 }
 
+/// What is said of one that says nothing.
+const SILENT: &str = "it has not said";
+
 /// What helps against a helper's last words.
 fn hint(words: &str, helper: &Helper) -> String {
+    let advice = meaning(words, helper.driver.name());
+    format!("{}\nor go on without a network: --network none", advice.hint)
+}
+
+/// What the last words of the helper `name` mean, slirp4netns or pasta.
+pub fn meaning(words: &str, name: &str) -> Advice {
     let says = |text: &str| words.contains(text);
-    let without = "or go on without a network: --network none";
-    if says("/dev/net/tun") || says("TUNSETIFF") {
-        let advice = advice::for_tun(Errno::EACCES);
-        return format!("{}\n{without}", advice.hint);
+    if says(SILENT) {
+        return network::NETWORK_HELPER_SLOW.advice(&[("helper", &name)]);
     }
-    let (other, oldest) = match helper.driver {
-        Driver::Slirp4netns { .. } => ("pasta", "slirp4netns 1.2"),
-        Driver::Pasta { .. } => ("slirp4netns", "pasta of 2023"),
+    if says("/dev/net/tun") || says("TUNSETIFF") {
+        return advice::for_tun(Errno::EACCES);
+    }
+    let (other, oldest) = match name {
+        "pasta" => ("slirp4netns", "pasta of 2023"),
+        _ => ("pasta", "slirp4netns 1.2"),
     };
     let old = says("unrecognized option") || says("invalid option") || says("nvalid");
     let row = if old { &network::NETWORK_HELPER_OLD } else { &network::NETWORK_HELPER_FAILS };
-    let name = helper.driver.name();
-    let advice = row.advice(&[("helper", &name), ("other", &other), ("oldest", &oldest)]);
-    format!("{}\n{without}", advice.hint)
+    row.advice(&[("helper", &name), ("other", &other), ("oldest", &oldest)])
 }

@@ -5,105 +5,14 @@ use serde_json::Value;
 
 use crate::common::*;
 
-/// The page that the table is written down on.
-const PAGE: &str = include_str!("../../docs/troubleshooting.md");
+mod files;
+mod groups;
+mod ids;
+mod kernel;
+mod rows;
 
-/// Rows that are proven here and in `hosts`, by being broken.
-const PROVEN: &[&str] = &[
-    "account-nameless",
-    "caller-group",
-    "cgroup-bare",
-    "cgroup-hybrid",
-    "cgroup-v1",
-    "chroot",
-    "container-one-id",
-    "controller-not-delegated",
-    "idmap-helper-bounded",
-    "idmap-helper-missing",
-    "idmap-helper-mode",
-    "idmap-helper-nosuid",
-    "idmap-helper-owner",
-    "idmap-helper-privilege",
-    "kernel-old",
-    "linger-off",
-    "low-ports",
-    "network-helper-fails",
-    "network-helper-missing",
-    "network-helper-old",
-    "network-helpers-missing",
-    "no-new-privileges",
-    "overlay-refused",
-    "ping-closed",
-    "proc-covered",
-    "proc-missing",
-    "processes-full",
-    "quota-used",
-    "quota-zero",
-    "range-missing",
-    "range-missing-module",
-    "range-missing-site",
-    "range-outside",
-    "seccomp-filter",
-    "session-none",
-    "setfcap-lost",
-    "state-full",
-    "state-nowhere",
-    "state-open",
-    "state-readonly",
-    "sys-covered",
-    "systemd-absent",
-    "tun-denied",
-    "tun-missing",
-    "tun-no-driver",
-    "tun-strange",
-    "userns-off",
-];
-
-/// Rows that no test host can be brought into, and why not.
-const UNBROKEN: &[(&str, &str)] = &[
-    ("apparmor-restricts", "no test host has AppArmor; unit tests make the machine up"),
-    ("apparmor-restricts-path", "likewise"),
-    ("apparmor-confines", "likewise"),
-    ("caller-unmapped", "an unmapped process has no files that it could be started from"),
-    ("userns-denied", "no test host has a security module that denies it"),
-    ("kernel-lacks", "every test host's kernel has all namespaces"),
-    ("memory-full", "a machine without memory ends tests, too"),
-    ("clone-refused", "what is left when no other row applies"),
-    ("map-denied", "the plan asks for no map that is not the caller's"),
-    ("map-invalid", "likewise"),
-    ("map-process-gone", "likewise: the child waits for its map"),
-    ("map-refused", "what is left when no other row applies"),
-    ("seccomp-refused", "every test host's kernel has filters"),
-    ("caller-set-id", "the launcher is never installed with such a bit"),
-    ("range-unknown-to-helper", "newuidmap reads what sublet reads"),
-    ("idmap-helper-sees-nobody", "no test host has a /proc without owners"),
-    ("idmap-helper-failed", "what is left when newuidmap fails otherwise"),
-    ("filesystem-missing", "every test host's kernel has all file systems"),
-    ("overlay-tmpfs", "it takes a kernel between 5.15 and 6.6"),
-    ("mounts-full", "fs.mount-max is the whole machine's"),
-    ("state-remote", "no test host has a remote file system"),
-    ("cgroup-not-there", "told only by --cgroup-parent: tests of limits"),
-    ("cgroup-none", "a tree can't be taken away from an ordinary user"),
-    ("cgroup-not-ours", "told only by --cgroups direct: tests of cgroups"),
-    ("cgroup-hidden", "systemd without its tree"),
-    ("controller-absent", "a boot with cgroup_disable="),
-    ("controller-not-given", "tests of limits"),
-    ("control-file-absent", "a kernel without swap accounting"),
-    ("system-bus-none", "root's systemd always listens"),
-    ("network-helper-slow", "it takes ten seconds: tests of network"),
-];
-
-/// Every row of the table is proven, or it is said why not.
-#[test]
-fn every_row_is_proven_or_excused() {
-    let rows: Vec<&str> = PAGE.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-    let known = |row: &&str| {
-        PROVEN.contains(row) as u8 + UNBROKEN.iter().any(|(name, _)| name == row) as u8
-    };
-    let wrong: Vec<_> = rows.iter().filter(|row| known(row) != 1).collect();
-    assert!(wrong.is_empty(), "neither proven nor excused, or both: {wrong:?}");
-    assert_eq!(rows.len(), PROVEN.len() + UNBROKEN.len(), "a row that is in no table");
-}
+/// The user that is to be served where a test is root's.
+const USER: &str = "tester";
 
 /// A way to break something: it changes how a program is started.
 type Break<'a> = &'a dyn Fn(Program) -> Program;
@@ -369,7 +278,7 @@ fn a_covered_proc_is_told() {
 
 #[test]
 fn a_covered_sys_is_told() {
-    requires!(unshare, coverable);
+    requires!(unshare, coverable_sys);
     let scratch = Scratch::new();
     let breaks = |program: Program| {
         program.inside_namespaces(r#"mount -t tmpfs none /sys/devices; exec "$@""#)
@@ -456,8 +365,12 @@ fn helpers_of_the_network_that_are_missing_or_fail_are_told() {
     let old =
         format!("cd {}; install -m 755 old x; mount --bind x {pasta}", scratch.join("").display());
     let old = format!(r#"{old}; exec "$@""#);
-    let run = Program::run_in(&scratch).args(["--network", "pasta", "host", "true"]);
-    run.inside_namespaces(&old).refused(&["pasta of 2023 or later is needed"]);
+    let breaks = |program: Program| program.inside_namespaces(&old);
+    let pasta = ["--network", "pasta", "host", "true"];
+    let (_, report) = doctor(&scratch, &breaks);
+    let around = row(&report, "pasta", "network-helper-old")["around"].clone();
+    let around = around.as_str().expect("a text");
+    breaks(Program::run_in(&scratch).args(pasta)).refused(&["pasta of 2023 or later", around]);
 
     // Where the system's programs are not, neither is either of them.
     let none =
@@ -465,6 +378,25 @@ fn helpers_of_the_network_that_are_missing_or_fail_are_told() {
     let usual = Program::run_usual;
     refuses_run(usual, &none, "network", "network-helpers-missing", &["host", "true"]);
     refuses(&none, "pasta", "network-helper-missing", &["--network", "pasta", "host", "true"]);
+}
+
+/// One that says nothing, for as long as it is waited for.
+#[test]
+fn a_helper_of_the_network_that_hangs_is_told() {
+    requires!(unshare, pasta);
+    let pasta = need::find("pasta").expect("pasta").display().to_string();
+    let scratch = Scratch::new();
+    std::fs::write(scratch.join("hangs"), "#!/bin/sh\nexec sleep 600\n").expect("write");
+    let script = format!(
+        r#"cd {}; install -m 755 hangs x; mount --bind x {pasta}; exec "$@""#,
+        scratch.path().display()
+    );
+    let breaks = |program: Program| program.inside_namespaces(&script).within(60.0);
+    let (code, report) = doctor(&scratch, &breaks);
+    assert_eq!(code, 1, "{report:#}");
+    let around = row(&report, "pasta", "network-helper-slow")["around"].clone();
+    let run = Program::run_in(&scratch).args(["--network", "pasta", "host", "true"]);
+    breaks(run).refused(&[around.as_str().expect("a text"), "it has not said in 10 seconds"]);
 }
 
 #[test]
@@ -553,11 +485,8 @@ fn a_hybrid_tree_is_told() {
 mod as_root {
     use super::*;
 
-    /// The user that is to be served.
-    const USER: &str = "tester";
-
     /// The program as that user, after `script` has changed what is mounted.
-    fn as_user(program: Program, script: &str, options: &str) -> Program {
+    pub fn as_user(program: Program, script: &str, options: &str) -> Program {
         let script = format!(
             "{script}\nexec setpriv --reuid {USER} --regid {USER} --init-groups {options} -- \"$@\""
         );
@@ -567,7 +496,7 @@ mod as_root {
     }
 
     /// Bind a changed copy of a file over it.
-    fn changed(path: &str, change: &str) -> String {
+    pub fn changed(path: &str, change: &str) -> String {
         format!(
             "d=$(mktemp -d); chmod 755 $d; cp -p {path} $d/f; {change}; mount --bind $d/f {path}"
         )

@@ -196,6 +196,9 @@ fn who_has_no_session_is_told_so_or_was_given_a_group() {
     for way in [Way::Service, Way::Su, Way::Sudo, Way::Cron] {
         user.try_out(way, tell(Expected::Refusal(NO_SESSION)));
     }
+    let row = if need::cgroup2().is_ok() { "session-none" } else { "cgroup-hybrid" };
+    let memory = user.finding(Way::Su, "memory");
+    assert_eq!(memory["remedies"][0]["id"], row, "{memory:#}");
 }
 
 #[test]

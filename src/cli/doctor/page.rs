@@ -79,7 +79,7 @@ fn help<'a>(finding: &'a Finding, told: &mut Vec<&'a Remedy>, text: &mut String)
             continue;
         }
         told.push(remedy);
-        if finding.remedies.len() > 1 {
+        if finding.remedies.len() > 1 || !finding.evidence.contains(&remedy.cause) {
             say("cause", &remedy.cause);
         }
         say("as root", &remedy.root);
@@ -160,7 +160,7 @@ mod tests {
             "Limit memory, CPU and processes",
             "  degraded  memory             this machine has cgroup v1, of which only root can make groups",
             "            instead   no limit",
-            "            as root   add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot",
+            "            as root   add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot; where systemd does not run the machine, cgroup_no_v1=all and a cgroup2 mounted",
             "  degraded  cpu                as above",
             "            instead   no limit",
             "",

@@ -363,6 +363,16 @@ pub fn coverable() -> Need {
     need(met, "a covered /proc is no hindrance to a new one here")
 }
 
+/// The same of /sys: whoever makes an image of a system beside the tests shows
+/// another one, and a new one is read-only, too.
+pub fn coverable_sys() -> Need {
+    let script = "mount -t tmpfs none /sys/devices && ! unshare --user --map-root-user --mount \
+                  --net mount -t sysfs -o ro none /mnt 2>/dev/null";
+    let outer = ["unshare", "--user", "--map-root-user", "--mount"];
+    let met = succeeds(&[&outer[..], &["sh", "-c", script]].concat());
+    need(met, "a covered /sys is no hindrance to a new one here")
+}
+
 /// A container on the host's own system has something to cover with its own
 /// servers for names.
 pub fn resolv_conf() -> Need {

@@ -6,8 +6,8 @@ entries! {
     Files;
 
     PROC_COVERED "proc-covered" {
-        cause: "the kernel refuses a new /proc because this machine's has <path> covered, as in a \
-                container with masked paths",
+        cause: "the kernel refuses a new /proc because this machine's has <path> covered or \
+                read-only, as in a container with masked paths",
         root: "",
         script: "",
         around: "run the outer container with --security-opt unmask=ALL to get a private one",

@@ -113,8 +113,7 @@ entries! {
         cause: "newuidmap or newgidmap knows other ranges than /etc/subuid and /etc/subgid show",
         root: "",
         script: "",
-        around: "the ranges that it knows are not those in /etc/subuid and /etc/subgid: see \
-                 getsubids, and subid: in /etc/nsswitch.conf",
+        around: "see what it knows: getsubids, and subid: in /etc/nsswitch.conf",
     }
     HELPER_SEES_NOBODY "idmap-helper-sees-nobody" {
         cause: "newuidmap or newgidmap takes the container for another user's",

@@ -7,14 +7,16 @@ entries! {
 
     CGROUP_V1 "cgroup-v1" {
         cause: "this machine has cgroup v1, of which only root can make groups",
-        root: "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot",
+        root: "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot; where \
+               systemd does not run the machine, cgroup_no_v1=all and a cgroup2 mounted",
         script: "",
         around: "",
     }
     CGROUP_HYBRID "cgroup-hybrid" {
         cause: "this machine has its controllers in cgroup v1, of which only root can make groups, \
                 and none in the cgroup v2 beside it",
-        root: "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot",
+        root: "add systemd.unified_cgroup_hierarchy=1 to the kernel's command line, and boot; where \
+               systemd does not run the machine, cgroup_no_v1=all and a cgroup2 mounted",
         script: "",
         around: "",
     }

@@ -74,6 +74,14 @@ entries! {
         script: "",
         around: "enter that directory with a mount namespace and pivot_root in place of chroot",
     }
+    PID_NAMESPACE_UNENTERED "pid-namespace-unentered" {
+        cause: "this process has its children born into another pid namespace than its own, and \
+                from there the kernel makes no further one",
+        root: "",
+        script: "",
+        around: "start it inside of that pid namespace: unshare --pid --fork, or nsenter without \
+                 --no-fork",
+    }
     CALLER_UNMAPPED "caller-unmapped" {
         cause: "uid <uid> or gid <gid> of this process is not mapped in the user namespace it is in",
         root: "",
@@ -122,16 +130,18 @@ entries! {
         around: "raise what is reached: ulimit -u, or TasksMax= of the unit this runs in",
     }
     MEMORY_FULL "memory-full" {
-        cause: "there is no memory for it, or the pid namespace we are in is dying",
+        cause: "there is no memory for it",
         root: "",
         script: "",
-        around: "raise memory.max of the cgroup this runs in, or start from a living container",
+        around: "raise memory.max of the cgroup this runs in, or see free -m and the sysctl \
+                 vm.overcommit_memory",
     }
     CLONE_REFUSED "clone-refused" {
         cause: "the kernel refuses new namespaces (<errno>)",
         root: "",
         script: "",
-        around: "see what the kernel says: dmesg, and the sysctls user.max_*_namespaces",
+        around: "see how many files may be open (ulimit -n), what the kernel says (dmesg), and the \
+                 sysctls user.max_*_namespaces",
     }
     SETFCAP_LOST "setfcap-lost" {
         cause: "this root has lost CAP_SETFCAP, and without it the kernel maps id 0 nowhere",
@@ -140,11 +150,12 @@ entries! {
         around: "let the outer container or service keep CAP_SETFCAP: --cap-add SETFCAP",
     }
     MAP_DENIED "map-denied" {
-        cause: "an id of the map is not ours to give, or the process belongs to another user",
+        cause: "an id of the map is not ours to give, or the process belongs to another user, as \
+                what a set-user-id or set-group-id program starts does",
         root: "",
         script: "",
         around: "compare the map with /proc/self/uid_map and /etc/subuid, or take one id alone: \
-                 --userns single",
+                 --userns single; a sublet with a set-id bit maps none: chmod ug-s",
     }
     MAP_INVALID "map-invalid" {
         cause: "the map overlaps itself or has more than 340 extents",
@@ -162,7 +173,8 @@ entries! {
         cause: "the kernel refuses the id map (<errno>)",
         root: "",
         script: "",
-        around: "take one id alone: --userns single",
+        around: "see whether /proc is mounted read-only (findmnt /proc), how many files may be \
+                 open (ulimit -n), and what the kernel says: dmesg",
     }
     SECCOMP_REFUSED "seccomp-refused" {
         cause: "this kernel has no seccomp filters, or a profile asks for a flag it does not know",
