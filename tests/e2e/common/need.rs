@@ -240,7 +240,7 @@ pub fn lan() -> Need {
 
 /// A launcher that can be told to leave protections out.
 pub fn weak() -> Need {
-    let given = std::env::var_os("SUBLET_WEAK").is_some();
+    let given = std::env::var_os("SUBLET_WEAK").is_some_and(|path| !path.is_empty());
     need(given, "SUBLET_WEAK does not name a launcher built with --features weaken")
 }
 
