@@ -18,7 +18,8 @@ use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::control::Listener;
 use crate::error::{causes, exit_code, hint};
-use crate::host::{Host, memory};
+use crate::host::Host;
+use crate::host::memory::OomKills;
 use crate::log;
 use crate::monitor;
 use crate::plan::cgroup::Manager;
@@ -56,9 +57,8 @@ pub struct Recorded {
     group: Option<(String, Option<String>)>,
     /// The filter of system calls.
     filter: Seccomp,
-    /// How many processes of the machine had been killed for want of memory
-    /// when it began to run.
-    oom_kills: Option<u64>,
+    /// What is killed around it for want of memory, since it runs.
+    oom_kills: Option<OomKills>,
     /// What goes with the record at the end.
     goes: Option<PathBuf>,
     /// Whether it has health checks.
@@ -276,7 +276,8 @@ impl Recorded {
         let Some(launcher) = self.launcher.clone() else { return };
         let started = Moment::now();
         self.started = Some(started);
-        self.oom_kills = memory::oom_kills();
+        let around = host.cgroups().ok().and_then(|cgroups| cgroups.own.as_deref());
+        self.oom_kills = OomKills::count(around);
         if let Some(cidfile) = &mut self.cidfile {
             cidfile.keep();
         }
@@ -397,8 +398,7 @@ impl Recorded {
             Seccomp::File(path) => path.display().to_string(),
         };
         let pids = exit.usage.as_ref().and_then(|usage| usage.pids);
-        let killed = self.oom_kills.zip(memory::oom_kills());
-        let killed = killed.map(|(before, now)| now.saturating_sub(before));
+        let killed = self.oom_kills.as_ref().and_then(OomKills::since);
         Story {
             sent: exit.sent.clone(),
             timed_out: exit.timed_out,

@@ -251,8 +251,9 @@ fn killed(record: &Record, exit: &Exit, number: i32, told: &mut Told) -> Reason 
         let oom_kills = usage.oom_kills.or(*machine_oom_kills);
         match oom_kills {
             Some(kills @ 1..) => told.say(format!(
-                "While it ran the kernel killed {kills} of the machine's processes for want of \
-                 memory; it is likely to be one of them."
+                "While it ran the kernel killed {kills} {} around it for want of memory; it is likely \
+                 to be one of them.",
+                if kills == 1 { "process" } else { "processes" }
             )),
             Some(0) => told.say(
                 "No command of sublet's sent it and memory did not run out, so it was sent from \
@@ -459,7 +460,7 @@ mod tests {
             (over(End::Signal(15), |_| {}), "Who sent it was not seen"),
             (
                 over(End::Signal(9), |exit| exit.story.machine_oom_kills = Some(2)),
-                "killed 2 of the machine's processes",
+                "killed 2 processes around it",
             ),
             // Others', by what its own group says.
             (

@@ -27,8 +27,9 @@ pub struct Story {
     /// How often it could make no process, because it had as many as it may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pids_refused: Option<u64>,
-    /// How many processes of the whole machine, as far as it was seen from
-    /// here, were killed for want of memory while it ran.
+    /// How many processes were killed for want of memory while it ran, in the
+    /// control group that it was started from; where that doesn't count them, in
+    /// the whole machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine_oom_kills: Option<u64>,
     /// What happened while it ran, a sentence each: a helper that ended.
