@@ -86,7 +86,8 @@ pub fn eventually<T>(seconds: f64, mut found: impl FnMut() -> Option<T>) -> Opti
         if std::time::Instant::now() > deadline {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        // Who looks all the time keeps a slow machine from what it looks for.
+        std::thread::sleep(patience(0.005));
     }
 }
 
