@@ -37,23 +37,22 @@ fn keys_leave_it_running_and_the_terminal_as_it_was() {
     for keys in [None, Some("a,ctrl-x")] {
         let words = ["attach", "--detach-keys", keys.unwrap_or("ctrl-p,ctrl-q"), "web"];
         let mut terminal = at.sublet(&words).on_terminal();
-        let before = terminal.settings();
         terminal.resize(30, 100);
         terminal.send("hello\r");
         terminal.expect("heard hello in 30 100");
         terminal.send(if keys.is_none() { "\u{10}\u{11}" } else { "a\u{18}" });
         assert!(terminal.wait().success());
-        assert_eq!(terminal.settings().local_flags, before.local_flags);
+        assert_eq!(terminal.settings().local_flags, terminal.fresh().local_flags);
         assert_eq!(at.inspect("web")["State"]["Status"], "running");
     }
     // Whoever is killed gives the terminal back, and it runs on.
     let mut terminal = at.sublet(&["attach", "web"]).on_terminal();
-    let before = terminal.settings();
     terminal.send("again\r");
     terminal.expect("heard again");
     let pid = nix::unistd::Pid::from_raw(terminal.pid() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).expect("kill it");
-    let restored = || (terminal.settings().local_flags == before.local_flags).then_some(());
+    let restored =
+        || (terminal.settings().local_flags == terminal.fresh().local_flags).then_some(());
     eventually(10.0, restored).expect("the terminal has its modes");
     assert_eq!(at.inspect("web")["State"]["Status"], "running");
     // The payload's end is everybody's.

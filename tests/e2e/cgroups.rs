@@ -16,7 +16,9 @@ use sublet::plan::cgroup::{Cgroup, Setting};
 use crate::common::tree::{now, soon};
 use crate::common::*;
 
-const THREE: &str = "sleep 1000 & sleep 1000 & wait";
+/// Something stays when the rest is killed: systemd removes a scope that is empty,
+/// while a test looks at it.
+const THREE: &str = "sleep 1000 & sleep 1000 & wait; exec sleep 1000";
 
 /// Limits by what can be had in `tree`.
 fn plan(tree: &Tree) -> Cgroup {
@@ -287,7 +289,8 @@ fn who_takes_too_much_is_killed_and_counted() {
     let scratch = Scratch::new();
     let fifo = scratch.join("go");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let script = format!("(read x < {}; exec tail /dev/zero) & wait", fifo.display());
+    let script =
+        format!("(read x < {}; exec tail /dev/zero) & wait; exec sleep 1000", fifo.display());
     Tree::with(&script, |tree| {
         let processes = tree.processes(2);
         let setting = |file: &str, content: &str| Setting {

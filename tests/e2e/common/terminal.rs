@@ -20,6 +20,7 @@ pub struct Terminal {
     /// Up to where [`Terminal::expect`] has read.
     seen: usize,
     limit: Duration,
+    fresh: Termios,
 }
 
 impl Terminal {
@@ -34,9 +35,10 @@ impl Terminal {
         }
         let end = || Stdio::from(terminal.try_clone().expect("copy a descriptor"));
         command.stdin(end()).stdout(end()).stderr(end());
+        let fresh = tcgetattr(&terminal).expect("tcgetattr");
         let child =
             spawn::start(&mut command).unwrap_or_else(|error| panic!("start {line}: {error}"));
-        Self { line, control, terminal, child, shown: Vec::new(), seen: 0, limit }
+        Self { line, control, terminal, child, shown: Vec::new(), seen: 0, limit, fresh }
     }
 
     pub fn pid(&self) -> u32 {
@@ -117,6 +119,11 @@ impl Terminal {
     /// Gives the terminal another size.
     pub fn resize(&self, rows: u16, columns: u16) {
         spawn::resize(self.control.as_raw_fd(), rows, columns);
+    }
+
+    /// The settings from before the program was started.
+    pub fn fresh(&self) -> &Termios {
+        &self.fresh
     }
 
     /// The line discipline's settings.
