@@ -110,7 +110,8 @@ fn kill(store: &Store, record: &Record, verb: &str) -> anyhow::Result<Over> {
         Life::Running { payload, launcher, .. } => (Some(payload), Some(launcher)),
         Life::Restarting { launcher, .. } => (None, Some(launcher)),
         Life::Created { launcher } => (None, launcher.as_ref()),
-        Life::Exited(_) => return Ok(Over::Ended),
+        // Somebody may just be starting it again, or not have let go of it yet.
+        Life::Exited(_) => return store.await_over(record, PATIENCE),
     };
     request::note(store, record, verb, Signal::KILL);
     super::signal::spare(store, record);
