@@ -53,7 +53,12 @@ impl Podman {
 
     /// podman with this manager of control groups, where systemd is reached.
     fn managed(&self, manager: &str, words: &[&str]) -> Program {
-        let bus = format!("unix:path=/run/user/{}/bus", caller().0);
+        let bus = format!("/run/user/{}/bus", caller().0);
+        if manager == "systemd" {
+            // podman asks once, and it may just be started.
+            eventually(30.0, || std::os::unix::net::UnixStream::connect(&bus).ok());
+        }
+        let bus = format!("unix:path={bus}");
         let program = self.podman(&[&["--cgroup-manager", manager], words].concat());
         program.env("DBUS_SESSION_BUS_ADDRESS", bus)
     }
