@@ -230,11 +230,12 @@ extern "C" fn keep(kept: *const ()) -> ! {
     // uses those in `stay` only, and drops no other.
     unsafe { fd::close_all_but(&mut stay) };
     let _ = told(Word::Made(made.pid, refused));
-    let word = Watch { kept, made, ended, is_in: false, runs: false, listens: true, rest: None }
-        .until_the_end();
-    if let Some(how) = word {
+    let mut watch =
+        Watch { kept, made, ended, is_in: false, runs: false, listens: true, rest: None };
+    if let Some(how) = watch.until_the_end() {
         let _ = told(Word::Ended(how));
     }
+    watch.see_off();
     exit_now(0)
 }
 
@@ -275,7 +276,7 @@ struct Watch<'a> {
 
 impl Watch<'_> {
     /// Waits until there is no child left: how the one ended that was started.
-    fn until_the_end(mut self) -> Option<Ended> {
+    fn until_the_end(&mut self) -> Option<Ended> {
         let mut how = None;
         while self.reap(&mut how) && self.stays() {
             let ended = self.ended.as_fd();
@@ -298,6 +299,14 @@ impl Watch<'_> {
             }
         }
         how
+    }
+
+    /// Waits until the launcher has let go of its terminal. One that is killed
+    /// may be slower to end than a program that hangs up with it.
+    fn see_off(&mut self) {
+        while self.listens && self.kept.terminal.is_some() {
+            self.listen();
+        }
     }
 
     /// Whether there is more for it to do than to have children.
