@@ -128,7 +128,9 @@ fn configuration(scratch: &Scratch) -> String {
     let documented = documented.replace("/usr/local/bin/sublet-oci", &program);
     let (data, state) = (scratch.text("data"), scratch.text("state"));
     let socket = scratch.text("socket");
-    // An ordinary user may not protect his processes, and not everywhere limit them.
+    // An ordinary user may not protect his processes, and not everywhere limit
+    // them. As the page has it for nodes with AppArmor, no profile of it is asked
+    // for.
     let ordinary = caller().0 != 0;
     format!(
         "root = {data:?}\n\
@@ -140,6 +142,7 @@ fn configuration(scratch: &Scratch) -> String {
          sandbox_image = {IMAGE:?}\n\
          restrict_oom_score_adj = {ordinary}\n\
          disable_cgroup = {ordinary}\n\
+         disable_apparmor = true\n\
          [plugins.\"io.containerd.grpc.v1.cri\".containerd]\n\
          snapshotter = \"native\"\n"
     )
