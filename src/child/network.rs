@@ -20,7 +20,10 @@ use crate::sys::{Result, fd, link, path, socket};
 /// The process that makes the namespace. Dropped, it is killed and reaped.
 pub struct Maker {
     process: Made,
-    /// What it runs on and what it reads: the launcher's memory.
+    reaped: bool,
+    /// What it runs on and what it reads: the launcher's memory. Kept while the
+    /// child has that memory too: to take a page from it, the kernel interrupts
+    /// the processor that the child is on.
     _memory: (Stack, Box<Numbers>),
 }
 
@@ -90,25 +93,29 @@ impl Maker {
         // SAFETY: both go into what is returned, whose drop waits for the
         // process first. `make` makes system calls only.
         let process = unsafe { process::clone_sharing(0, &stack, make, argument)? };
-        Ok(Self { process, _memory: (stack, numbers) })
+        Ok(Self { process, reaped: false, _memory: (stack, numbers) })
     }
 
-    /// Ready to be read once it has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.process.pidfd.as_fd()
+    /// Ready to be read once it has ended; nothing after [`finish`](Self::finish).
+    pub fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.process.pidfd.as_fd()).filter(|_| !self.reaped)
     }
 
     /// Waits for its end: whether it has sent the namespace to the child.
-    pub fn finish(self) -> bool {
-        process::wait(self.pidfd()) == Ok(Ended::Exited(0))
+    pub fn finish(&mut self) -> bool {
+        let ended = process::wait(self.process.pidfd.as_fd());
+        self.reaped = true;
+        ended == Ok(Ended::Exited(0))
     }
 }
 
 impl Drop for Maker {
     fn drop(&mut self) {
-        // The kernel makes one at a time, and may be busy with others.
-        let _ = process::send_signal(self.pidfd(), libc::SIGKILL);
-        let _ = process::wait(self.pidfd());
+        if let Some(process) = self.awaited() {
+            // The kernel makes one at a time, and may be busy with others.
+            let _ = process::send_signal(process, libc::SIGKILL);
+            let _ = process::wait(process);
+        }
     }
 }
 

@@ -204,10 +204,13 @@ pub fn main() -> ExitCode {
 fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let words: Vec<OsString> = words.into_iter().collect();
     let mut command = match words.get(1) {
-        Some(verb) if verb == "run" => with_switches(alone::<RunArgs>("run")),
-        Some(verb) if verb == "exec" => with_switches(alone::<ExecArgs>("exec")),
-        _ => command(),
+        Some(verb) if verb == "run" => alone::<RunArgs>("run"),
+        Some(verb) if verb == "exec" => alone::<ExecArgs>("exec"),
+        _ => help::grouped(Cli::command()),
     };
+    if words.iter().any(|word| shows_switches(word.as_encoded_bytes())) {
+        command = with_switches(command);
+    }
     let mut matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -228,6 +231,12 @@ fn for_reading() -> clap::Command {
 fn alone<A: Args>(verb: &'static str) -> clap::Command {
     let verb = A::augment_args(clap::Command::new(verb));
     clap::Command::new("sublet").args_override_self(true).subcommand(verb)
+}
+
+/// Whether it could give a switch its value, or asks what can be given: to look
+/// through the flags for switches takes as long as a mount does.
+fn shows_switches(word: &[u8]) -> bool {
+    word.starts_with(b"-") && (word.contains(&b'=') || word == b"--help" || word == b"-h")
 }
 
 /// Every switch also takes `=true` and `=false`, as those of docker and podman

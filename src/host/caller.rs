@@ -4,6 +4,7 @@
 //! name /etc/passwd or `getent`.
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -22,6 +23,9 @@ pub const CAP_SETGID: u8 = 6;
 pub const CAP_SYS_ADMIN: u8 = 21;
 /// Since Linux 5.12: may map the parent's id 0.
 pub const CAP_SETFCAP: u8 = 31;
+
+/// The map of the machine's first user namespace.
+const ALL: Mapping = Mapping { inside: 0, outside: 0, size: u32::MAX };
 
 /// A set of capabilities, one bit each as in /proc/PID/status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +130,17 @@ impl Caller {
         let map = |name: &str| -> anyhow::Result<_> {
             ids::parse_map(&read(name)?).with_context(|| format!("make sense of /proc/self/{name}"))
         };
-        let setgroups = match read("setgroups")?.trim_ascii() {
-            b"deny" => Setgroups::Deny,
-            _ => Setgroups::Allow,
+        let status = read("status")?;
+        let (uid_map, gid_map, setgroups) = if is_in_first_namespace() {
+            (vec![ALL], vec![ALL], Setgroups::Allow)
+        } else {
+            let setgroups = match read("setgroups")?.trim_ascii() {
+                b"deny" => Setgroups::Deny,
+                _ => Setgroups::Allow,
+            };
+            (map("uid_map")?, map("gid_map")?, setgroups)
         };
-        Self::from_status(&read("status")?, map("uid_map")?, map("gid_map")?, setgroups)
+        Self::from_status(&status, uid_map, gid_map, setgroups)
             .context("make sense of /proc/self/status")
     }
 
@@ -185,8 +195,7 @@ impl Caller {
     /// Whether the user namespace we are in is the machine's first one, or
     /// maps as if it were.
     pub fn in_initial_namespace(&self) -> bool {
-        let all = [Mapping { inside: 0, outside: 0, size: u32::MAX }];
-        self.uid_map == all && self.gid_map == all
+        self.uid_map == [ALL] && self.gid_map == [ALL]
     }
 
     /// Whether any map of our own ids may be written without a helper:
@@ -204,6 +213,14 @@ impl Caller {
     pub fn gids(&self) -> Vec<Range> {
         self.gid_map.iter().map(|mapping| mapping.inner()).collect()
     }
+}
+
+/// Whether we are in the machine's first user namespace, of which is known how
+/// it maps: three files less to read. The kernel has a number for it alone
+/// (`USER_NS_INIT_INO` of linux/nsfs.h).
+fn is_in_first_namespace() -> bool {
+    const FIRST: u64 = 0xEFFF_FFFD;
+    std::fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() == FIRST)
 }
 
 /// Who told us about a user.

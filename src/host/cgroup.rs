@@ -91,8 +91,7 @@ impl Cgroups {
         };
         let Some(tree) = tree else { return Self { version, ..Self::default() } };
         let mount = in_root(&tree.point);
-        let mut here =
-            Self { version, mount: Some(mount), root: tree.root.clone(), ..Self::default() };
+        let mut here = Self { version, mount: Some(mount), root: tree.root, ..Self::default() };
         here.own = path.and_then(|path| here.directory(path)).filter(|own| own.is_dir());
         here.session = here.find_session(known);
         here.ours = here.find_ours(uid, Systemd::probe(root));
@@ -186,9 +185,9 @@ fn any_legacy(words: &str) -> bool {
 
 /// Whether a hierarchy of version 1 that has controllers is mounted here.
 fn shows_legacy(mounts: &Mounts) -> bool {
-    mounts.hierarchies().iter().any(|tree| match &tree.kind {
+    mounts.hierarchies().any(|tree| match tree.kind {
         Kind::Unified => false,
-        Kind::Legacy(words) => any_legacy(words),
+        Kind::Legacy(words) => any_legacy(&words),
     })
 }
 
@@ -200,17 +199,17 @@ fn is_in_legacy(membership: &str) -> bool {
 
 /// Of the mounts of cgroup v2 one that shows `path`, the usual place first;
 /// without such, any. A mount that another one hides doesn't count.
-fn pick<'a>(
-    mounts: &'a Mounts,
+fn pick(
+    mounts: &Mounts,
     path: Option<&Path>,
     in_root: &impl Fn(&Path) -> PathBuf,
-) -> Option<&'a Hierarchy> {
-    let seen = |tree: &&Hierarchy| {
+) -> Option<Hierarchy> {
+    let seen = |tree: &Hierarchy| {
         tree.kind == Kind::Unified && in_root(&tree.point).join("cgroup.controllers").exists()
     };
-    let shows = |tree: &&Hierarchy| path.is_some_and(|path| path.starts_with(&tree.root));
-    let usual = |tree: &&Hierarchy| tree.point.starts_with("/sys/fs/cgroup");
-    mounts.hierarchies().iter().filter(seen).max_by_key(|tree| (shows(tree), usual(tree)))
+    let shows = |tree: &Hierarchy| path.is_some_and(|path| path.starts_with(&tree.root));
+    let usual = |tree: &Hierarchy| tree.point.starts_with("/sys/fs/cgroup");
+    mounts.hierarchies().filter(seen).max_by_key(|tree| (shows(tree), usual(tree)))
 }
 
 /// What the cgroup could share out to cgroups below it.

@@ -9,26 +9,26 @@ use anyhow::Context;
 
 use super::procfs;
 
-/// The mount points of this mount namespace.
+/// The mount points of this mount namespace: the text of the table, of which a
+/// start wants a few lines, and a machine may have hundreds.
 #[derive(Clone, Debug, Default)]
 pub struct Mounts {
-    mounts: Vec<Mount>,
-    hierarchies: Vec<Hierarchy>,
+    table: String,
 }
 
 /// A line of the table, as far as it tells what hides what; words as they
 /// stand there.
-#[derive(Clone, Debug)]
-struct Mount {
-    id: String,
+#[derive(Clone, Copy, Debug)]
+struct Mount<'a> {
+    id: &'a str,
     /// The mount that it lies on.
-    parent: String,
+    parent: &'a str,
     /// What of its file system is shown; `/` is all.
-    root: String,
-    point: String,
+    root: &'a str,
+    point: &'a str,
     /// Its first option: `ro`, or `rw`.
-    access: String,
-    kind: String,
+    access: &'a str,
+    kind: &'a str,
 }
 
 /// A mounted tree of control groups.
@@ -82,20 +82,23 @@ impl Mounts {
     pub fn probe() -> anyhow::Result<Self> {
         let path = Path::new("/proc/self/mountinfo");
         let text = procfs::read(path).with_context(|| format!("read {}", path.display()))?;
-        Ok(Self::of(&String::from_utf8_lossy(&text)))
+        let lossy = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
+        let table = String::from_utf8(text).unwrap_or_else(|error| lossy(error.into_bytes()));
+        Ok(Self { table })
     }
 
     /// The table in `text`.
     pub fn of(text: &str) -> Self {
-        Self {
-            mounts: text.lines().filter_map(mount).collect(),
-            hierarchies: text.lines().filter_map(hierarchy).collect(),
-        }
+        Self { table: text.to_owned() }
     }
 
     /// The trees of control groups, in the order of the table.
-    pub fn hierarchies(&self) -> &[Hierarchy] {
-        &self.hierarchies
+    pub fn hierarchies(&self) -> impl Iterator<Item = Hierarchy> {
+        self.table.lines().filter_map(hierarchy)
+    }
+
+    fn mounts(&self) -> impl Iterator<Item = Mount<'_>> {
+        self.table.lines().filter_map(mount)
     }
 
     /// The first mount that hides part of `whole`, `/proc` or `/sys`; with it,
@@ -106,25 +109,25 @@ impl Mounts {
     pub fn covers(&self, whole: &str) -> Option<&str> {
         let kind = if whole == "/sys" { "sysfs" } else { "proc" };
         let read_only = |instance: &Mount| kind == "proc" && instance.access == "ro";
-        let shows_all = |instance: &Mount| {
-            let lies_on_it = |mount: &&Mount| mount.parent == instance.id;
-            let hides = |mount: &Mount| {
-                let within = mount.point.strip_prefix(&instance.point).unwrap_or_default();
+        let shows_all = |instance: Mount| {
+            let lies_on_it = |mount: &Mount| mount.parent == instance.id;
+            let hides = |mount: Mount| {
+                let within = mount.point.strip_prefix(instance.point).unwrap_or_default();
                 !is_place(&format!("{whole}{within}"))
             };
             instance.kind == kind
                 && instance.root == "/"
-                && !read_only(instance)
-                && !self.mounts.iter().filter(lies_on_it).any(hides)
+                && !read_only(&instance)
+                && !self.mounts().filter(lies_on_it).any(hides)
         };
-        if self.mounts.iter().any(shows_all) {
+        if self.mounts().any(shows_all) {
             return None;
         }
-        let hides = |mount: &&Mount| match mount.point == whole {
+        let hides = |mount: &Mount| match mount.point == whole {
             true => mount.kind == kind && read_only(mount),
-            false => below(&mount.point, whole) && !is_place(&mount.point),
+            false => below(mount.point, whole) && !is_place(mount.point),
         };
-        self.mounts.iter().find(hides).map(|mount| mount.point.as_str())
+        self.mounts().find(hides).map(|mount| mount.point)
     }
 }
 
@@ -140,16 +143,16 @@ fn is_place(point: &str) -> bool {
 
 /// A line of the table: id, parent, device, root, point, options, any number
 /// of tags, `-`, type, source, options of the file system.
-fn mount(line: &str) -> Option<Mount> {
+fn mount(line: &str) -> Option<Mount<'_>> {
     let (mount, tree) = line.split_once(" - ")?;
-    let mut words = mount.split(' ').map(str::to_owned);
+    let mut words = mount.split(' ');
     Some(Mount {
         id: words.next()?,
         parent: words.next()?,
         root: words.nth(1)?,
         point: words.next()?,
-        access: words.next()?.split(',').next()?.to_owned(),
-        kind: tree.split(' ').next()?.to_owned(),
+        access: words.next()?.split(',').next()?,
+        kind: tree.split(' ').next()?,
     })
 }
 
@@ -242,7 +245,7 @@ mod tests {
         let cpu = ("/sys/fs/cgroup/cpu".into(), "/".into());
         let unified = (PathBuf::from("/mnt/with\\and "), PathBuf::from("/../a b"));
         assert_eq!(
-            mounts.hierarchies(),
+            mounts.hierarchies().collect::<Vec<_>>(),
             [
                 Hierarchy { kind: legacy, point: cpu.0, root: cpu.1 },
                 Hierarchy { kind: Kind::Unified, point: unified.0, root: unified.1 },

@@ -12,6 +12,7 @@ use super::spawn::Spawned;
 use super::wait::{Awaited, is_readable, is_readable_within, wait_for};
 use crate::cgroup::placing::{Placed, Placing};
 use crate::cgroup::systemd::Progress;
+use crate::child::network::Maker;
 use crate::child::report::Report;
 use crate::error::Explain;
 use crate::host::Host;
@@ -85,14 +86,14 @@ pub fn serve(
             placed = place(spawned, &mut placing, host)?;
             continue;
         }
-        let maker = spawned.maker.as_ref().map(|maker| Awaited::readable(maker.pidfd()));
+        let maker = spawned.maker.as_ref().and_then(Maker::awaited).map(Awaited::readable);
         let channel = Awaited::readable(spawned.channel.as_fd());
         let link = connecting.awaited().map(Awaited::until);
         let awaited = [maker, answer, link, Some(channel)];
         let [made, answered, linked, heard] = wait_for(awaited, &spawned.signals, &mut early)?;
         if made {
             // If it could not, the child is to try, and to tell why not.
-            if spawned.maker.take().is_some_and(|maker| !maker.finish()) {
+            if spawned.maker.as_mut().is_some_and(|maker| !maker.finish()) {
                 spawned.channel.open(Gate::Network);
             }
             // It has our memory, and is in the container's user namespace: no

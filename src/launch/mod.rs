@@ -166,7 +166,7 @@ fn start(
     let placing = Placing::prepare(cgroup)?;
     let doorstep = meeting.as_ref().map(|meeting| meeting.doorstep());
     let mut spawned;
-    let (maps, connecting);
+    let (maps, mut connecting);
     if outline.is_enough_to_begin() {
         spawned = spawn::spawn(outline, None, &placing, doorstep, host)?;
         maps = map(&mut spawned, idmap, host)?;
@@ -177,6 +177,8 @@ fn start(
         let plan = complete()?;
         connecting = Connecting::new(&plan);
         spawned = spawn::spawn(outline, Some(plan), &placing, doorstep, host)?;
+        // What takes longest, first; it needs no mapped ids.
+        spawned.begin_network(&mut connecting)?;
         maps = map(&mut spawned, idmap, host)?;
     }
     let served = gates::serve(&mut spawned, idmap, maps, (placing, connecting), meeting, host)?;

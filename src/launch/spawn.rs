@@ -104,6 +104,9 @@ pub fn spawn(
     if let (Some(text), None) = (&outline.oom_score_adj, &outline.join) {
         set_oom_score(payload.pid(), text)?;
     }
+    // With its ids it may become another user, into whom we can't look.
+    let path = format!("/proc/{}/ns/user", payload.pid());
+    let user_namespace = File::open(path).ok().map(OwnedFd::from);
     let streams = outline.streams;
     let stay = match outline.cgroup.manager {
         Manager::Systemd { .. } => Stay::UntilDropped,
@@ -118,7 +121,7 @@ pub fn spawn(
         timing,
         maker: None,
         watcher: None,
-        user_namespace: None,
+        user_namespace,
         namespaces,
         streams,
         stay,
@@ -169,13 +172,22 @@ impl Spawned {
     /// Begins to map its ids.
     pub fn map<'a>(&mut self, idmap: &'a Idmap, host: &'a Host) -> anyhow::Result<Pending<'a>> {
         let maps = idmap::begin(idmap, self.payload.pid(), host)?;
-        // With its ids it may become another user, into whom we can't look.
-        let path = format!("/proc/{}/ns/user", self.payload.pid());
-        self.user_namespace = File::open(path).ok().map(OwnedFd::from);
         // To start a program, musl's posix_spawn(3) blocks all signals, and
         // then only those again that it does not want for its threads.
         self.forwarded.thread_block().context("block signals")?;
         Ok(maps)
+    }
+
+    /// Starts who makes its network namespace, if it is to have one and nobody
+    /// makes it yet.
+    pub fn begin_network(&mut self, connecting: &mut Connecting) -> anyhow::Result<()> {
+        if self.namespaces.own_network() && self.maker.is_none() {
+            let user = self.user_namespace.as_ref().map_or(self.payload.pidfd(), AsFd::as_fd);
+            let user = self.namespaces.own_user().then_some(user);
+            let maker = Maker::start(user, self.channel.as_fd(), connecting.begin()?);
+            self.maker = Some(maker.context("start the process that makes the network namespace")?);
+        }
+        Ok(())
     }
 
     /// Starts what stands by the child: who makes its network namespace, who
@@ -185,13 +197,8 @@ impl Spawned {
         placing: &mut Placing<'_>,
         connecting: &mut Connecting,
     ) -> anyhow::Result<()> {
+        self.begin_network(connecting)?;
         let payload = &self.payload;
-        if self.namespaces.own_network() {
-            let user = self.user_namespace.as_ref().map_or(payload.pidfd(), AsFd::as_fd);
-            let user = self.namespaces.own_user().then_some(user);
-            let maker = Maker::start(user, self.channel.as_fd(), connecting.begin()?);
-            self.maker = Some(maker.context("start the process that makes the network namespace")?);
-        }
         if self.lifetime == Lifetime::Own {
             if self.maker.is_none() {
                 self.channel.open(Gate::Guarded);

@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod confine;
 pub mod fd;
+pub mod heap;
 pub mod link;
 pub mod mount;
 pub mod namespace;
