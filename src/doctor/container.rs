@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,17 @@ use crate::sys::process;
 /// Containers that have been started.
 pub struct Started {
     plain: Result<Running, String>,
-    helpers: Vec<(Helper, Option<Result<Running, String>>)>,
+    helpers: Vec<(Helper, Trial<Running>)>,
+}
+
+/// What became of the trial of a helper.
+enum Trial<T> {
+    /// It is not installed.
+    NotThere,
+    /// None works without a tap, for which there has to be /dev/net/tun.
+    NoTap,
+    /// A container was started with it.
+    Made(Result<T, String>),
 }
 
 /// A program that connects containers.
@@ -25,19 +36,24 @@ pub struct Started {
 struct Helper {
     name: &'static str,
     package: &'static str,
-    other: &'static str,
 }
 
 const HELPERS: [Helper; 2] = [
-    Helper { name: "pasta", package: "passt", other: "slirp4netns" },
-    Helper { name: "slirp4netns", package: "slirp4netns", other: "pasta" },
+    Helper { name: "pasta", package: "passt" },
+    Helper { name: "slirp4netns", package: "slirp4netns" },
 ];
 
 /// Starts one without a network, and one for each helper that is installed.
 pub fn start(bench: &Bench<'_>) -> Started {
+    let files = bench.host.files();
+    let tap = files.opens(Path::new("/dev/net/tun")).is_ok();
     let helper = |helper: Helper| {
-        let there = bench.host.files().program(helper.name).is_some();
-        (helper, there.then(|| Running::start(&["--network", helper.name], bench)))
+        let trial = match files.program(helper.name) {
+            None => Trial::NotThere,
+            Some(_) if !tap => Trial::NoTap,
+            Some(_) => Trial::Made(Running::start(&["--network", helper.name], bench)),
+        };
+        (helper, trial)
     };
     let plain = Running::start(&["--network", "none"], bench);
     Started { plain, helpers: HELPERS.map(helper).into() }
@@ -59,33 +75,51 @@ impl Started {
             }
             Err(told) => whole.missing(told),
         }];
-        let none = self.helpers.iter().all(|(_, started)| started.is_none());
-        if none {
+        let tried = self.helpers.into_iter().map(|(helper, trial)| (helper, trial.finish(bench)));
+        let tried: Vec<_> = tried.collect();
+        if tried.iter().all(|(_, trial)| matches!(trial, Trial::NotThere)) {
             let finding = Finding::new("network", Topic::Network, "a network through a helper");
             let instead = "a run is refused that says neither --network none, loopback nor host";
             let advice = table::NETWORK_HELPERS_MISSING.advice(&[("package", &"slirp4netns")]);
             findings.push(finding.degraded(String::new(), instead).because(advice));
         }
-        for (helper, started) in self.helpers {
+        let working = tried.iter().find(|(_, trial)| matches!(trial, Trial::Made(Ok(_))));
+        let instead = match working {
+            Some((helper, _)) => format!("--network {} works", helper.name),
+            None => {
+                "loopback alone: --network none; published ports and --network host work".into()
+            }
+        };
+        for (helper, trial) in tried {
             let finding = Finding::new(helper.name, Topic::Network, helper.what());
-            findings.push(match started.map(|run| run.and_then(|run| run.finish(bench))) {
-                None => finding.info(String::new()).because(helper.missing()),
-                Some(Ok(_)) => finding.ok("connected a container"),
+            findings.push(match trial {
+                Trial::NotThere => finding.info(String::new()).because(helper.missing()),
+                Trial::NoTap => finding.info("not tried: it needs /dev/net/tun"),
+                Trial::Made(Ok(_)) => finding.ok("connected a container"),
                 // It is not the helper's doing.
-                Some(Err(_)) if !runs => {
+                Trial::Made(Err(_)) if !runs => {
                     finding.info("not known: there is no container to connect")
                 }
-                Some(Err(told)) if told == LATE => finding
-                    .degraded(told, format!("--network {} may do", helper.other))
-                    .because(helper.is_slow()),
-                Some(Err(told)) => {
-                    let advice = network::meaning(&told, helper.name);
-                    let instead = format!("--network {} may do", helper.other);
-                    finding.degraded(told, instead).because(advice)
+                Trial::Made(Err(told)) => {
+                    let advice = match told.as_str() {
+                        LATE => helper.is_slow(),
+                        told => network::meaning(told, helper.name),
+                    };
+                    finding.degraded(told, &instead).because(advice)
                 }
             });
         }
         findings
+    }
+}
+
+impl Trial<Running> {
+    fn finish(self, bench: &Bench<'_>) -> Trial<Vec<String>> {
+        match self {
+            Self::NotThere => Trial::NotThere,
+            Self::NoTap => Trial::NoTap,
+            Self::Made(started) => Trial::Made(started.and_then(|run| run.finish(bench))),
+        }
     }
 }
 

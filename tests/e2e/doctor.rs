@@ -140,6 +140,8 @@ fn people_have_a_page_and_tickets_a_script() {
         assert!(text.contains(words), "no {words:?} in {text}");
     }
     assert!(!text.contains('\u{1b}'), "colours, but no terminal: {text}");
+    // What is not there is told of once, and not as what may not be opened.
+    assert!(!text.contains("may not be opened"), "{text}");
     let script = hide(Program::sublet(&scratch).args(["doctor", "--fix-script"])).run();
     script.exits(1);
     let text = script.stdout();
