@@ -165,8 +165,6 @@ const MAP: &[Row] = &[
     Row { shows_as: DENIED, applies: root_without_setfcap, says: setfcap },
     Row { shows_as: DENIED, applies: apparmor_restricts, says: apparmor_restriction },
     Row { shows_as: DENIED, applies: always, says: map_denied },
-    Row { shows_as: &[Errno::EINVAL], applies: always, says: map_invalid },
-    Row { shows_as: &[Errno::ENOENT, Errno::ESRCH], applies: always, says: process_gone },
 ];
 
 const STEP: &[Row] =
@@ -315,14 +313,6 @@ fn setfcap(_: &Caller, _: &Gates) -> Advice {
 
 fn map_denied(_: &Caller, _: &Gates) -> Advice {
     run::MAP_DENIED.advice(&[])
-}
-
-fn map_invalid(_: &Caller, _: &Gates) -> Advice {
-    run::MAP_INVALID.advice(&[])
-}
-
-fn process_gone(_: &Caller, _: &Gates) -> Advice {
-    run::MAP_PROCESS_GONE.advice(&[])
 }
 
 #[cfg(test)]

@@ -157,18 +157,6 @@ entries! {
         around: "compare the map with /proc/self/uid_map and /etc/subuid, or take one id alone: \
                  --userns single; a sublet with a set-id bit maps none: chmod ug-s",
     }
-    MAP_INVALID "map-invalid" {
-        cause: "the map overlaps itself or has more than 340 extents",
-        root: "",
-        script: "",
-        around: "see the map that is planned: --dry-run",
-    }
-    MAP_PROCESS_GONE "map-process-gone" {
-        cause: "the process has ended before its map was written",
-        root: "",
-        script: "",
-        around: "see what ended it: dmesg (out of memory?), memory.events of its cgroup",
-    }
     MAP_REFUSED "map-refused" {
         cause: "the kernel refuses the id map (<errno>)",
         root: "",
