@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::record::{self, Recorded, Wanted};
 use super::{health, pidfile};
+use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
@@ -194,6 +195,14 @@ impl Started {
     /// Whether others know of it.
     pub fn is_known(&self) -> bool {
         self.record.is_some()
+    }
+
+    /// The scope beside which who stays with it belongs, if that is not where he
+    /// is: a service that waits for a word of its main process keeps that.
+    pub fn beside(&self) -> Option<Beside> {
+        let manager = &self.outline.cgroup.manager;
+        let apart = self.launched.placed.is_some() && self.notify.is_none();
+        apart.then(|| Beside::of(manager)).flatten()
     }
 
     /// Stays with it to its end, and with the `caller`, if he does too.

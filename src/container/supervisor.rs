@@ -16,6 +16,7 @@ use nix::unistd::pipe2;
 use super::linger;
 use super::record::{self, Recorded, Wanted};
 use super::run::{self, Clock, Started, Stayed};
+use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::patience;
@@ -134,6 +135,11 @@ impl Supervisor {
     /// Whether others know of it.
     pub fn is_known(&self) -> bool {
         self.started.is_known()
+    }
+
+    /// The scope beside which we belong, if any.
+    pub fn beside(&self) -> Option<Beside> {
+        self.started.beside()
     }
 
     /// Stays until the container is over, with the `caller` if he does too.
