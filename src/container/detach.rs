@@ -20,6 +20,7 @@ use crate::error::{causes, exit_code, report};
 use crate::host::Host;
 use crate::monitor::Caller;
 use crate::spec::Spec;
+use crate::spec::sockets::Sockets;
 use crate::sys::fd::Patience;
 use crate::sys::process::Made;
 use crate::sys::{Errno, fd, process};
@@ -63,8 +64,9 @@ pub enum Outcome {
 pub enum Which<'a> {
     /// A new container.
     New(Box<Spec>),
-    /// One that others know already, by its name or id.
-    Known(&'a str),
+    /// One that others know already, by its name or id, and the sockets that
+    /// it is to have this time.
+    Known(&'a str, &'a Sockets),
 }
 
 /// The longest report that is passed on.
@@ -159,7 +161,7 @@ fn supervise(which: Which<'_>, stays: Stays, line: OwnedFd) -> ! {
     let host = Host::new();
     let started = match which {
         Which::New(spec) => Supervisor::begin(&spec, stays, &host, tell, warn),
-        Which::Known(word) => Supervisor::again(word, &host, tell, warn),
+        Which::Known(word, sockets) => Supervisor::again(word, sockets, &host, tell, warn),
     };
     drop(host);
     match started {
