@@ -16,6 +16,7 @@ use crate::error::Explain;
 use crate::monitor::sender;
 use crate::spec::keys::Keys;
 use crate::spec::signal::Signal;
+use crate::state::happening::{What, note};
 use crate::state::{Life, Record, Sender, Sent, Store};
 use crate::sys::fd::{self, Patience, standard};
 use crate::sys::tty::{RawMode, copy_size, in_background, is_terminal, stop_as_background};
@@ -85,7 +86,14 @@ pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<
             let signals = if wanted.proxy { To::Record(store, record) } else { To::Nobody };
             let tell = |_: &str| ();
             let speech = Speech { socket, input, terminal };
-            Attached::begin(speech, wanted.keys, signals, &tell)?.stay()
+            let attached = Attached::begin(speech, wanted.keys, signals, &tell)?;
+            // What can't be written down is not told.
+            let _ = note(directory.as_fd(), What::Attach);
+            let outcome = attached.stay()?;
+            if outcome == Outcome::Left {
+                let _ = note(directory.as_fd(), What::Detach);
+            }
+            Ok(outcome)
         }
         _ => bail!("the supervisor of {label} answers something else"),
     }

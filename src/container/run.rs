@@ -19,6 +19,7 @@ use crate::plan::{self, Outline, Plan, Streams};
 use crate::spec::background::{self, Stop};
 use crate::spec::health::Health;
 use crate::spec::{ContainerId, Spec, Stdin};
+use crate::state::happening::What;
 use crate::state::{PublishedPort, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -228,7 +229,11 @@ impl Started {
             if let Some(Err(error)) = record.as_ref().map(Recorded::left) {
                 warn(&format!("the container's record may go by itself: {}", causes(&error)));
             }
+            record.iter().for_each(|record| record.happened(What::Detach));
         };
+        if caller.is_some() {
+            record.iter().for_each(|record| record.happened(What::Attach));
+        }
         let mut outside = Outside { published, clients, changed: &changed, caller, left: &left };
         let known = health.zip(record.as_ref());
         let begin = || match &known {
