@@ -255,10 +255,10 @@ impl<'a> Attached<'a> {
     /// Gives the caller his terminal back, and lets the container go on.
     fn leave(self) -> Outcome {
         let Self { socket, to, raw, .. } = self;
+        // First of all: whatever ends us from here on, he has left.
+        let said = matches!(to, To::Line { .. }) && say(socket.as_fd(), &Request::Leave).is_ok();
         drop(raw);
-        if let To::Line { .. } = to
-            && say(socket.as_fd(), &Request::Leave).is_ok()
-        {
+        if said {
             // Until that is written down.
             let mut rest = [0; 1024];
             while fd::wait_readable([socket.as_fd()], Patience::Seconds) == Ok([true])
