@@ -5,7 +5,8 @@
 //! from the records that there are, and what comes is the difference between a
 //! record as it was and as it is. What a command asks for is in the record
 //! before it is done, and the kernel tells by the files of a control group when
-//! that is frozen or has run out of memory.
+//! that is frozen or has run out of memory. Who enters a container or goes to it
+//! changes no record, and writes that down beside it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
