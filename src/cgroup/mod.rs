@@ -10,13 +10,15 @@
 //! ```
 //!
 //! [`placing`] has the child put there: [`split`] makes the left tree,
-//! [`systemd`] the scope, and [`delegated`] completes the right one. The
+//! [`systemd`] the scope, and [`delegated`] completes the right one; [`apart`]
+//! gives who stays with a container in the background a scope beside that. The
 //! limits are on a cgroup above the root of the container's cgroup namespace:
 //! its root user can't raise them. All work is done through descriptors of
 //! directories, so that a cgroup that is removed and made again by somebody
 //! else is never taken for ours.
 #![forbid(unsafe_code)]
 
+pub mod apart;
 pub mod change;
 mod deadline;
 pub mod delegated;

@@ -23,11 +23,12 @@ use nix::unistd::Pid;
 
 use super::Child;
 use super::start::{Orders, Start};
+use crate::state::happening::LastWords;
 use crate::sys::fd::Patience;
 use crate::sys::process::{self, Ended, Made, exit_now};
 use crate::sys::stack::Stack;
 use crate::sys::tty::Lent;
-use crate::sys::{Errno, Result, fd};
+use crate::sys::{Errno, Result, fd, path};
 
 /// The keeper, from the launcher's side. Dropped before
 /// [`runs`](Self::runs) was said, it ends what it has made; dropped after it
@@ -60,6 +61,8 @@ struct Kept {
     link: OwnedFd,
     /// The caller's terminal, which the launcher puts into raw mode.
     terminal: Option<Lent>,
+    /// What it writes down at the end of what was started.
+    last_words: Option<LastWords>,
 }
 
 /// What the keeper says.
@@ -120,7 +123,8 @@ impl Word {
 impl Keeper {
     /// Starts it, and it a process that performs `orders` and reports through a
     /// channel of which both ends are given. Should we be killed, `terminal`
-    /// has its present modes again.
+    /// has its present modes again. What has run and ended it writes down by
+    /// `last_words`, before it tells us.
     ///
     /// # Errors
     /// What clone3(2) and socketpair(2) say.
@@ -130,6 +134,7 @@ impl Keeper {
         orders: Orders,
         group: Option<BorrowedFd<'_>>,
         terminal: Option<BorrowedFd<'_>>,
+        last_words: Option<LastWords>,
     ) -> Result<Self> {
         let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
         let (link, theirs) = socketpair(family, SockType::SeqPacket, None, flags)?;
@@ -137,7 +142,7 @@ impl Keeper {
         let start = Start::of(Child::new(parents_end, channel), OnceLock::from(orders));
         let group = group.map(|group| group.as_raw_fd());
         let terminal = terminal.map(Lent::new).transpose()?;
-        let kept = Box::new(Kept { stay, start, group, link: theirs, terminal });
+        let kept = Box::new(Kept { stay, start, group, link: theirs, terminal, last_words });
         let memory = std::mem::ManuallyDrop::new((Stack::new()?, kept));
         let argument = (&raw const *memory.1).cast();
         // SAFETY: neither is ever freed. `keep` makes system calls only.
@@ -147,6 +152,7 @@ impl Keeper {
         unsafe {
             fd::close(number);
             fd::close(memory.1.link.as_raw_fd());
+            memory.1.last_words.iter().for_each(|words| fd::close(words.directory.as_raw_fd()));
         }
         Ok(Self { link: Some(link), _memory: memory, process: made? })
     }
@@ -225,7 +231,9 @@ extern "C" fn keep(kept: *const ()) -> ! {
         }
     };
     let lent = kept.terminal.as_ref().map_or(ended.as_raw_fd(), Lent::number);
-    let mut stay = [kept.link.as_raw_fd(), ended.as_raw_fd(), made.pidfd.as_raw_fd(), lent];
+    let link = kept.link.as_raw_fd();
+    let log = kept.last_words.as_ref().map_or(link, |words| words.directory.as_raw_fd());
+    let mut stay = [link, ended.as_raw_fd(), made.pidfd.as_raw_fd(), lent, log];
     // SAFETY: the table of descriptors is the keeper's own (no CLONE_FILES); it
     // uses those in `stay` only, and drops no other.
     unsafe { fd::close_all_but(&mut stay) };
@@ -233,6 +241,11 @@ extern "C" fn keep(kept: *const ()) -> ! {
     let mut watch =
         Watch { kept, made, ended, is_in: false, runs: false, listens: true, rest: None };
     if let Some(how) = watch.until_the_end() {
+        if let Some(words) = &kept.last_words
+            && watch.has_run()
+        {
+            let _ = write_down(words, how);
+        }
         let _ = told(Word::Ended(how));
     }
     watch.see_off();
@@ -301,6 +314,15 @@ impl Watch<'_> {
         how
     }
 
+    /// Whether what has ended was the program. The launcher says so, or goes
+    /// without a word; it may be slower than a short program.
+    fn has_run(&mut self) -> bool {
+        while self.listens && !self.runs {
+            self.listen();
+        }
+        self.runs
+    }
+
     /// Waits until the launcher has let go of its terminal. One that is killed
     /// may be slower to end than a program that hangs up with it.
     fn see_off(&mut self) {
@@ -354,7 +376,9 @@ impl Watch<'_> {
                 self.listens = false;
                 self.rest = rest;
             }
-            Err(Errno::EINTR) => {}
+            // It ended before it read what it was told; what it has said before
+            // comes next.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
             // The launcher is gone, and did not say that it would be.
             _ => {
                 self.listens = false;
@@ -379,9 +403,64 @@ impl Watch<'_> {
     }
 }
 
+/// Appends the line of an end, whole.
+fn write_down(words: &LastWords, how: Ended) -> Result<()> {
+    let code = match how {
+        Ended::Exited(code) => code as u8,
+        Ended::Killed(signal) => (128 + signal) as u8,
+    };
+    let [before, between, behind] = &words.parts;
+    let (mut code_digits, mut time_digits) = ([0; 20], [0; 20]);
+    let code = decimal(code.into(), &mut code_digits);
+    let at = decimal(process::real_nanos(), &mut time_digits);
+    let (mut line, mut length) = ([0; 256], 0);
+    for part in [before, code, between, at, behind] {
+        let end = length + part.len();
+        line.get_mut(length..end).ok_or(Errno::E2BIG)?.copy_from_slice(part);
+        length = end;
+    }
+    let file = path::append_to(words.directory.as_fd(), words.file)?;
+    fd::write(file.as_fd(), &line[..length]).map(drop)
+}
+
+/// A number as text, at the end of `digits`.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[first..];
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::happening::{Seen, Told, What};
+
+    #[test]
+    fn what_is_written_down_reads_back() {
+        let name = format!("sublet-keeper.{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        let open = || OwnedFd::from(std::fs::File::open(&path).unwrap());
+        let command = ["sh".to_owned(), "é".repeat(1024)];
+        let told = Told::begin(open(), "ab".repeat(32), &command);
+        write_down(&told.last_words().unwrap(), Ended::Killed(2)).unwrap();
+        told.left();
+        let all = Seen::default().further(open().as_fd());
+        std::fs::remove_dir_all(&path).unwrap();
+        let What::ExecStart { command, .. } = &all[0].what else { panic!("{all:?}") };
+        assert!(command.starts_with("sh é") && command.len() <= 1024);
+        assert_eq!(all[1].what, What::ExecDie { exec: "ab".repeat(32), code: Some(130) });
+        assert!(all[0].at <= all[1].at && all[1].at <= all[2].at);
+        let mut digits = [0; 20];
+        assert_eq!(decimal(0, &mut digits), b"0");
+        assert_eq!(decimal(u64::MAX, &mut digits), b"18446744073709551615");
+    }
 
     #[test]
     fn every_word_reads_back() {

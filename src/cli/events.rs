@@ -11,7 +11,7 @@ use super::columns::plain;
 use super::run::typed;
 use super::template::Template;
 use super::terminal::{self, Reader};
-use crate::container::events::{Event, Follower, past};
+use crate::container::events::{Event, Follower};
 use crate::container::record;
 use crate::container::time::moment;
 use crate::error::{Explain, causes};
@@ -57,10 +57,10 @@ const HELP: &str = "\
 
 {usage-heading} {usage}
 
-Events are create, start, kill, die, stop, oom, pause, unpause, update, rename and
-destroy, under docker's names and with its fields. Nobody writes them down: what
-has been is read from the records that there still are, and what comes from their
-changes. ctrl-C ends it.
+Events are create, start, kill, die, stop, oom, pause, unpause, update, rename,
+destroy, health_status, exec_create, exec_start, exec_detach, exec_die, attach and
+detach, under docker's names and with its fields. What has been is read from the
+records that there still are, and what comes from their changes. ctrl-C ends it.
 
 {all-args}{after-help}";
 
@@ -69,6 +69,7 @@ Examples:
   sublet events                           from now on
   sublet events --since 1h --until 0s     of the last hour, and no further
   sublet events --filter event=die --format '{{.Actor.Attributes.name}}'
+  sublet events --filter container=web --filter event=exec_die
   sublet events --format json             for a program
 
 What a container without a record does is not seen, nor what was done to one
@@ -89,9 +90,17 @@ impl FromStr for Filter {
         let (key, value) =
             text.split_once('=').with_context(|| format!("{text:?} is not KEY=VALUE"))?;
         Ok(match key {
-            // podman's word.
-            "event" if value == "remove" => Self::Action("destroy".to_owned()),
-            "event" => Self::Action(value.to_owned()),
+            // podman's words, too.
+            "event" => Self::Action(
+                match value {
+                    "remove" => "destroy",
+                    "died" => "die",
+                    "exec" => "exec_start",
+                    "exec_died" => "exec_die",
+                    other => other,
+                }
+                .to_owned(),
+            ),
             "container" => Self::Container(value.to_owned()),
             "label" => match value.split_once('=') {
                 Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
@@ -110,7 +119,11 @@ impl Filter {
     fn passes(&self, event: &Event) -> bool {
         let attributes = &event.actor.attributes;
         match self {
-            Self::Action(action) => event.action == *action,
+            Self::Action(action) => {
+                // Without what is told behind it, as docker has it.
+                let word = event.action.split_once(':').map_or(&*event.action, |(word, _)| word);
+                event.action == *action || word == action
+            }
             Self::Container(word) => {
                 event.id.starts_with(word.as_str()) || attributes.get("name") == Some(word)
             }
@@ -178,7 +191,7 @@ pub fn run(args: EventsArgs) -> anyhow::Result<u8> {
             .collect::<anyhow::Result<String>>()?;
         if lines.is_empty() { Ok(Reader::There) } else { terminal::answer(&lines) }
     };
-    let mut been = past(&listing);
+    let mut been = follower.past();
     // A start and an end in the past may ask for nothing that comes.
     been.retain(|event| since.is_some_and(|since| event.at() >= since));
     let mut reader = show(been)?;

@@ -1,6 +1,6 @@
 //! `sublet exec`: a further program in a container that runs.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::{ArgAction, Args, ValueEnum};
 
 use super::run::environment::EnvironmentArgs;
@@ -10,11 +10,12 @@ use crate::container::exec::Target;
 use crate::container::record;
 use crate::error::Explain;
 use crate::host::Host;
-use crate::monitor::beside::Outcome;
+use crate::monitor::beside::{LOST, Outcome};
 use crate::plan::check_descriptors;
 use crate::plan::enter::Ties;
 use crate::spec::env::{Environment, Variable};
 use crate::spec::keys::Keys;
+use crate::spec::sockets::Sockets;
 use crate::spec::{Spec, Stdin, UserRequest, process};
 
 /// Run a program in a container that runs
@@ -141,9 +142,10 @@ pub fn run(args: ExecArgs) -> anyhow::Result<u8> {
         };
         return terminal::answer(&told).map(|_| 0);
     }
-    match target.exec(&spec, ties, keys, &host, terminal::tell_warning)? {
+    match target.exec(&store, &spec, ties, keys, &host, terminal::tell_warning)? {
         Outcome::Ended(code) => Ok(code),
         Outcome::Left => Ok(0),
+        Outcome::Lost => bail!(LOST),
     }
 }
 
@@ -162,6 +164,7 @@ impl ExecArgs {
             return Err(anyhow!("{:?} is no program", command[0]))
                 .hint("options of sublet come before CONTAINER");
         }
+        spec.hand(&Sockets::default());
         spec.beside.preserve_fds = self.preserve_fds;
         spec.beside.stdin = if self.interactive { Stdin::Inherit } else { Stdin::Null };
         if let Some(user) = &self.user {

@@ -15,6 +15,7 @@ use crate::container::record;
 use crate::container::run::protect_program;
 use crate::container::signal::stop;
 use crate::error::{EXIT_CONTAINER, Explain};
+use crate::spec::sockets::Sockets;
 use crate::state::{Life, Store};
 
 /// Start containers that have ended, or were only prepared
@@ -54,6 +55,7 @@ CONTAINER is a name, an id or the beginning of one. It runs in the background, a
 it was asked for when it was made; sublet logs shows what it says. One that runs
 is left as it is. With -a or -i it is one, and you stay with it as sublet attach
 does: whatever ends you, it runs on, but for signals that are passed on to it.
+Sockets that systemd hands on (LISTEN_FDS) are the container's, if it is one.
 
 {all-args}{after-help}";
 
@@ -109,11 +111,12 @@ pub fn run(args: StartArgs) -> anyhow::Result<u8> {
     if args.attach || args.interactive {
         return attached(&args);
     }
+    let sockets = sockets(&args.containers)?;
     each(&args.containers, |store, word| match store.find(word)?.life {
         Life::Running { .. } | Life::Restarting { .. } => {
             terminal::answer(&format!("{word}\n")).map(|_| 0)
         }
-        _ => behind(Which::Known(word), 0, None, word),
+        _ => behind(Which::Known(word, &sockets), sockets.count, None, word),
     })
 }
 
@@ -125,6 +128,7 @@ fn attached(args: &StartArgs) -> anyhow::Result<u8> {
         return Err(anyhow!("--attach and --interactive take one container"))
             .hint("without them sublet start starts several, and sublet attach goes to one");
     }
+    let sockets = sockets(&args.containers)?;
     each(&args.containers, |store, word| {
         let record = store.find(word)?;
         match record.life {
@@ -134,7 +138,7 @@ fn attached(args: &StartArgs) -> anyhow::Result<u8> {
             }
             _ => {
                 let foreground = Foreground { input, keys: keys.clone(), ends: false, proxy };
-                behind(Which::Known(word), 0, Some(foreground), word)
+                behind(Which::Known(word, &sockets), sockets.count, Some(foreground), word)
             }
         }
     })
@@ -143,10 +147,21 @@ fn attached(args: &StartArgs) -> anyhow::Result<u8> {
 /// Stops each and starts it again, and gives the code to end with.
 pub fn run_restart(args: RestartArgs) -> anyhow::Result<u8> {
     let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
+    let sockets = sockets(&args.containers)?;
     each(&args.containers, |store, word| {
         stop(store, &store.find(word)?, None, patience)?;
-        behind(Which::Known(word), 0, None, word)
+        behind(Which::Known(word, &sockets), sockets.count, None, word)
     })
+}
+
+/// Those of a service manager that the one container is to have.
+fn sockets(containers: &[String]) -> anyhow::Result<Sockets> {
+    let sockets = Sockets::read(&|name| std::env::var_os(name), std::process::id());
+    if sockets.count > 0 && containers.len() > 1 {
+        return Err(anyhow!("the sockets of LISTEN_FDS are for one container"))
+            .hint("start each by a command of its own, those without by env -u LISTEN_FDS");
+    }
+    Ok(sockets)
 }
 
 /// Does `act` to each, which gives a code; what goes wrong with one keeps it

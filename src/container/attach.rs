@@ -16,6 +16,7 @@ use crate::error::Explain;
 use crate::monitor::sender;
 use crate::spec::keys::Keys;
 use crate::spec::signal::Signal;
+use crate::state::happening::{What, note};
 use crate::state::{Life, Record, Sender, Sent, Store};
 use crate::sys::fd::{self, Patience, standard};
 use crate::sys::tty::{RawMode, copy_size, in_background, is_terminal, stop_as_background};
@@ -85,7 +86,14 @@ pub fn attach(store: &Store, record: &Record, wanted: Wanted) -> anyhow::Result<
             let signals = if wanted.proxy { To::Record(store, record) } else { To::Nobody };
             let tell = |_: &str| ();
             let speech = Speech { socket, input, terminal };
-            Attached::begin(speech, wanted.keys, signals, &tell)?.stay()
+            let attached = Attached::begin(speech, wanted.keys, signals, &tell)?;
+            // What can't be written down is not told.
+            let _ = note(directory.as_fd(), What::Attach);
+            let outcome = attached.stay()?;
+            if outcome == Outcome::Left {
+                let _ = note(directory.as_fd(), What::Detach);
+            }
+            Ok(outcome)
         }
         _ => bail!("the supervisor of {label} answers something else"),
     }
@@ -247,10 +255,10 @@ impl<'a> Attached<'a> {
     /// Gives the caller his terminal back, and lets the container go on.
     fn leave(self) -> Outcome {
         let Self { socket, to, raw, .. } = self;
+        // First of all: whatever ends us from here on, he has left.
+        let said = matches!(to, To::Line { .. }) && say(socket.as_fd(), &Request::Leave).is_ok();
         drop(raw);
-        if let To::Line { .. } = to
-            && say(socket.as_fd(), &Request::Leave).is_ok()
-        {
+        if said {
             // Until that is written down.
             let mut rest = [0; 1024];
             while fd::wait_readable([socket.as_fd()], Patience::Seconds) == Ok([true])

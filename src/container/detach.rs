@@ -14,11 +14,15 @@ use serde::{Deserialize, Serialize};
 
 use super::attach::{self, Foreground};
 use super::supervisor::{self, Stays, Supervisor};
+use crate::cgroup::apart::Beside;
 use crate::child::background::{self, Side};
-use crate::error::{exit_code, report};
+use crate::error::{causes, exit_code, report};
 use crate::host::Host;
 use crate::monitor::Caller;
 use crate::spec::Spec;
+use crate::spec::sockets::Sockets;
+use crate::sys::fd::Patience;
+use crate::sys::process::Made;
 use crate::sys::{Errno, fd, process};
 
 /// What the supervisor says while it starts the container.
@@ -32,6 +36,8 @@ enum Said {
     Running {
         /// They do.
         known: bool,
+        /// The scope beside which the supervisor belongs.
+        beside: Option<Beside>,
     },
     /// It does not, with the report and the exit code.
     Failed(String, u8),
@@ -58,8 +64,9 @@ pub enum Outcome {
 pub enum Which<'a> {
     /// A new container.
     New(Box<Spec>),
-    /// One that others know already, by its name or id.
-    Known(&'a str),
+    /// One that others know already, by its name or id, and the sockets that
+    /// it is to have this time.
+    Known(&'a str, &'a Sockets),
 }
 
 /// The longest report that is passed on.
@@ -104,14 +111,25 @@ pub fn detach(
                 match serde_json::from_slice(&packet[..length])? {
                     Said::Tell(text) => tell(&text),
                     Said::Warn(text) => warn(&text),
-                    Said::Running { known } => {
-                        let Some(mut foreground) = foreground else { return Ok(Outcome::Running) };
+                    Said::Running { known, beside } => {
+                        let apart = || take_apart(beside.as_ref(), &made, &warn);
+                        let Some(mut foreground) = foreground else {
+                            apart();
+                            return Ok(Outcome::Running);
+                        };
+                        let ends = foreground.ends;
+                        if !ends {
+                            apart();
+                        }
                         if !known {
                             // Nobody would find it again.
                             foreground.keys = None;
                         }
                         let outcome = attach::stay(line, foreground, &tell)?;
                         if outcome == attach::Outcome::Left {
+                            if ends {
+                                apart();
+                            }
                             supervisor::left(&Host::new(), &warn);
                         }
                         return Ok(Outcome::Over(outcome));
@@ -123,6 +141,19 @@ pub fn detach(
     }
 }
 
+/// Takes the supervisor, and with it the container, out of what ends with the
+/// caller. Not before the payload runs, for a move takes longer than all else in
+/// a start; and by the caller's process, so that the payload never waits for it.
+fn take_apart(beside: Option<&Beside>, supervisor: &Made, warn: impl Fn(&str)) {
+    let is_over = || fd::wait_readable([supervisor.pidfd.as_fd()], Patience::None) != Ok([false]);
+    let Some(beside) = beside.filter(|_| !is_over()) else { return };
+    if let Err(error) = beside.take(supervisor.pid, &Host::new())
+        && !is_over()
+    {
+        warn(&format!("it ends with the session or service that you are in: {}", causes(&error)));
+    }
+}
+
 /// What the supervisor does.
 fn supervise(which: Which<'_>, stays: Stays, line: OwnedFd) -> ! {
     let tell = |text: &str| say(line.as_fd(), &Said::Tell(cut(text)));
@@ -130,14 +161,15 @@ fn supervise(which: Which<'_>, stays: Stays, line: OwnedFd) -> ! {
     let host = Host::new();
     let started = match which {
         Which::New(spec) => Supervisor::begin(&spec, stays, &host, tell, warn),
-        Which::Known(word) => Supervisor::again(word, &host, tell, warn),
+        Which::Known(word, sockets) => Supervisor::again(word, sockets, &host, tell, warn),
     };
     drop(host);
     match started {
         Ok(supervisor) => {
             // Whoever is told that it runs may end.
             let _ = background::release();
-            say(line.as_fd(), &Said::Running { known: supervisor.is_known() });
+            let (known, beside) = (supervisor.is_known(), supervisor.beside());
+            say(line.as_fd(), &Said::Running { known, beside });
             let caller = match stays {
                 Stays::Nobody => None,
                 Stays::ToTheEnd | Stays::AsLongAsHeLikes => {

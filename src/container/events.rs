@@ -5,9 +5,10 @@
 //! from the records that there are, and what comes is the difference between a
 //! record as it was and as it is. What a command asks for is in the record
 //! before it is done, and the kernel tells by the files of a control group when
-//! that is frozen or has run out of memory.
+//! that is frozen or has run out of memory. Who enters a container or goes to it
+//! changes no record, and writes that down beside it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use super::time::utc;
 use crate::spec::ContainerId;
 use crate::spec::signal::Signal;
+use crate::state::happening::{Happening, Seen, What};
 use crate::state::{Change, Life, Listing, Moment, Record, Request, Store, Watch};
 
 /// Something that has happened, under docker's names.
@@ -166,19 +168,39 @@ fn between(before: Option<&Record>, after: &Record) -> Vec<Event> {
     events
 }
 
-/// What has happened to the containers that are still known, in its order.
-pub fn past(listing: &Listing) -> Vec<Event> {
-    let mut events: Vec<Event> =
-        listing.records.iter().flat_map(|record| between(None, record)).collect();
-    events.sort_by_key(Event::at);
-    events
+/// The events of what has happened with a container: of a program that enters
+/// it there are two, as there are for docker, who makes it first.
+fn of(record: &Record, happening: &Happening) -> Vec<Event> {
+    let at = happening.at;
+    let program = |action: &str, exec: &str, more: Option<(&str, String)>| {
+        let more = [("execID", exec.to_owned())].into_iter().chain(more);
+        Event::new(record, action, at, &more.collect::<Vec<_>>())
+    };
+    match &happening.what {
+        What::ExecStart { exec, command } => ["exec_create", "exec_start"]
+            .map(|action| program(&format!("{action}: {command}"), exec, None))
+            .into(),
+        What::ExecDie { exec, code } => {
+            vec![program("exec_die", exec, code.map(|code| ("exitCode", code.to_string())))]
+        }
+        What::ExecDetach { exec } => vec![program("exec_detach", exec, None)],
+        What::Attach => vec![Event::new(record, "attach", at, &[])],
+        What::Detach => vec![Event::new(record, "detach", at, &[])],
+    }
 }
 
-/// What comes.
+/// What has happened to the containers that are still known, as their records
+/// tell.
+fn recorded(listing: &Listing) -> impl Iterator<Item = Event> {
+    listing.records.iter().flat_map(|record| between(None, record))
+}
+
+/// What has been, and what comes.
 pub struct Follower {
     store: Store,
     watch: Watch,
     known: HashMap<ContainerId, Known>,
+    past: Vec<Event>,
 }
 
 /// A container as it was when it was last looked at.
@@ -187,6 +209,34 @@ struct Known {
     paused: bool,
     /// How many of its processes were killed for want of memory.
     oom_kills: u64,
+    /// What else has happened with it, as far as that was read.
+    seen: Seen,
+    /// Programs that have entered it and not ended.
+    inside: BTreeSet<String>,
+}
+
+impl Known {
+    /// The events of these.
+    fn hear(&mut self, happenings: &[Happening]) -> Vec<Event> {
+        for happening in happenings {
+            match &happening.what {
+                What::ExecStart { exec, .. } => _ = self.inside.insert(exec.clone()),
+                What::ExecDie { exec, .. } => _ = self.inside.remove(exec),
+                What::ExecDetach { .. } | What::Attach | What::Detach => {}
+            }
+        }
+        happenings.iter().flat_map(|happening| of(&self.record, happening)).collect()
+    }
+
+    /// The events of the last, before it is removed. What else was said of the
+    /// ends of those who are still inside has gone with it.
+    fn hear_last(&mut self, happenings: &[Happening], now: Moment) -> Vec<Event> {
+        let mut events = self.hear(happenings);
+        let gone = |exec| Happening { at: now, what: What::ExecDie { exec, code: None } };
+        let gone: Vec<_> = std::mem::take(&mut self.inside).into_iter().map(gone).collect();
+        events.append(&mut self.hear(&gone));
+        events
+    }
 }
 
 impl Follower {
@@ -198,11 +248,21 @@ impl Follower {
         // Watched first, so that nothing is missed between.
         let watch = Watch::new(store)?;
         let listing = store.list()?;
-        let mut follower = Self { store: store.clone(), watch, known: HashMap::new() };
+        let (store, known) = (store.clone(), HashMap::new());
+        let mut follower = Self { store, watch, known, past: recorded(&listing).collect() };
         for record in &listing.records {
-            follower.learn(record.clone())?;
+            let mut happened = Vec::new();
+            follower.learn(record.clone(), &mut happened)?;
+            follower.past.append(&mut happened);
         }
+        follower.past.sort_by_key(Event::at);
         Ok((follower, listing))
+    }
+
+    /// What has happened before, in its order, to the containers that are still
+    /// known.
+    pub fn past(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.past)
     }
 
     /// What has happened since the last time.
@@ -229,6 +289,14 @@ impl Follower {
     }
 
     fn look(&mut self, id: &ContainerId, events: &mut Vec<Event>) -> anyhow::Result<()> {
+        let mut new = Vec::new();
+        let looked = self.compare(id, &mut new);
+        new.sort_by_key(Event::at);
+        events.append(&mut new);
+        looked
+    }
+
+    fn compare(&mut self, id: &ContainerId, events: &mut Vec<Event>) -> anyhow::Result<()> {
         // Before it is read, so that no change is missed.
         self.watch.add(&self.store, id)?;
         // What can't be read is for others to tell; what is gone is told by
@@ -250,10 +318,10 @@ impl Follower {
                 events.push(Event::new(&record, "oom", now, &[]));
             }
         }
-        self.learn(record)
+        self.learn(record, events)
     }
 
-    fn learn(&mut self, record: Record) -> anyhow::Result<()> {
+    fn learn(&mut self, record: Record, events: &mut Vec<Event>) -> anyhow::Result<()> {
         self.watch.add(&self.store, &record.id)?;
         if matches!(record.life, Life::Running { .. }) {
             for file in files(&record) {
@@ -261,13 +329,22 @@ impl Follower {
             }
         }
         let (paused, oom_kills) = state_of(&record);
-        self.known.insert(record.id.clone(), Known { record, paused, oom_kills });
+        let before = self.known.remove(&record.id);
+        let (mut seen, inside) =
+            before.map(|before| (before.seen, before.inside)).unwrap_or_default();
+        let happenings = self.store.happenings(&record.id, &mut seen);
+        let mut known = Known { record, paused, oom_kills, seen, inside };
+        events.append(&mut known.hear(&happenings));
+        self.known.insert(known.record.id.clone(), known);
         Ok(())
     }
 
     fn removed(&mut self, id: &ContainerId, code: Option<u8>, events: &mut Vec<Event>) {
-        let Some(Known { record, .. }) = self.known.remove(id) else { return };
+        let Some(mut known) = self.known.remove(id) else { return };
+        let happenings = self.store.last_happenings(id, code, &mut known.seen);
         let now = Moment::now();
+        events.append(&mut known.hear_last(&happenings, now));
+        let Known { record, .. } = known;
         if let Life::Running { .. } = record.life {
             let code = code.map(|code| ("exitCode", code.to_string()));
             events.push(Event::new(&record, "die", now, code.as_slice()));
@@ -319,7 +396,8 @@ mod tests {
         let at = Moment(59_000_000_000);
         web.request = Some(Request { at, verb: "stop".to_owned(), signal: 15, pid: 77 });
         assert_eq!(actions(None, &web), ["create", "start", "kill", "die", "stop"]);
-        let events = past(&Listing { records: vec![web.clone()], problems: Vec::new() });
+        let listing = Listing { records: vec![web.clone()], problems: Vec::new() };
+        let events: Vec<Event> = recorded(&listing).collect();
         let die = events.iter().find(|event| event.action == "die").unwrap();
         let id = "ab".repeat(32);
         assert_eq!(
@@ -333,6 +411,41 @@ mod tests {
         assert_eq!((&json["Type"], &json["Action"]), (&"container".into(), &"die".into()));
         assert_eq!(json["Actor"]["Attributes"]["exitCode"], "143");
         assert_eq!((&json["time"], &json["timeNano"]), (&60.into(), &60_000_000_000_u64.into()));
+    }
+
+    #[test]
+    fn programs_that_enter_it_are_told_as_docker_does() {
+        let web = record(1, Some("web"));
+        let told = |what: What| of(&web, &Happening { at: Moment(7), what });
+        let (exec, command) = ("ef".to_owned(), "ls -l".to_owned());
+        let started = told(What::ExecStart { exec: exec.clone(), command });
+        let actions: Vec<_> = started.iter().map(|event| event.action.as_str()).collect();
+        assert_eq!(actions, ["exec_create: ls -l", "exec_start: ls -l"]);
+        assert_eq!(started[1].actor.attributes["execID"], "ef");
+        let died = told(What::ExecDie { exec: exec.clone(), code: Some(3) });
+        let attributes = &died[0].actor.attributes;
+        assert_eq!((&*attributes["exitCode"], &*attributes["name"]), ("3", "web"));
+        let lost = told(What::ExecDie { exec, code: None });
+        assert!(!lost[0].actor.attributes.contains_key("exitCode"));
+        assert_eq!(told(What::Detach)[0].action, "detach");
+    }
+
+    #[test]
+    fn whoever_is_inside_when_it_goes_has_ended() {
+        let (seen, inside) = (Seen::default(), BTreeSet::new());
+        let record = record(1, Some("web"));
+        let mut known = Known { record, paused: false, oom_kills: 0, seen, inside };
+        let start = |exec: &str| What::ExecStart { exec: exec.to_owned(), command: "x".to_owned() };
+        let at = |what| Happening { at: Moment(7), what };
+        known.hear(&[at(start("a")), at(start("b"))]);
+        let die = What::ExecDie { exec: "a".to_owned(), code: Some(3) };
+        let told = known.hear_last(&[at(die)], Moment(8));
+        let told: Vec<_> = told
+            .iter()
+            .map(|event| (event.action.as_str(), event.actor.attributes.get("exitCode").cloned()))
+            .collect();
+        assert_eq!(told, [("exec_die", Some("3".to_owned())), ("exec_die", None)]);
+        assert_eq!(known.hear_last(&[], Moment(9)), []);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use super::pause::is_paused;
 use crate::child::keeper::Stay;
-use crate::error::Explain;
+use crate::error::{Explain, exit_code};
 use crate::host::Host;
 use crate::host::inside::{self, Inside};
 use crate::launch::enter::enter;
@@ -18,8 +18,10 @@ use crate::monitor::beside::{Outcome, accompany, leave};
 use crate::plan::Streams;
 use crate::plan::enter::{self as plan, Entry, Ties};
 use crate::spec::keys::Keys;
-use crate::spec::{Spec, Stdin};
+use crate::spec::{ContainerId, Spec, Stdin};
+use crate::state::happening::Told;
 use crate::state::{Identity, Life, Record, Store};
+use crate::sys::random;
 
 /// A container that runs.
 #[derive(Debug)]
@@ -116,6 +118,7 @@ impl Target {
     /// Whatever kept it from running, with what would help.
     pub fn exec(
         &self,
+        store: &Store,
         spec: &Spec,
         ties: Ties,
         keys: Option<Keys>,
@@ -128,13 +131,36 @@ impl Target {
             super::streams::check(stdin)?;
         }
         entry.notes.iter().for_each(|note| warn(note));
-        let entered = enter(entry, inside, Stay::ToTheEnd, host)?;
+        let told = self.tell(store, spec);
+        let last_words = told.as_ref().and_then(|told| told.last_words().ok());
+        let entered = enter(entry, inside, Stay::ToTheEnd, last_words, host);
+        let entered = entered.inspect_err(|error| {
+            told.iter().for_each(|told| told.died(Some(exit_code(error))));
+        })?;
         match ties {
-            Ties::Attached => accompany(entered, stdin == Stdin::Inherit, keys),
+            Ties::Attached => {
+                let outcome = accompany(entered, stdin == Stdin::Inherit, keys)?;
+                told.iter().for_each(|told| match outcome {
+                    Outcome::Ended(_) => {}
+                    Outcome::Left => told.left(),
+                    Outcome::Lost => told.died(None),
+                });
+                Ok(outcome)
+            }
             Ties::Detached => {
                 leave(entered);
                 Ok(Outcome::Left)
             }
         }
+    }
+
+    /// Tells those who look on that a program is about to enter it.
+    fn tell(&self, store: &Store, spec: &Spec) -> Option<Told> {
+        let mut random = [0; 32];
+        random::fill(&mut random).ok()?;
+        let process = spec.oci.process().as_ref()?;
+        let exec = ContainerId::from_random(random).to_string();
+        let command = process.args().as_deref().unwrap_or_default();
+        Some(Told::begin(store.directory(&self.record).ok()?, exec, command))
     }
 }

@@ -21,6 +21,7 @@ use crate::launch::enter::enter;
 use crate::monitor::beside;
 use crate::monitor::health::{Check, Said};
 use crate::plan::enter::Ties;
+use crate::spec::sockets::Sockets;
 use crate::spec::{ContainerId, Stdin};
 use crate::state::{Checked, Health, Record, Store, Wellness};
 use crate::sys::fd;
@@ -54,6 +55,7 @@ fn ask(id: &ContainerId, timeout: Duration) -> anyhow::Result<Said> {
     let target = Target::running(record.clone())?;
     let mut spec = target.spec(&store)?;
     let health = spec.beside.health.take().context("nothing says how it is asked")?;
+    spec.hand(&Sockets::default());
     (spec.beside.stdin, spec.beside.preserve_fds) = (Stdin::Null, 0);
     spec.process_mut().set_terminal(Some(false)).set_args(Some(health.command));
     let host = Host::new();
@@ -62,7 +64,7 @@ fn ask(id: &ContainerId, timeout: Duration) -> anyhow::Result<Said> {
     fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("set up the pipe")?;
     hold(theirs.as_fd())?;
     drop(theirs);
-    let entered = enter(entry, inside, Stay::ToTheEnd, &host)?;
+    let entered = enter(entry, inside, Stay::ToTheEnd, None, &host)?;
     // Ours has to be gone, or the end of what it says would not be seen.
     let null = File::options().write(true).open("/dev/null").context("open /dev/null")?;
     hold(null.as_fd())?;

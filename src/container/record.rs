@@ -26,6 +26,7 @@ use crate::plan::cgroup::Manager;
 use crate::plan::network::Driver;
 use crate::plan::{self, Plan};
 use crate::spec::{Seccomp, Spec};
+use crate::state::happening::{What, note};
 use crate::state::{
     Afterwards, Asked, Checked, End, Exit, Failed, Health, Identity, Life, Link, Moment, Network,
     Place, PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, Wellness, boot,
@@ -355,6 +356,12 @@ impl Recorded {
             }
         };
         self.reserved.edit(stays).map(drop)
+    }
+
+    /// Tells those who look on what has happened.
+    pub fn happened(&self, what: What) {
+        // What can't be written down is not told.
+        let _ = note(self.reserved.directory(), what);
     }
 
     /// Says which of its ports the host has by now.

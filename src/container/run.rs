@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use super::record::{self, Recorded, Wanted};
 use super::{health, pidfile};
+use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::{Launched, launch};
@@ -18,6 +19,7 @@ use crate::plan::{self, Outline, Plan, Streams};
 use crate::spec::background::{self, Stop};
 use crate::spec::health::Health;
 use crate::spec::{ContainerId, Spec, Stdin};
+use crate::state::happening::What;
 use crate::state::{PublishedPort, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
@@ -196,6 +198,14 @@ impl Started {
         self.record.is_some()
     }
 
+    /// The scope beside which who stays with it belongs, if that is not where he
+    /// is: a service that waits for a word of its main process keeps that.
+    pub fn beside(&self) -> Option<Beside> {
+        let manager = &self.outline.cgroup.manager;
+        let apart = self.launched.placed.is_some() && self.notify.is_none();
+        apart.then(|| Beside::of(manager)).flatten()
+    }
+
     /// Stays with it to its end, and with the `caller`, if he does too.
     pub fn stay(self, front: Front, caller: Option<Caller>, warn: impl Fn(&str)) -> Stayed {
         let Self { launched, published, clients, outline, record, id, stop, health, notify } = self;
@@ -219,7 +229,11 @@ impl Started {
             if let Some(Err(error)) = record.as_ref().map(Recorded::left) {
                 warn(&format!("the container's record may go by itself: {}", causes(&error)));
             }
+            record.iter().for_each(|record| record.happened(What::Detach));
         };
+        if caller.is_some() {
+            record.iter().for_each(|record| record.happened(What::Attach));
+        }
         let mut outside = Outside { published, clients, changed: &changed, caller, left: &left };
         let known = health.zip(record.as_ref());
         let begin = || match &known {

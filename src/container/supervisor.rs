@@ -16,6 +16,7 @@ use nix::unistd::pipe2;
 use super::linger;
 use super::record::{self, Recorded, Wanted};
 use super::run::{self, Clock, Started, Stayed};
+use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
 use crate::launch::patience;
@@ -25,6 +26,7 @@ use crate::monitor::{Caller, Exit, Front};
 use crate::plan::Plan;
 use crate::spec::background::{self, Restart};
 use crate::spec::health::OnFailure;
+use crate::spec::sockets::Sockets;
 use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::{Store, Upkeep};
 use crate::sys::fd;
@@ -47,6 +49,8 @@ pub(super) struct Supervisor {
     front: Background,
     log: Log,
     restart: Restart,
+    /// What it was handed at this start, where that is not what is written down.
+    sockets: Option<Sockets>,
 }
 
 impl Supervisor {
@@ -103,19 +107,22 @@ impl Supervisor {
         started
     }
 
-    /// Starts a container again that has ended, or was only made.
+    /// Starts a container again that has ended, or was only made, with these
+    /// sockets of a service manager's and no others.
     ///
     /// # Errors
     /// As [`begin`](Self::begin); one that runs, or of which it is not known
     /// what was asked for.
     pub fn again(
         word: &str,
+        sockets: &Sockets,
         host: &Host,
         tell: impl Fn(&str),
         warn: impl Fn(&str),
     ) -> anyhow::Result<Self> {
         let store = record::store()?;
-        let (mut recorded, spec) = Recorded::take(&store, word)?;
+        let (mut recorded, mut spec) = Recorded::take(&store, word)?;
+        spec.hand(sockets);
         let path = log_path(&spec, host)?;
         let log = Log::default();
         let record = |plan: &mut Plan| {
@@ -128,7 +135,9 @@ impl Supervisor {
             *log.borrow_mut() = open_log(&spec, path.as_deref())?;
             Ok(Some(recorded))
         };
-        start(&spec, host, (Rc::clone(&log), record), tell, warn)
+        let mut started = start(&spec, host, (Rc::clone(&log), record), tell, warn)?;
+        started.sockets = Some(sockets.clone());
+        Ok(started)
     }
 
     /// Whether others know of it.
@@ -136,9 +145,14 @@ impl Supervisor {
         self.started.is_known()
     }
 
+    /// The scope beside which we belong, if any.
+    pub fn beside(&self) -> Option<Beside> {
+        self.started.beside()
+    }
+
     /// Stays until the container is over, with the `caller` if he does too.
     pub fn stay(self, mut caller: Option<Caller>) {
-        let Self { id, mut started, mut front, log, restart } = self;
+        let Self { id, mut started, mut front, log, restart, sockets } = self;
         let warn = |text: &str| note(&log, text);
         let mut pause = Pause::new();
         loop {
@@ -182,7 +196,7 @@ impl Supervisor {
                 tell_end();
                 return;
             }
-            match once_more(&id, record, &log) {
+            match once_more(&id, record, &log, sockets.as_ref()) {
                 Ok(next) => Self { started, front, .. } = next,
                 Err(error) => {
                     return note(&log, &format!("it can't be started again: {}", causes(&error)));
@@ -202,10 +216,16 @@ fn may_go_on(restart: Restart, exit: &Exit) -> bool {
 }
 
 /// Starts it once more.
-fn once_more(id: &ContainerId, mut recorded: Recorded, log: &Log) -> anyhow::Result<Supervisor> {
+fn once_more(
+    id: &ContainerId,
+    mut recorded: Recorded,
+    log: &Log,
+    sockets: Option<&Sockets>,
+) -> anyhow::Result<Supervisor> {
     let host = Host::new();
     let store = record::store()?;
-    let spec = store.spec(&store.find(id.as_str())?)?;
+    let mut spec = store.spec(&store.find(id.as_str())?)?;
+    sockets.iter().for_each(|sockets| spec.hand(sockets));
     let record = |plan: &mut Plan| {
         recorded.again(plan, |upkeep| upkeep.restarts += 1)?;
         Ok(Some(recorded))
@@ -229,7 +249,7 @@ fn start(
     let front = streams.ours(Rc::clone(&log))?;
     let started = started?;
     let (id, restart) = (spec.beside.id.clone(), spec.beside.restart);
-    Ok(Supervisor { id, started, front, log, restart })
+    Ok(Supervisor { id, started, front, log, restart, sockets: None })
 }
 
 /// The payload's streams: our standard ones, as long as it is started.

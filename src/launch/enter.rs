@@ -24,6 +24,7 @@ use crate::host::inside::Inside;
 use crate::plan::Streams;
 use crate::plan::enter::{Entry, Held};
 use crate::plan::step::{Gate, Step};
+use crate::state::happening::LastWords;
 use crate::sys::fd::standard;
 use crate::sys::process;
 use crate::sys::tty::is_terminal;
@@ -78,11 +79,18 @@ impl Drop for Program {
 }
 
 /// Goes into the container that `inside` shows, and returns once the program has
-/// been executed. Its parent stays as long as `stay` says.
+/// been executed. Its parent stays as long as `stay` says, and writes its end
+/// down by `last_words`.
 ///
 /// # Errors
 /// The step that failed, with the reason and what would help.
-pub fn enter(entry: Entry, inside: Inside, stay: Stay, host: &Host) -> anyhow::Result<Entered> {
+pub fn enter(
+    entry: Entry,
+    inside: Inside,
+    stay: Stay,
+    last_words: Option<LastWords>,
+    host: &Host,
+) -> anyhow::Result<Entered> {
     let (channel, childs_end) = channel::pair()?;
     let forwarded = process::forwarded_signals();
     forwarded.thread_block().context("block signals")?;
@@ -97,7 +105,7 @@ pub fn enter(entry: Entry, inside: Inside, stay: Stay, host: &Host) -> anyhow::R
     let terminal = terminal.filter(|fd| is_terminal(*fd));
     let ends = (channel.as_fd(), childs_end);
     let directory = joining.as_ref().map(Joining::directory);
-    let keeper = Keeper::start(stay, ends, orders, directory, terminal);
+    let keeper = Keeper::start(stay, ends, orders, directory, terminal, last_words);
     let keeper = keeper.context("start the process that waits for the program")?;
     Serving { container, channel, signals, keeper, stay, steps, joining, host }.until_executed()
 }

@@ -24,12 +24,17 @@ pub enum Outcome {
     Ended(u8),
     /// It goes on without us.
     Left,
+    /// It has ended, and who knows how was killed.
+    Lost,
 }
+
+/// What is said of one whose end nobody knows.
+pub const LOST: &str = "the process that waited for the program was killed: nobody knows its code";
 
 /// Stays until it ends, or until `keys` are typed; `listening` to what is typed.
 ///
 /// # Errors
-/// Where nobody knows how it has ended.
+/// What the caller's streams say.
 pub fn accompany(entered: Entered, listening: bool, keys: Option<Keys>) -> anyhow::Result<Outcome> {
     let Entered { program, signals, terminal, keeper } = entered;
     let mut terminal =
@@ -93,7 +98,7 @@ pub fn accompany(entered: Entered, listening: bool, keys: Option<Keys>) -> anyho
     match ended {
         Some(Ended::Exited(code)) => Ok(Outcome::Ended(code as u8)),
         Some(Ended::Killed(signal)) => Ok(Outcome::Ended((128 + signal) as u8)),
-        None => bail!("the process that waited for the program was killed: nobody knows its code"),
+        None => Ok(Outcome::Lost),
     }
 }
 

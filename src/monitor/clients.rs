@@ -147,7 +147,7 @@ impl Clients {
         self.clients.retain_mut(|client| {
             let stays = still(client);
             if !stays && client.role == (Role::Caller { ends: true }) {
-                heard.push(Heard::Lost);
+                heard.push(if client.has_left() { Heard::Left } else { Heard::Lost });
             }
             stays
         });
@@ -236,15 +236,19 @@ impl Client {
             Err(errno) => return matches!(errno, Errno::EAGAIN | Errno::EINTR),
         };
         let mut packet = vec![0; length.min(LONGEST)];
-        // Who has given up waiting does not expect it any more.
-        if fd::receive(self.socket.as_fd(), &mut packet).is_err() || self.next_length() == Ok(0) {
+        let calls = matches!(self.role, Role::Caller { .. });
+        if fd::receive(self.socket.as_fd(), &mut packet).is_err() {
+            return false;
+        }
+        // Who has given up waiting does not expect it any more. What the caller
+        // has said holds, also where his terminal took him away right after.
+        if !calls && self.next_length() == Ok(0) {
             return false;
         }
         let request = || {
             ensure!(length <= LONGEST, "it is too long");
             Ok(serde_json::from_slice(&packet)?)
         };
-        let calls = matches!(self.role, Role::Caller { .. });
         let answered = request().context("read the request").and_then(|request| match request {
             Request::Signal(sent) if calls => {
                 heard.push(Heard::Signal(sent));
@@ -275,6 +279,19 @@ impl Client {
             self.role = Role::Listener;
         }
         self.answer(&answer, input).is_ok() && self.role != Role::Stranger
+    }
+
+    /// Whether a caller who is gone has said before that he leaves.
+    fn has_left(&self) -> bool {
+        let mut packet = [0; 1024];
+        while matches!(self.next_length(), Ok(1..)) {
+            let said = fd::receive(self.socket.as_fd(), &mut packet);
+            let said = said.map(|(length, _)| serde_json::from_slice(&packet[..length]));
+            if matches!(said, Ok(Ok(Request::Leave))) {
+                return true;
+            }
+        }
+        false
     }
 
     fn answer(&self, answer: &Answer, input: Option<BorrowedFd<'_>>) -> Result<()> {
@@ -448,6 +465,35 @@ mod tests {
             let mut packet = [0; 100];
             let length = fd::read(attached.as_fd(), &mut packet).unwrap();
             assert_eq!(&packet[..length], told);
+        }
+    }
+
+    /// Also where he is gone before anybody has looked, and where that is
+    /// noticed by what he does not take.
+    #[test]
+    fn who_says_that_he_leaves_has_left() {
+        let mut none = |_: &Request, _: BorrowedFd<'_>| panic!("no port was asked for");
+        for (said, looks, heard) in [
+            (&b"\"leave\""[..], true, Heard::Left),
+            (b"\"leave\"", false, Heard::Left),
+            (b"", true, Heard::Lost),
+            (b"", false, Heard::Lost),
+        ] {
+            let mut clients = Clients::new(None);
+            let flags = nix::sys::socket::SockFlag::SOCK_NONBLOCK;
+            let (family, kind) =
+                (nix::sys::socket::AddressFamily::Unix, nix::sys::socket::SockType::SeqPacket);
+            let (ours, his) = nix::sys::socket::socketpair(family, kind, None, flags).unwrap();
+            clients.adopt(ours, true, Speech { input: None, terminal: false });
+            if !said.is_empty() {
+                fd::write_all(his.as_fd(), said).unwrap();
+            }
+            drop(his);
+            match looks {
+                true => clients.attend(IN_BACKGROUND, &mut none),
+                false => clients.tell(Stream::Out, b"said"),
+            }
+            assert_eq!(clients.heard(), [heard], "{said:?} {looks}");
         }
     }
 

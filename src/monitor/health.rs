@@ -164,6 +164,11 @@ impl<'a> Checks<'a> {
         })
     }
 
+    /// Whether the last of them has left it well.
+    pub(super) fn is_well(&self) -> bool {
+        self.well == Wellness::Healthy
+    }
+
     /// Whether it has just been started, and need not be well.
     fn may_fail(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) < self.health.start_period

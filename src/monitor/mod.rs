@@ -188,7 +188,11 @@ pub fn supervise(
         if let Some(signal) = overtime.due(now) {
             forwarder.forward(signal, launched.payload.pidfd());
         }
-        if let Some(action) = checks.as_mut().and_then(|checks| checks.attend(now)) {
+        let acts = checks.as_mut().and_then(|checks| checks.attend(now));
+        if let (Some(notify), true) = (&notify, checks.as_ref().is_some_and(Checks::is_well)) {
+            notify.well();
+        }
+        if let Some(action) = acts {
             happened.push(format!("it was unhealthy: --health-on-failure {}", action.name()));
             unhealthy = Some(action);
             let patience = stop.timeout.unwrap_or(STOP_TIMEOUT);

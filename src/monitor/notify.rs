@@ -4,6 +4,7 @@
 //! itself. It can't name another main process, leave descriptors with the
 //! manager, or change who else may speak.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +45,8 @@ pub struct Notify {
     manager: UnixAddr,
     outside: OwnedFd,
     mode: Mode,
+    /// Whether a check has said that it is well, in this run.
+    well: Cell<bool>,
 }
 
 impl Notify {
@@ -60,7 +63,7 @@ impl Notify {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let outside = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
             .context("make a socket for the service manager")?;
-        Ok(Self { manager, outside, mode })
+        Ok(Self { manager, outside, mode, well: Cell::new(false) })
     }
 
     /// Says that the payload runs, and that we are who stays with it.
@@ -68,8 +71,15 @@ impl Notify {
         let main = format!("MAINPID={}", getpid());
         match self.mode {
             Mode::Conmon => self.tell(&format!("READY=1\n{main}")),
-            Mode::Container => self.tell(&main),
+            Mode::Container | Mode::Healthy => self.tell(&main),
             Mode::Ignore => {}
+        }
+    }
+
+    /// Hears that a check has said that the container is well.
+    pub(super) fn well(&self) {
+        if self.mode == Mode::Healthy && !self.well.replace(true) {
+            self.tell("READY=1");
         }
     }
 

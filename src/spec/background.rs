@@ -116,6 +116,8 @@ pub enum Notify {
     Container,
     /// We, once the program runs.
     Conmon,
+    /// We, once a health check has said so.
+    Healthy,
     /// Nobody.
     #[default]
     Ignore,
@@ -129,9 +131,8 @@ impl FromStr for Notify {
             "container" => Ok(Self::Container),
             "conmon" => Ok(Self::Conmon),
             "ignore" => Ok(Self::Ignore),
-            "healthy" => Err(anyhow!("healthy is not in sublet yet"))
-                .hint("container, conmon and ignore are"),
-            _ => bail!("it is not container, conmon or ignore"),
+            "healthy" => Ok(Self::Healthy),
+            _ => bail!("it is not container, conmon, healthy or ignore"),
         }
     }
 }

@@ -64,6 +64,7 @@ impl Spec {
             init: false,
             stdin: Stdin::Null,
             preserve_fds: 0,
+            sockets: 0,
             nested: false,
             etc_files: true,
             control: Control::default(),

@@ -29,6 +29,7 @@ mod root;
 pub mod security;
 pub mod signal;
 pub mod size;
+pub mod sockets;
 mod user;
 
 use std::path::PathBuf;
@@ -107,6 +108,9 @@ pub struct Beside {
     pub stdin: Stdin,
     /// How many descriptors from 3 upwards the payload inherits.
     pub preserve_fds: u32,
+    /// How many of these, the first ones, are sockets of a service manager's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sockets: u32,
     /// Containers may be made inside this one.
     pub nested: bool,
     /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf` are made by us.
@@ -136,6 +140,10 @@ pub struct Beside {
     /// How it is asked whether it is well, if it is.
     #[serde(default)]
     pub health: Option<Health>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Beside {

@@ -41,6 +41,7 @@ mod discard;
 mod entry;
 mod fade;
 mod files;
+pub mod happening;
 mod health;
 mod lock;
 pub mod moment;

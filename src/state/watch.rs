@@ -58,7 +58,8 @@ impl Watch {
     /// # Errors
     /// Where the kernel's limits are reached. One that is gone is none.
     pub fn add(&mut self, store: &Store, id: &ContainerId) -> anyhow::Result<()> {
-        let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_ONLYDIR;
+        let flags = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MODIFY;
+        let flags = flags | AddWatchFlags::IN_ONLYDIR;
         self.look_at(&store.path_of(id), flags, id)
     }
 

@@ -87,6 +87,12 @@ pub fn create_file(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<
     open_at(directory, name, flags, mode)
 }
 
+/// Opens the file `name` of `directory`, which has to be there, to append to
+/// it.
+pub fn append_to(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    open_component(directory, name, libc::O_APPEND | libc::O_WRONLY | libc::O_NONBLOCK)
+}
+
 /// Opens `path` as the kernel resolves it for this process, links and all:
 /// only for paths that the user typed.
 pub fn open_typed(path: &CStr, flags: i32) -> Result<OwnedFd> {

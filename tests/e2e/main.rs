@@ -5,6 +5,7 @@
 
 mod common;
 
+mod apart;
 mod attach;
 mod background;
 mod badinput;

@@ -94,8 +94,7 @@ fn the_launcher_speaks_for_it_or_nobody_does() {
     at.run(&["--sdnotify", "conmon"]).arg("true").ok();
     at.run(&[]).arg("true").env("NOTIFY_SOCKET", "/no/such").ok();
     at.run(&["--sdnotify", "conmon"]).arg("true").env("NOTIFY_SOCKET", "@no such").ok();
-    at.run(&["--sdnotify", "healthy"]).arg("true").refused(&["not in sublet yet"]);
-    at.run(&["--sdnotify", "x"]).arg("true").refused(&["container, conmon or ignore"]);
+    at.run(&["--sdnotify", "x"]).arg("true").refused(&["container, conmon, healthy or ignore"]);
 }
 
 /// systemd itself waits for the word.
@@ -155,4 +154,109 @@ fn sockets_go_on_to_the_program() {
         let told = start(options, pid).stdout();
         assert!(told.starts_with("<  > 1\nsocket:\n"), "{told}");
     }
+}
+
+/// The first check that passes, and not one more.
+#[test]
+fn a_check_says_that_it_is_ready() {
+    requires!();
+    let at = At::new();
+    let path = at.scratch.join("notify");
+    let manager = UnixDatagram::bind(&path).expect("bind");
+    manager.set_read_timeout(Some(patience(60.0))).expect("set a time-out");
+    let options = ["--name", "web", "--sdnotify", "healthy", "--health-cmd", "test -e /tmp/well"];
+    let program = at.run(&[&options[..], &["--health-interval", "50ms"]].concat());
+    let script = "echo ready; until [ -e /tmp/end ]; do sleep 0.05; done";
+    let program = program.args(["sh", "-c", script]).env("NOTIFY_SOCKET", &path);
+    let mut running = program.spawn();
+    assert_eq!(running.line(), "ready");
+    assert!(next(&manager).starts_with("MAINPID="));
+    let checks = || at.inspect("web")["State"]["Health"]["Log"].as_array().map_or(0, Vec::len);
+    eventually(60.0, || (checks() > 1).then_some(())).expect("it is asked");
+    manager.set_nonblocking(true).expect("look without waiting");
+    assert!(manager.recv(&mut [0; 100]).is_err(), "it is not well");
+    manager.set_nonblocking(false).expect("wait again");
+    std::fs::write(at.root.join("tmp/well"), "").expect("have it well");
+    assert_eq!(next(&manager), "READY=1");
+    let well = || {
+        let log = at.inspect("web")["State"]["Health"]["Log"].take();
+        let log = log.as_array().expect("checks").clone();
+        (log.len() > 2 && log.iter().all(|check| check["ExitCode"] == 0)).then_some(())
+    };
+    eventually(60.0, well).expect("it is asked further");
+    std::fs::write(at.root.join("tmp/end"), "").expect("have it end");
+    running.wait().exits(0);
+    manager.set_nonblocking(true).expect("look without waiting");
+    assert!(manager.recv(&mut [0; 100]).is_err(), "it was said already");
+    let healthy = ["--sdnotify", "healthy"];
+    at.run(&healthy).arg("true").refused(&["--sdnotify healthy without --health-cmd"]);
+    let never = ["--health-cmd", "true", "--health-interval", "disable"];
+    at.run(&[&healthy[..], &never].concat()).arg("true").refused(&["nobody would ask"]);
+}
+
+/// Who is started later has what its start is handed, and nothing from before.
+#[test]
+fn sockets_go_to_who_is_started() {
+    requires!();
+    let at = At::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
+    let script = "echo \"<$LISTEN_FDS $LISTEN_FDNAMES $LISTEN_PID>\" \
+                  $(readlink /proc/$$/fd/3 | cut -c1-7); test -n \"$LISTEN_FDS\"";
+    let handed = |program: Program, name: &str| {
+        let program = program.inherit(&listener, 3).env("LISTEN_FDS", "1");
+        let program = program.env("LISTEN_FDNAMES", name);
+        program.inside(r#"export LISTEN_PID=$$; exec "$@""#)
+    };
+    let create = |options: &[&str]| {
+        let program = Program::sublet(&at.scratch).args(["create", "--network", "none"]);
+        program.args(options).arg(at.root.path()).args(["sh", "-c", script])
+    };
+    let words = ["LISTEN_FDS", "sublet start", "env -u LISTEN_FDS"];
+    handed(create(&["--name", "web"]), "a").refused(&words);
+    let program = create(&["--preserve-fds", "1"]).inherit(&listener, 3);
+    program.refused(&["--preserve-fds 1", "sublet run -d"]);
+    let port = ["--network", "loopback", "-p", "fd:a:80"];
+    handed(create(&port), "a").refused(&["--publish fd:a", "sublet run"]);
+
+    // Also when it is started again by its supervisor.
+    create(&["--name", "web", "--restart", "on-failure:1"]).ok();
+    let ended = || (at.inspect("web")["State"]["Status"] == "exited").then_some(());
+    let said = |lines: usize| {
+        eventually(60.0, ended).expect("it has ended");
+        let log = at.sublet(&["logs", "web"]).ok();
+        let lines: Vec<String> = log.lines().skip(lines).map(str::to_owned).collect();
+        lines
+    };
+    let attached = |sockets: bool, words: &[&str]| {
+        let program = at.sublet(words);
+        match sockets {
+            true => handed(program, "b").run(),
+            false => program.run(),
+        }
+    };
+    assert_eq!(attached(true, &["start", "-a", "web"]).stdout(), "<1 b 1> socket:\n");
+    assert_eq!(said(0), ["<1 b 1> socket:"]);
+    attached(false, &["start", "web"]).exits(0);
+    eventually(60.0, || (said(1).len() == 2).then_some(())).expect("twice");
+    assert!(said(1).iter().all(|line| line.starts_with("<  >")), "{:?}", said(1));
+    at.sublet(&["rm", "web"]).ok();
+    let fails =
+        "echo \"<$LISTEN_FDS $LISTEN_FDNAMES>\" $(readlink /proc/$$/fd/3 | cut -c1-7); false";
+    let program = Program::sublet(&at.scratch).args(["create", "--network", "none"]);
+    let program = program.args(["--name", "web", "--restart", "on-failure:1"]);
+    program.arg(at.root.path()).args(["sh", "-c", fails]).ok();
+    attached(true, &["start", "web"]).exits(0);
+    eventually(60.0, || (said(0).len() == 2).then_some(())).expect("twice");
+    assert_eq!(said(0), ["<1 b> socket:"; 2]);
+    // One that was run with some is started without.
+    handed(at.run(&["--name", "other", "-d"]).args(["sh", "-c", script]), "c").ok();
+    let ended = || (at.inspect("other")["State"]["Status"] == "exited").then_some(());
+    eventually(60.0, ended).expect("it has ended");
+    assert!(at.sublet(&["start", "-a", "other"]).run().stdout().starts_with("<  >"));
+    let two = handed(at.sublet(&["start", "web", "other"]), "d").run();
+    two.explained(&["for one container"]);
+    for name in ["web", "other"] {
+        at.sublet(&["rm", "-f", name]).ok();
+    }
+    Leaks::of(&at.scratch).none();
 }

@@ -1,6 +1,7 @@
 //! Running in the background, and how that is kept and ended.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -53,7 +54,8 @@ pub struct BackgroundArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     log_opt: Vec<String>,
 
-    /// Who tells systemd that it is ready: container, conmon or ignore [default: container]
+    /// Who tells systemd that it is ready: container, conmon, healthy or ignore
+    /// [default: container]
     #[arg(long, value_name = "WHO")]
     sdnotify: Option<String>,
 
@@ -94,6 +96,19 @@ impl BackgroundArgs {
         let notify =
             notify.map(|who| typed("--sdnotify", who, str::parse::<Notify>)).transpose()?;
         spec.beside.notify = notify.unwrap_or(Notify::Container);
+        if spec.beside.notify == Notify::Healthy {
+            let told = match &spec.beside.health {
+                None => Some("--health-cmd: there is nothing that says so"),
+                Some(health) if health.interval == Duration::MAX => {
+                    Some("a --health-interval: nobody would ask")
+                }
+                Some(_) => None,
+            };
+            if let Some(told) = told {
+                return Err(anyhow!("--sdnotify healthy without {told}"))
+                    .hint("--health-cmd 'nc -z 127.0.0.1 80' --health-interval 2s");
+            }
+        }
         let signal = self.stop_signal.as_deref();
         let signal = signal.map(|signal| typed("--stop-signal", signal, str::parse::<Signal>));
         let (signal, timeout) = (signal.transpose()?.map(|signal| signal.0), self.stop_timeout);

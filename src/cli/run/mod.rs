@@ -179,9 +179,34 @@ pub fn create(args: RunArgs) -> anyhow::Result<u8> {
             .context("--detach, --timing and --dry-run")
             .hint("sublet run has them; sublet start starts it in the background");
     }
+    can_wait(&spec)?;
     warnings.iter().for_each(|warning| terminal::tell_warning(warning));
     crate::container::create::create(&spec, &Host::new(), terminal::tell_warning)?;
     terminal::answer(&format!("{}\n", spec.beside.id)).map(|_| 0)
+}
+
+/// Whether nothing that it is to have is open only now.
+fn can_wait(spec: &Spec) -> anyhow::Result<()> {
+    let port = spec.beside.ports.iter().find(|port| matches!(port.source, Source::Handed(_)));
+    if let Some(port) = port {
+        return Err(anyhow!("a socket that systemd has opened can't be kept for later"))
+            .with_context(|| format!("--publish {}", port.source))
+            .hint("sublet run has it; an address of the host can be published at any time");
+    }
+    if spec.beside.sockets > 0 {
+        return Err(anyhow!("nobody keeps them until sublet start"))
+            .context("the sockets of LISTEN_FDS")
+            .hint(
+                "sublet start hands on those that it is started with itself; without: \
+                 env -u LISTEN_FDS sublet create ...",
+            );
+    }
+    if spec.beside.preserve_fds > 0 {
+        return Err(anyhow!("nobody keeps open files until sublet start"))
+            .with_context(|| format!("--preserve-fds {}", spec.beside.preserve_fds))
+            .hint("sublet run -d has them");
+    }
+    Ok(())
 }
 
 /// Starts it in the background, and prints its id.

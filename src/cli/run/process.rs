@@ -1,13 +1,13 @@
 //! What runs, and with what.
 
 use clap::Args;
-use oci_spec::runtime::{LinuxNamespaceType, PosixRlimit};
+use oci_spec::runtime::PosixRlimit;
 
 use super::caller::Caller;
 use super::environment::EnvironmentArgs;
 use super::typed;
 use crate::spec::env::{Environment, Variable};
-use crate::spec::port::Source;
+use crate::spec::sockets::Sockets;
 use crate::spec::{Spec, Stdin, process, rlimit};
 
 #[derive(Debug, Args)]
@@ -59,12 +59,13 @@ impl ProcessArgs {
     ) -> anyhow::Result<()> {
         spec.beside.stdin = if self.interactive { Stdin::Inherit } else { Stdin::Null };
 
-        let sockets = sockets(spec, caller);
-        spec.beside.preserve_fds = self.preserve_fds.saturating_add(sockets.0);
-        let env = self.environment(spec, caller, sockets.1, warnings)?.into_strings();
+        spec.beside.preserve_fds = self.preserve_fds;
+        let env = self.environment(spec, caller, warnings)?.into_strings();
         let process = spec.process_mut();
         process.set_terminal(Some(self.tty)).set_env(Some(env));
         process.set_rlimits(Some(self.rlimits()?));
+        spec.hand(&Sockets::read(&caller.variable, std::process::id()));
+        let process = spec.process_mut();
         let mut args = match &self.entrypoint {
             Some(entrypoint) => typed("--entrypoint", entrypoint, process::entrypoint)?,
             None => Vec::new(),
@@ -91,7 +92,6 @@ impl ProcessArgs {
         &self,
         spec: &Spec,
         caller: &Caller,
-        sockets: Vec<Variable>,
         warnings: &mut Vec<String>,
     ) -> anyhow::Result<Environment> {
         let mut environment = Environment::default();
@@ -104,7 +104,6 @@ impl ProcessArgs {
             environment.set(Variable::new("HOSTNAME", hostname));
         }
         environment.set(Variable::new("container", "sublet"));
-        sockets.into_iter().for_each(|variable| environment.set(variable));
         self.variables.enter(&mut environment, &caller.variable, warnings)?;
         Ok(environment)
     }
@@ -121,26 +120,4 @@ impl ProcessArgs {
         }
         Ok(limits)
     }
-}
-
-/// How many sockets the service manager has handed to us that go on to the
-/// payload, and the variables that say so to it: sd_listen_fds(3). They come
-/// before what `--preserve-fds` names. None where a port is one of them: then
-/// they are ours; nor where nobody knows the payload's number beforehand.
-fn sockets(spec: &Spec, caller: &Caller) -> (u32, Vec<Variable>) {
-    let variable = |name: &str| (caller.variable)(name)?.into_string().ok();
-    let number = |name: &str| variable(name)?.parse::<u32>().ok();
-    let ours = number("LISTEN_PID") == Some(std::process::id());
-    let taken = spec.beside.ports.iter().any(|port| matches!(port.source, Source::Handed(_)));
-    let count = number("LISTEN_FDS").filter(|count| (1..1 << 16).contains(count));
-    let Some(count) = count.filter(|_| ours && !taken && !spec.shares(LinuxNamespaceType::Pid))
-    else {
-        return (0, Vec::new());
-    };
-    // A reaper of ours is the first process, and the payload the second.
-    let pid = if spec.beside.init { "2" } else { "1" };
-    let mut variables =
-        vec![Variable::new("LISTEN_FDS", count.to_string()), Variable::new("LISTEN_PID", pid)];
-    variables.extend(variable("LISTEN_FDNAMES").map(|it| Variable::new("LISTEN_FDNAMES", it)));
-    (count, variables)
 }

@@ -18,7 +18,7 @@ use crate::error::Explain;
 use crate::host::Host;
 use crate::host::inside::Inside;
 use crate::launch::enter::enter;
-use crate::monitor::beside::{Outcome, accompany};
+use crate::monitor::beside::{LOST, Outcome, accompany};
 use crate::plan::check_descriptors;
 use crate::plan::enter::{self as plan, Ties};
 use crate::spec::oci::{self, check_process};
@@ -178,7 +178,7 @@ impl Runtime {
         let entry = plan::plan(&spec, Ties::Attached, bundle.place.as_ref(), &inside, host)?;
         entry.notes.iter().for_each(|note| warn(note));
         let stay = if exec.detach { Stay::UntilItRuns } else { Stay::ToTheEnd };
-        let entered = enter(entry, inside, stay, host)?;
+        let entered = enter(entry, inside, stay, None, host)?;
         if let Some(path) = &exec.console_socket {
             let terminal = entered.terminal.as_ref().context("it has opened no terminal")?;
             console::hand_over(path, terminal.as_fd(), size)?;
@@ -193,6 +193,7 @@ impl Runtime {
         match accompany(entered, true, None)? {
             Outcome::Ended(code) => Ok(code),
             Outcome::Left => Ok(0),
+            Outcome::Lost => bail!(LOST),
         }
     }
 }

@@ -135,3 +135,136 @@ fn the_kernel_tells_of_pauses_and_of_memory() {
     events.signal(libc::SIGINT);
     events.wait();
 }
+
+/// Who enters a container, and who goes to it and leaves it.
+#[test]
+fn who_enters_and_who_attaches_is_told() {
+    requires!();
+    let at = At::new();
+    let mut events = listen(&at, &[]);
+    at.run(&["-dit", "--name", "web"]).arg("sh").ok();
+    follow(&mut events, &["create", "start"]);
+    at.sublet(&["exec", "web", "sh", "-c", "exit 3"]).run().exits(3);
+    let command = "sh -c exit 3";
+    let both = [format!("exec_create: {command}"), format!("exec_start: {command}")];
+    let start = follow(&mut events, &both.each_ref().map(String::as_str));
+    let exec = start["Actor"]["Attributes"]["execID"].as_str().expect("its id");
+    assert_eq!((exec.len(), &start["Actor"]["Attributes"]["name"]), (64, &json!("web")));
+    let die = follow(&mut events, &["exec_die"]);
+    let attributes = &die["Actor"]["Attributes"];
+    assert_eq!((&attributes["exitCode"], &attributes["execID"]), (&json!("3"), &json!(exec)));
+    // One that is not there, and one that goes on without who has started it.
+    at.sublet(&["exec", "web", "/no/such"]).run().exits(127);
+    let die = follow(&mut events, &["exec_create: /no/such", "exec_start: /no/such", "exec_die"]);
+    assert_eq!(die["Actor"]["Attributes"]["exitCode"], "127");
+    at.sublet(&["exec", "-d", "web", "sh", "-c", "exit 4"]).ok();
+    let command = "sh -c exit 4";
+    let both = [format!("exec_create: {command}"), format!("exec_start: {command}")];
+    follow(&mut events, &[&both[0], &both[1]]);
+    let die = follow(&mut events, &["exec_die"]);
+    assert_eq!(die["Actor"]["Attributes"]["exitCode"], "4");
+    // Left by its keys; and killed, with who has started it gone before.
+    let script = "echo $$ > /tmp/pid; echo ready; exec cat";
+    let program = at.sublet(&["exec", "-it", "--detach-keys", "ctrl-x", "web", "sh", "-c", script]);
+    let mut left = program.on_terminal();
+    left.expect("ready");
+    for _ in 0..2 {
+        next(&mut events);
+    }
+    left.send("\u{18}");
+    assert!(left.wait().success());
+    follow(&mut events, &["exec_detach"]);
+    at.sublet(&["exec", "web", "sh", "-c", "kill -KILL $(cat /tmp/pid)"]).ok();
+    let mut killed = (0..4).map(|_| next(&mut events)).collect::<Vec<_>>();
+    killed.retain(|event| event["Action"] == "exec_die");
+    let codes: Vec<_> = killed.iter().map(|it| &it["Actor"]["Attributes"]["exitCode"]).collect();
+    assert!(codes.contains(&&json!("137")) && codes.contains(&&json!("0")), "{killed:?}");
+    let mut attached = at.sublet(&["attach", "web"]).on_terminal();
+    follow(&mut events, &["attach"]);
+    attached.send("\u{10}\u{11}");
+    assert!(attached.wait().success());
+    follow(&mut events, &["detach"]);
+
+    // They are told of the past, too, and by docker's and podman's words.
+    let words = |more: &[&str]| {
+        let since = ["events", "--since", "1h", "--until", "0s", "--format"];
+        let fields = "{{.Action}} {{.Actor.Attributes.name}}";
+        at.sublet(&[&since[..], &[fields, "-f", "container=web"], more].concat()).ok()
+    };
+    assert_eq!(words(&["-f", "event=exec_die"]), words(&["-f", "event=exec_died"]));
+    assert_eq!(words(&["-f", "event=exec_died"]).lines().count(), 5);
+    assert_eq!(words(&["-f", "event=exec"]), words(&["-f", "event=exec_start"]));
+    assert_eq!(words(&["-f", "event=exec_start"]).lines().count(), 5);
+    assert!(words(&["-f", "event=detach"]).starts_with("detach web"));
+
+    // What is inside when it ends has ended too, also where its files go at once.
+    let entered = at.sublet(&["exec", "web", "sleep", "600"]).spawn();
+    follow(&mut events, &["exec_create: sleep 600", "exec_start: sleep 600"]);
+    at.sublet(&["rm", "-f", "web"]).ok();
+    entered.wait();
+    let mut told = Vec::new();
+    while told.last().is_none_or(|word| word != "destroy") {
+        told.push(next(&mut events)["Action"].as_str().expect("a word").to_owned());
+    }
+    assert_eq!(told.iter().filter(|word| *word == "exec_die").count(), 1, "{told:?}");
+    events.signal(libc::SIGINT);
+    events.wait();
+    Leaks::of(&at.scratch).none();
+}
+
+/// Of many at once, in several containers, none is lost: whether who has started
+/// it stays, or is gone before its keeper has heard that it runs.
+#[test]
+fn none_of_many_is_missed() {
+    requires!();
+    let at = At::new();
+    let names = ["one", "two"];
+    let running = names.map(|name| at.start(name, &[], SLEEP));
+    let each = races().min(100);
+    let mut events =
+        at.sublet(&["events", "--since", "1h", "--format", "json"]).within(600.0).spawn();
+    for _ in 0..4 {
+        next(&mut events);
+    }
+    let count = 2 * 4 * each;
+    std::thread::scope(|scope| {
+        for name in names {
+            for _ in 0..4 {
+                let at = &at;
+                scope.spawn(move || {
+                    for number in 0..each {
+                        let code = number as i32 % 100;
+                        let script = format!("exit {code}");
+                        let words = [name, "sh", "-c", &script];
+                        match number % 2 {
+                            0 => at.sublet(&[&["exec"], &words[..]].concat()).run().exits(code),
+                            _ => at.sublet(&[&["exec", "-d"], &words[..]].concat()).run().exits(0),
+                        };
+                    }
+                });
+            }
+        }
+        let mut open = std::collections::BTreeMap::new();
+        let mut died = 0;
+        while died < count {
+            let event = next(&mut events);
+            let attributes = &event["Actor"]["Attributes"];
+            let exec = attributes["execID"].as_str().expect("an id").to_owned();
+            let action = event["Action"].as_str().expect("an action");
+            if let Some((_, code)) = action.split_once("exec_start: sh -c exit ") {
+                assert!(open.insert(exec, code.to_owned()).is_none(), "twice: {event}");
+            } else if action == "exec_die" {
+                let code = open.remove(&exec).expect("one that was started");
+                assert_eq!(attributes["exitCode"], json!(code));
+                died += 1;
+            }
+        }
+        assert!(open.is_empty());
+    });
+    events.signal(libc::SIGINT);
+    events.wait();
+    for (name, running) in names.iter().zip(running) {
+        at.sublet(&["rm", "-f", name]).ok();
+        running.wait();
+    }
+}
