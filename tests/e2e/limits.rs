@@ -65,7 +65,7 @@ fn whoever_takes_more_memory_is_killed_and_told() {
         let done = at.run(&options).args(GREEDY).within(60.0).run();
         // A machine that is emulated beside others may take longer than systemd
         // is waited for; then nothing was started.
-        if done.stderr.contains("no answer within 2s") && late < 5 {
+        if done.stderr.contains("no answer within") && late < 5 {
             late += 1;
             continue;
         }
@@ -350,7 +350,7 @@ fn a_start_that_is_given_up_leaves_no_job_of_systemds() {
     forgotten(&[&unit]);
 
     let done = start().wait();
-    done.refused(&["no answer within 2s, still waiting for the end of its job"]);
+    done.refused(&["no answer within 10s, still waiting for the end of its job"]);
     let gone = eventually(20.0, || known_in(&slow.slice).is_empty().then_some(()));
     assert!(gone.is_some(), "{:?}", known_in(&slow.slice));
 }

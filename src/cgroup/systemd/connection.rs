@@ -96,6 +96,12 @@ impl Connection {
         }
     }
 
+    /// Is impatient only after `times` as long, from now on.
+    pub(super) fn bear(&mut self, times: u32) {
+        self.patience *= times;
+        self.deadline = Instant::now() + self.patience;
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }

@@ -14,6 +14,10 @@ use super::wire::{Kind, Message};
 /// ours: it is one, or two where the name was in use a moment ago.
 const MOST_ENDS: usize = 16;
 
+/// How many times as long a manager may take for a job that it has taken on: it
+/// has shown that it lives, and has others to do where many start at once.
+const JOBS: u32 = 5;
+
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -141,6 +145,9 @@ impl Job {
                     Over::Answered => None,
                     Over::JobRemoved => Some(message.path().map_err(Failure::broken)?),
                 };
+                if job.is_some() {
+                    self.connection.bear(JOBS);
+                }
                 self.answer = Some(Answer { sender: message.sender.clone(), job });
                 Ok(())
             }

@@ -25,7 +25,8 @@ pub use failure::{Failure, Kind};
 pub use job::{Job, Progress};
 pub use line::Line;
 
-/// How long each part may take: to connect, and to ask and be answered.
+/// How long each part may take: to connect, and to ask and be answered. What was
+/// asked for then may take [longer](Job).
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A service manager that can be asked.
