@@ -111,7 +111,7 @@ pub fn outcome(end: HookEnd, words: &Words) -> anyhow::Result<()> {
         HookEnd::Ended(Ended::Exited(0)) => return Ok(()),
         HookEnd::Ended(Ended::Exited(code)) => format!("exit status: {code}"),
         HookEnd::Ended(Ended::Killed(signal)) => format!("killed by signal {signal}"),
-        HookEnd::NotRun(errno) => return Err(errno).context("start it"),
+        HookEnd::NotRun(errno) => return Err(anyhow!(errno.desc())).context("start it"),
         HookEnd::TooLong => "it took longer than its timeout, and was killed".to_owned(),
     };
     let words = words.heard().context("hear it")?;

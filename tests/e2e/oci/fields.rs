@@ -413,20 +413,20 @@ fn clocks_of_others_are_joined() {
     requires!(unshare, time_namespace);
     let bundle = Bundle::new(&["sh", "-c", "readlink /proc/self/ns/time"]);
     let own = ["mount", "pid"].map(|kind| json!({ "type": kind }));
-    let joined = json!({"type": "time", "path": "/proc/self/ns/time_for_children"});
+    let joined = json!({"type": "time", "path": "/proc/self/fd/9"});
     let bundle = bundle
         .set("/linux/namespaces", own.into_iter().chain([joined]).collect())
         .set("/linux/uidMappings", json!([]))
         .set("/linux/gidMappings", json!([]));
-    // The shell is a child of who has made it, and in it.
-    let script = "readlink /proc/self/ns/time; exec \"$@\"";
-    let outer =
-        ["unshare", "--user", "--map-root-user", "--time", "--fork", "sh", "-ec", script, "sh"];
+    let script = "unshare --time sleep 600 & \
+                  until [ $(readlink /proc/$!/ns/time_for_children) != $(readlink /proc/$$/ns/time) ]; \
+                  do sleep 0.1; done; exec 9</proc/$!/ns/time_for_children; \
+                  readlink /proc/$!/ns/time_for_children; kill $!; exec \"$@\"";
+    let outer = ["unshare", "--user", "--map-root-user", "sh", "-ec", script, "sh"];
     let done = bundle.command(&["run", "--bundle", &bundle.path(), "web"]).under(&outer).run();
     let told = done.ok();
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!((lines.len(), lines[0]), (2, lines[1]), "{told}");
-    // Of the caller's own user namespace they can't be had in another.
     let path = bundle.scratch.text("no-such");
     let bundle = Bundle::new(&["true"]);
     let bundle = bundle.push("/linux/namespaces", json!({"type": "time", "path": path}));

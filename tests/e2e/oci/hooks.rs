@@ -178,6 +178,22 @@ fn a_hook_that_fails_at_the_start_keeps_the_program_from_running() {
     }
 }
 
+/// Whoever has begun it is to hear how it went; nobody else would.
+#[test]
+fn a_start_that_is_killed_during_its_hooks_ends_the_container() {
+    requires!();
+    let bundle = Bundle::new(&["touch", "/ran"])
+        .set("/hooks", json!({"startContainer": shell("touch /here; exec sleep 600")}));
+    bundle.create("web").exits(0);
+    let start = bundle.command(&["start", "web"]).spawn();
+    eventually(20.0, || bundle.root.join("here").exists().then_some(())).expect("the hook runs");
+    start.signal(libc::SIGKILL);
+    start.wait();
+    bundle.stopped("web");
+    assert!(!bundle.root.join("ran").exists());
+    bundle.oci(&["delete", "web"]).ok();
+}
+
 /// A program of the host's, in the container's namespaces, before it has its
 /// root: where that is from, it finds it with all that is mounted.
 #[test]
