@@ -187,13 +187,14 @@ fn empty(path: &Path, mode: &str, draft: &mut Draft) {
 /// Closes the root for writing, once every mount point in it has been made,
 /// and goes into it.
 pub fn enter(root: &Root, readonly: bool, propagation: Propagation, draft: &mut Draft) {
-    if let Some(kind) = propagation.of_root {
-        draft.set(Slot::ROOT, "the root", 0, kind, Reach::Mount);
-    }
     if readonly && *root != Root::Host {
         let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
         let what = "the root".to_owned();
         draft.push(Step::SetAttr { tree: Slot::ROOT, what, attr, reach: Reach::Mount });
     }
     draft.push(Step::Pivot(Slot::ROOT));
+    // Not before: what is shared can't be pivoted to (pivot_root(2)).
+    if let Some(kind) = propagation.of_root {
+        draft.set(Slot::ROOT, "the root", 0, kind, Reach::Mount);
+    }
 }

@@ -166,6 +166,27 @@ fn mounts_have_the_options_that_are_given() {
 }
 
 #[test]
+fn the_root_is_of_the_propagation_that_is_given() {
+    requires!();
+    let script =
+        "grep ' / ' /proc/self/mountinfo | head -n 1 | grep -oE 'shared|unbindable'; echo end";
+    for (word, shown) in [
+        ("private", ""),
+        ("rslave", ""),
+        ("shared", "shared\n"),
+        ("rshared", "shared\n"),
+        ("unbindable", "unbindable\n"),
+    ] {
+        for hooks in [json!({}), json!({"createContainer": [{"path": "/bin/true"}]})] {
+            let told = told(script, |bundle| {
+                bundle.set("/linux/rootfsPropagation", json!(word)).set("/hooks", hooks)
+            });
+            assert_eq!(told, format!("{shown}end"), "{word}");
+        }
+    }
+}
+
+#[test]
 fn a_tmpfs_begins_with_what_it_covers() {
     requires!();
     let script = "cd /full; cat a sub/b; readlink link; stat -c %a . a sub; echo x >c && cat c; \
