@@ -178,6 +178,26 @@ fn a_hook_that_fails_at_the_start_keeps_the_program_from_running() {
     }
 }
 
+/// Who waits for it has a copy of the launcher's memory, and with it the
+/// caller's environment: no right inside lets the container's hook look there.
+#[test]
+fn a_hook_at_the_start_can_not_look_into_who_has_started_it() {
+    requires!();
+    let script = "for file in environ maps; do cat /proc/1/$file; done >/seen 2>/dev/null; \
+                  ls /proc/1/fd >>/seen 2>/dev/null; ls /proc/1/root/ >>/seen 2>/dev/null; \
+                  readlink /proc/1/exe >>/seen; grep ^Name: /proc/1/status >/there";
+    let names = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"];
+    let sets = json!({"bounding": names, "effective": names, "permitted": names});
+    let bundle = Bundle::new(&["sleep", "600"])
+        .set("/process/capabilities", sets)
+        .set("/hooks", json!({"startContainer": shell(script)}));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    let read = |name: &str| fs::read_to_string(bundle.root.join(name)).expect(name);
+    assert!(read("there").starts_with("Name:"), "it is process 1");
+    assert_eq!(read("seen"), "");
+}
+
 /// Whoever has begun it is to hear how it went; nobody else would.
 #[test]
 fn a_start_that_is_killed_during_its_hooks_ends_the_container() {
