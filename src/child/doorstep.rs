@@ -28,6 +28,7 @@ pub fn await_start(child: &mut Child, first: u32) -> Outcome {
     // Descriptors of this process that are closed below without their owners.
     std::mem::forget(std::mem::take(&mut child.slots));
     std::mem::forget(child.network.take());
+    std::mem::forget(std::mem::take(&mut child.told));
     let (before, behind) = (doorstep.as_raw_fd() as u32, doorstep.as_raw_fd() as u32 + 1);
     // SAFETY: the owners of what is closed are forgotten above, those that the
     // launcher had are never used in this process, and the channel is replaced
@@ -47,6 +48,8 @@ pub fn await_start(child: &mut Child, first: u32) -> Outcome {
         }
     };
     std::mem::forget(std::mem::replace(&mut child.channel, visitor));
+    // What the launcher has said counts no more.
+    child.open = 0;
     child.send(&Report::Arrived(Gate::Started))
 }
 

@@ -8,6 +8,7 @@
 //! parent, who holds the same plan, turns into a story.
 
 pub mod background;
+mod clocks;
 pub mod companion;
 mod confine;
 mod console;
@@ -17,6 +18,7 @@ mod doorstep;
 mod enter;
 pub mod guard;
 pub mod helper;
+mod hook;
 mod join;
 pub mod keeper;
 mod mount;
@@ -72,6 +74,8 @@ struct Child {
     open: u32,
     /// The network namespace, once it has come.
     network: Option<OwnedFd>,
+    /// What has come for hooks.
+    told: hook::Told,
     /// Where it waits for its start, if it does; open as long as it lives.
     doorstep: Option<BorrowedFd<'static>>,
 }
@@ -79,7 +83,15 @@ struct Child {
 impl Child {
     fn new(parents_end: BorrowedFd<'_>, channel: OwnedFd) -> Self {
         let parents_end = parents_end.as_raw_fd();
-        Self { channel, parents_end, slots: Vec::new(), open: 0, network: None, doorstep: None }
+        Self {
+            channel,
+            parents_end,
+            slots: Vec::new(),
+            open: 0,
+            network: None,
+            told: hook::Told::default(),
+            doorstep: None,
+        }
     }
 
     /// Performs the steps, the last of which does not return.
@@ -121,6 +133,10 @@ impl Child {
                 let tree = mount::open(source, *reach, *expect)?;
                 self.keep(*into, tree)
             }
+            Step::OpenSpot { path, into } => {
+                let flags = nix::libc::O_PATH | nix::libc::O_DIRECTORY;
+                self.keep(*into, crate::sys::path::open_typed(path, flags)?)
+            }
             Step::CopyTree { from, name, into } => {
                 let tree = mount::copy(self.kept(*from)?, name)?;
                 self.keep(*into, tree)
@@ -140,6 +156,8 @@ impl Child {
             Step::CopyUp { tree, target, mode_is_given } => {
                 Ok(copyup::fill(self.kept(Slot::ROOT)?, target, self.kept(*tree)?, *mode_is_given)?)
             }
+            Step::NewClocks { offsets } => clocks::renew(offsets),
+            Step::JoinClocks { path } => clocks::join(path),
             Step::UnshareCgroup => Ok(process::unshare(nix::libc::CLONE_NEWCGROUP)?),
             Step::SetAttr { tree, attr, reach, .. } => {
                 Ok(crate::sys::mount::set_attr(self.kept(*tree)?, attr, *reach)?)
@@ -180,6 +198,8 @@ impl Child {
             Step::Schedule { policy, nice, priority, .. } => {
                 Ok(schedule::set_policy(*policy, *nice, *priority)?)
             }
+            Step::RunOn(processors) => Ok(schedule::set_own_affinity(processors)?),
+            Step::MemoryPolicy { mode, nodes, .. } => Ok(schedule::set_memory(*mode, nodes)?),
             Step::DiskPriority { class, level, .. } => {
                 Ok(schedule::set_disk_priority(*class, *level)?)
             }
@@ -220,6 +240,7 @@ impl Child {
             Step::NullInput => console::null(0..=0),
             Step::NullOutput => console::null(1..=2),
             Step::DieWithParent => self.die_with_parent(),
+            Step::Hook(hook) => hook::run(self, hook),
             Step::Find { candidates } => enter::find(candidates),
             Step::AwaitStart { first } => doorstep::await_start(self, *first),
             Step::CloseFrom(first) => Ok(fd::close_from_on_exec(*first)?),
@@ -236,22 +257,32 @@ impl Child {
         Ok(())
     }
 
-    /// Takes the next word from the channel: which gate is open now. A parent
-    /// that has died or given up closes the channel: then there is nobody to
-    /// tell.
+    /// Takes the next word from the channel. A parent that has died or given up
+    /// closes it: then there is nobody to tell.
     fn hear(&mut self) -> Outcome {
+        match self.listen()? {
+            true => Ok(()),
+            false => exit_now(1),
+        }
+    }
+
+    /// The same: which gate is open now, or that there is nobody to say so.
+    fn listen(&mut self) -> crate::sys::Result<bool> {
         let mut word = [0_u8; 1];
         match fd::receive(self.channel.as_fd(), &mut word) {
             Ok((1, descriptor)) => {
                 self.open |= 1_u32.wrapping_shl(word[0].into());
-                if word[0] == Gate::Network as u8 {
-                    self.network = descriptor;
+                match word[0] {
+                    word if word == Gate::Network as u8 => self.network = descriptor,
+                    word if word == Gate::Told as u8 => self.told.state = descriptor,
+                    word if word == Gate::Heard as u8 => self.told.words = descriptor,
+                    _ => {}
                 }
-                Ok(())
+                Ok(true)
             }
-            Ok(_) => exit_now(1),
-            Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+            Ok(_) => Ok(false),
+            Err(Errno::EINTR) => Ok(true),
+            Err(errno) => Err(errno),
         }
     }
 

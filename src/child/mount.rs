@@ -128,6 +128,7 @@ pub fn attach(child: &Child, tree: BorrowedFd<'_>, target: &Target, missing: Mis
         // On top of the present root: needs no place in the file system, and
         // is out of the way as soon as the child pivots into it.
         Target::Root => open_typed(c"/", libc::O_PATH)?,
+        Target::Spot(slot) => return Ok(move_mount(tree, child.kept(*slot)?)?),
         Target::Aside => open_typed(c"/proc", libc::O_PATH | libc::O_DIRECTORY)?,
         Target::Inside(slot, name) => return Ok(move_mount_to(tree, child.kept(*slot)?, name)?),
         Target::Path(path) => {

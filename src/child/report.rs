@@ -4,6 +4,7 @@ use nix::unistd::Pid;
 
 use crate::plan::step::{Gate, Phase};
 use crate::sys::Errno;
+use crate::sys::process::Ended;
 
 /// The part of a step that failed, where a step has several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,11 @@ pub enum Part {
     Outside = 10,
     /// The place is in /proc.
     Procfs = 11,
+    /// Setting the offsets of its clocks.
+    Offsets = 12,
 }
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part::Whole,
     Part::Resolve,
     Part::Create,
@@ -48,6 +51,7 @@ const PARTS: [Part; 12] = [
     Part::Interpreter,
     Part::Outside,
     Part::Procfs,
+    Part::Offsets,
 ];
 
 const PHASES: [Phase; 7] = [
@@ -59,6 +63,41 @@ const PHASES: [Phase; 7] = [
     Phase::Confine,
     Phase::Uplink,
 ];
+
+/// How a hook has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookEnd {
+    /// By itself, or killed by others.
+    Ended(Ended),
+    /// It could not be run.
+    NotRun(Errno),
+    /// It took longer than it may, and was killed.
+    TooLong,
+}
+
+impl HookEnd {
+    /// Kind and number, in one.
+    fn to_number(self) -> u64 {
+        let (kind, number) = match self {
+            Self::Ended(Ended::Exited(code)) => (1, code),
+            Self::Ended(Ended::Killed(signal)) => (2, signal),
+            Self::NotRun(errno) => (3, errno as i32),
+            Self::TooLong => (4, 0),
+        };
+        kind << 32 | u64::from(number as u32)
+    }
+
+    fn from_number(both: u64) -> Option<Self> {
+        let number = both as u32 as i32;
+        Some(match both >> 32 {
+            1 => Self::Ended(Ended::Exited(number)),
+            2 => Self::Ended(Ended::Killed(number)),
+            3 => Self::NotRun(Errno::from_raw(number)),
+            4 => Self::TooLong,
+            _ => return None,
+        })
+    }
+}
 
 /// One packet from the child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +114,9 @@ pub enum Report {
     /// The child goes on as this process; the descriptor that comes with this
     /// packet is its pidfd.
     Born(Pid),
+    /// The hook that has this place in its list has ended; the child is gone if
+    /// that was no success.
+    Hook(u32, HookEnd),
     /// The step at this index failed, and the child is gone.
     Stopped {
         /// The index of the step.
@@ -107,6 +149,7 @@ impl Report {
             Self::Terminal => (2, 0, 0),
             Self::Notify => (6, 0, 0),
             Self::Arrived(gate) => (4, u32::from(gate as u8), 0),
+            Self::Hook(number, end) => (7, number, end.to_number()),
             Self::Born(pid) => (5, 0, pid.as_raw() as u64),
             Self::Stopped { at, part, errno } => {
                 (3, part as u32, (at as u64) << 32 | errno as u32 as u64)
@@ -140,6 +183,7 @@ impl Report {
                 let errno = Errno::from_raw(number as u32 as i32);
                 Some(Self::Stopped { at: (number >> 32) as usize, part, errno })
             }
+            7 => Some(Self::Hook(detail, HookEnd::from_number(number)?)),
             5 => Some(Self::Born(Pid::from_raw(number as i32))),
             _ => None,
         }
@@ -157,6 +201,13 @@ mod tests {
         reports.extend(PHASES.map(|phase| Report::Mark(phase, u64::MAX - 1)));
         reports.extend(Gate::MET.map(Report::Arrived));
         reports.extend(PARTS.map(|part| Report::stopped(123, part, Errno::EOVERFLOW)));
+        let ends = [
+            HookEnd::Ended(Ended::Exited(255)),
+            HookEnd::Ended(Ended::Killed(9)),
+            HookEnd::NotRun(Errno::ENOEXEC),
+            HookEnd::TooLong,
+        ];
+        reports.extend(ends.map(|end| Report::Hook(7, end)));
         for report in reports {
             assert_eq!(Report::from_bytes(&report.to_bytes()), Some(report));
         }

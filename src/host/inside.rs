@@ -36,7 +36,7 @@ pub struct Inside {
     pub root: OwnedFd,
 }
 
-const KINDS: [(&str, i32); 7] = [
+const KINDS: [(&str, i32); 8] = [
     ("user", libc::CLONE_NEWUSER),
     ("pid", libc::CLONE_NEWPID),
     ("mnt", libc::CLONE_NEWNS),
@@ -44,6 +44,7 @@ const KINDS: [(&str, i32); 7] = [
     ("ipc", libc::CLONE_NEWIPC),
     ("net", libc::CLONE_NEWNET),
     ("cgroup", libc::CLONE_NEWCGROUP),
+    ("time", libc::CLONE_NEWTIME),
 ];
 
 /// The most that a map, or a list of children, is read of.
@@ -110,6 +111,19 @@ pub fn behind(reaper: BorrowedFd<'_>, pid: Pid) -> anyhow::Result<Option<(OwnedF
     Ok(still.then_some((process, first)))
 }
 
+/// The id that a process has for itself: in the innermost of its pid namespaces.
+///
+/// # Errors
+/// Where it has ended.
+pub fn own_number(pid: Pid) -> anyhow::Result<Pid> {
+    let text = read(open_directory(pid)?.as_fd(), "status")?;
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"NSpid:"));
+    let last = line.and_then(|line| std::str::from_utf8(line).ok()?.split_whitespace().last());
+    let number = last.and_then(|word| word.parse().ok());
+    number.map(Pid::from_raw).with_context(|| format!("make sense of /proc/{pid}/status"))
+}
+
 fn open_directory(pid: Pid) -> Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     open(format!("/proc/{pid}").as_str(), flags, Mode::empty())
@@ -142,11 +156,15 @@ fn namespaces(directory: BorrowedFd<'_>) -> anyhow::Result<i32> {
     let mut found = 0;
     for (name, kind) in KINDS {
         let path = format!("ns/{name}");
-        let look = |at: BorrowedFd<'_>| -> anyhow::Result<(u64, u64)> {
-            let FileStat { st_dev, st_ino, .. } =
-                fstatat(at, path.as_str(), nix::fcntl::AtFlags::empty())
-                    .with_context(|| format!("look at its {name} namespace"))?;
-            Ok((st_dev, st_ino))
+        let look = |at: BorrowedFd<'_>| -> anyhow::Result<Option<(u64, u64)>> {
+            match fstatat(at, path.as_str(), nix::fcntl::AtFlags::empty()) {
+                // A kernel may be built without.
+                Err(Errno::ENOENT) if kind == libc::CLONE_NEWTIME => Ok(None),
+                looked => {
+                    let looked = looked.with_context(|| format!("look at its {name} namespace"));
+                    looked.map(|FileStat { st_dev, st_ino, .. }| Some((st_dev, st_ino)))
+                }
+            }
         };
         if look(directory)? != look(own.as_fd())? {
             found |= kind;

@@ -33,6 +33,11 @@ impl Channel {
         let _ = fd::write_all(self.0.as_fd(), &[gate as u8]);
     }
 
+    /// The same, with a descriptor that goes with the word.
+    pub fn open_with(&self, gate: Gate, descriptor: BorrowedFd<'_>) {
+        let _ = fd::send_with_descriptor(self.0.as_fd(), &[gate as u8], descriptor);
+    }
+
     /// The next report; `None` when the child has executed the payload, or
     /// has died.
     pub fn next(&self) -> anyhow::Result<Option<(Report, Option<OwnedFd>)>> {

@@ -10,10 +10,12 @@ use nix::sys::socket::{
 use nix::sys::time::TimeVal;
 
 use super::channel::Channel;
-use crate::child::report::{Part, Report};
+use super::hooks::Files;
+use crate::child::report::{HookEnd, Part, Report};
 use crate::plan::step::Gate;
 use crate::state::DOORSTEP;
 use crate::sys::Errno;
+use crate::sys::process::Ended;
 
 /// How long a start waits until it is let in: longer than the container hears a
 /// few before it who say nothing.
@@ -56,13 +58,21 @@ pub enum Start {
     Unattended,
     /// The payload could not be executed.
     Refused(Part, Errno),
+    /// The hook that has this place in its list has failed.
+    Hook(u32, HookEnd),
+    /// It was killed before it had run all hooks.
+    Killed,
 }
 
-/// Lets the payload run.
+/// Lets the payload run, after as many `hooks`, for which there are `files`.
 ///
 /// # Errors
 /// Where the container can't be heard.
-pub fn start(directory: BorrowedFd<'_>) -> anyhow::Result<Start> {
+pub fn start(
+    directory: BorrowedFd<'_>,
+    mut hooks: usize,
+    files: Option<&Files>,
+) -> anyhow::Result<Start> {
     let child = match knock(directory, SockFlag::empty()) {
         Ok(Some(child)) => child,
         Ok(None) => return Ok(Start::Unattended),
@@ -71,6 +81,9 @@ pub fn start(directory: BorrowedFd<'_>) -> anyhow::Result<Start> {
     };
     let child = Channel::from(child);
     child.open(Gate::Started);
+    if let Some(files) = files {
+        files.hand_over(&child);
+    }
     let mut heard = false;
     loop {
         match child.next() {
@@ -78,7 +91,12 @@ pub fn start(directory: BorrowedFd<'_>) -> anyhow::Result<Start> {
             Ok(Some((Report::Stopped { part, errno, .. }, _))) => {
                 return Ok(Start::Refused(part, errno));
             }
+            Ok(Some((Report::Hook(_, HookEnd::Ended(Ended::Exited(0))), _))) => {
+                hooks = hooks.saturating_sub(1);
+            }
+            Ok(Some((Report::Hook(number, end), _))) => return Ok(Start::Hook(number, end)),
             Ok(Some(_)) => {}
+            Ok(None) if heard && hooks > 0 => return Ok(Start::Killed),
             Ok(None) if heard => return Ok(Start::Running),
             // Somebody else was let in, and the doorstep was closed behind them.
             Ok(None) => return Ok(Start::Unattended),

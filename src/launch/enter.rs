@@ -172,7 +172,10 @@ impl Serving<'_> {
                 Some((Report::Stopped { at, part, errno }, _)) => {
                     return Err(explain::stopped(&self.steps, at, part, errno, self.host));
                 }
-                Some((Report::Mark(..) | Report::Arrived(_) | Report::Notify, _)) => {}
+                Some((
+                    Report::Mark(..) | Report::Arrived(_) | Report::Notify | Report::Hook(..),
+                    _,
+                )) => {}
                 None => break,
             }
         }

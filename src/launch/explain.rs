@@ -109,6 +109,7 @@ impl Told<'_> {
             Part::Uid => "set the uid",
             Part::Capabilities => "set the capabilities",
             Part::ReadBack => "read back what was set",
+            Part::Offsets => "set how much they differ",
             Part::Outside | Part::Procfs => "see where it led",
         };
         format!("{}: {doing}", self.step)
@@ -163,6 +164,15 @@ impl Told<'_> {
                 "the container is ending"
             }
             (Step::Born, _, Errno::EAGAIN) => "it may have no more processes",
+            (Step::NewClocks { .. }, Part::Offsets, Errno::ERANGE) => {
+                "a clock would show a time before its beginning, or in more than a century"
+            }
+            (Step::NewClocks { .. }, Part::Whole, Errno::EINVAL) => {
+                "this kernel was built without time namespaces"
+            }
+            (Step::MemoryPolicy { .. }, _, Errno::ENOSYS) => {
+                "this kernel was built for one memory node"
+            }
             (Step::OpenPty { .. }, Part::Kind, _) => "what is mounted there is not devpts",
             // mount(2) and its kind mean a limit, not a disk.
             (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
@@ -257,6 +267,22 @@ impl Told<'_> {
             (Step::WorkDirectory(_), Part::Outside, _) => "name a directory of the container's own",
             (Step::Limit { .. }, _, Errno::EPERM) => {
                 "a limit can't be raised above the hard limit that you have: ulimit -H -a shows it"
+            }
+            (Step::NewClocks { .. }, Part::Offsets, Errno::ERANGE) => {
+                "linux.timeOffsets is added to what the clock shows: /proc/uptime has that"
+            }
+            (Step::JoinClocks { .. }, _, Errno::EPERM) => {
+                "it takes CAP_SYS_ADMIN over the user namespace that owns it: a container with a \
+                 new user namespace can't have the clocks of others"
+            }
+            (Step::RunOn(_), _, Errno::EINVAL) => {
+                "process.execCPUAffinity.final has none of those that the container may run on: \
+                 its cpuset.cpus.effective lists them"
+            }
+            (Step::MemoryPolicy { .. }, _, Errno::EINVAL) => {
+                "linux.memoryPolicy: MPOL_DEFAULT and MPOL_LOCAL take no nodes, the others take \
+                 some that are in /sys/devices/system/node/online and in the container's \
+                 cpuset.mems.effective"
             }
             (Step::Join { .. }, _, Errno::EPERM) => {
                 "only who has started a container may enter it, and only from the user namespace \

@@ -8,19 +8,20 @@ use nix::unistd::Pid;
 
 use super::Meeting;
 use super::explain;
+use super::hooks;
 use super::spawn::Spawned;
 use super::wait::{Awaited, is_readable, is_readable_within, wait_for};
 use crate::cgroup::placing::{Placed, Placing};
 use crate::cgroup::systemd::Progress;
 use crate::child::network::Maker;
-use crate::child::report::Report;
+use crate::child::report::{HookEnd, Report};
 use crate::error::Explain;
 use crate::host::Host;
 use crate::idmap::Pending;
 use crate::network::{self, Connecting, Services, Uplink};
 use crate::plan::idmap::Idmap;
-use crate::plan::step::Gate;
-use crate::sys::process;
+use crate::plan::step::{Gate, Step};
+use crate::sys::process::{self, Ended};
 
 /// What there is once the child needs us no longer.
 pub struct Served {
@@ -80,6 +81,7 @@ pub fn serve(
     connecting.mapped();
     let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };
     let (mut terminal, mut notify) = (None, None);
+    let mut files = None;
     loop {
         let answer = placing.awaited().map(Awaited::until);
         if placed == Progress::Waiting && answer.is_none() {
@@ -120,11 +122,25 @@ pub fn serve(
             Some((Report::Notify, descriptor)) => notify = descriptor,
             Some((Report::Arrived(gate), _)) => {
                 let meeting = meeting.as_mut().context("the child waits, and nobody meets it")?;
-                meeting.at(gate, spawned.payload.pid(), terminal.as_ref())?;
+                files = meeting.at(gate, spawned.payload.pid(), terminal.as_ref())?;
+                if let Some(files) = &files {
+                    files.hand_over(&spawned.channel);
+                }
                 spawned.channel.open(gate);
                 if gate == Gate::Recorded {
                     break;
                 }
+            }
+            Some((Report::Hook(_, HookEnd::Ended(Ended::Exited(0))), _)) => {}
+            Some((Report::Hook(number, end), _)) => {
+                let of = |step: &Step| match step {
+                    Step::Hook(hook) => hook.number == number,
+                    _ => false,
+                };
+                return Err(match spawned.steps.iter().find(|step| of(step)) {
+                    Some(Step::Hook(hook)) => hooks::failed(hook, end, files.as_ref()),
+                    _ => anyhow!("a hook has failed that there is not"),
+                });
             }
             Some((Report::Born(_), _)) => return Err(anyhow!("the child has become another")),
             Some((Report::Stopped { at, part, errno }, _)) => {

@@ -9,6 +9,7 @@ pub mod doorstep;
 pub mod enter;
 mod explain;
 mod gates;
+pub mod hooks;
 mod joining;
 mod program;
 mod spawn;
@@ -100,11 +101,17 @@ impl Created {
 /// What is done where the child says that it has come to a gate.
 pub trait Meeting {
     /// The child `payload` waits at `gate`, which is opened once this returns;
-    /// `terminal` is the other end of its terminal, if it has opened one.
+    /// `terminal` is the other end of its terminal, if it has opened one. What
+    /// this returns is for the hooks that the child runs next.
     ///
     /// # Errors
     /// What keeps it from going on.
-    fn at(&mut self, gate: Gate, payload: Pid, terminal: Option<&OwnedFd>) -> anyhow::Result<()>;
+    fn at(
+        &mut self,
+        gate: Gate,
+        payload: Pid,
+        terminal: Option<&OwnedFd>,
+    ) -> anyhow::Result<Option<hooks::Files>>;
 
     /// The socket at which the child waits for its start.
     fn doorstep(&self) -> BorrowedFd<'_>;

@@ -129,7 +129,8 @@ pub fn plan(
         steps.push(Step::OpenPty { owner: user.ids.uid, into: Slot(slots) });
         slots += 1;
     }
-    steps.extend(schedule::steps(asked, linux));
+    steps.extend(schedule::steps(asked, linux)?);
+    steps.extend(schedule::further(asked)?);
     steps.push(Step::Umask(asked.user().umask().unwrap_or(process::UMASK)));
     let directory = asked.cwd().to_str().context("the working directory is not UTF-8")?;
     steps.push(Step::WorkDirectory(cstring_text(directory)?));

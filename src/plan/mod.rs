@@ -7,11 +7,13 @@
 
 pub mod attr;
 pub mod cgroup;
+mod clocks;
 mod dev;
 mod draft;
 pub mod enter;
 mod etc;
 mod hide;
+pub mod hooks;
 pub mod idmap;
 pub mod join;
 mod mounts;
@@ -114,15 +116,18 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         None => network::plan(&spec.beside, idmap, host, &mut draft.notes)?,
     };
 
+    draft.early.extend(clocks::step(linux, namespaces)?);
     rootfs::open(&spec.beside.root, &mut draft)?;
-    let workshop = Workshop::open(&mut draft);
+    let met = own_life && hooks::are_to_meet(oci.hooks().as_ref());
+    let spot = met.then(|| rootfs::spot(&spec.beside.root, &mut draft)).transpose()?;
+    let workshop = Workshop::open(spot, &mut draft);
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
     let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();
     let cover = (!masked.is_empty()).then(|| Cover::plan(workshop, &mut draft));
     let mounts = oci.mounts().as_deref().unwrap_or_default();
     let home = own_home(&spec.beside.root, host)?;
     let propagation = rootfs::Propagation::plan(linux.rootfs_propagation().as_deref(), mounts)?;
-    rootfs::attach(&spec.beside.root, readonly, home, propagation, workshop, &mut draft);
+    rootfs::attach(&spec.beside.root, readonly, home, propagation, (workshop, spot), &mut draft);
     let nodes = if spec.beside.nested { Nodes::Nested } else { Nodes::Standard };
     let setting = Setting {
         namespaces,
@@ -169,8 +174,11 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     made.late.finish(setting, &mut draft)?;
     sysctls.write(made.shown_proc, &mut draft)?;
     hidden.plan(|path| !(hide_now && early(path)), &mut draft)?;
-    if own_life && hooks_to_meet(oci) {
+    if met {
         draft.push(Step::Meet(Gate::Hooked));
+        hooks::create_container(oci.hooks().as_ref())?
+            .into_iter()
+            .for_each(|step| draft.push(step));
     }
     rootfs::enter(&spec.beside.root, readonly, propagation, &mut draft);
     draft.push(Step::Mark(Phase::Root));
@@ -193,7 +201,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         // before anything can have been mounted over it.
         draft.early.push(Step::WriteProc { proc, path: c"self/oom_score_adj".into(), content });
     }
-    schedule::steps(process, linux).into_iter().for_each(|step| draft.push(step));
+    schedule::steps(process, linux)?.into_iter().for_each(|step| draft.push(step));
     draft.push(Step::Umask(process.user().umask().unwrap_or(process::UMASK)));
     let directory = process.cwd().to_str().context("the working directory is not UTF-8")?;
     draft.push(Step::WorkDirectory(cstring_text(directory)?));
@@ -218,6 +226,10 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         groups: user.groups.clone(),
         capabilities: rights.capabilities,
     });
+    if own_life {
+        // fs.suid_dumpable may be 1, and then a change of ids shows it again.
+        last.push(Step::HideMemory);
+    }
     if rights.no_new_privileges {
         last.push(Step::NoNewPrivileges);
     }
@@ -241,6 +253,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         last.push(Step::Find { candidates: candidates.clone() });
         last.push(Step::Meet(Gate::Recorded));
         last.push(Step::AwaitStart { first: handed_down });
+        last.extend(hooks::start_container(oci.hooks().as_ref(), &rights)?);
     }
     if rights.no_new_privileges {
         last.extend(rights.filter());
@@ -293,15 +306,6 @@ fn shell<'a>(spec: &Spec, host: &'a Host) -> anyhow::Result<Option<&'a str>> {
     let account = host.account()?.ok();
     let shell = account.and_then(|account| account.user.shell.to_str());
     Ok(shell.filter(|shell| !shell.is_empty()))
-}
-
-/// Whether there are hooks that see the container before it has its root.
-fn hooks_to_meet(oci: &oci_spec::runtime::Spec) -> bool {
-    let Some(hooks) = oci.hooks() else { return false };
-    #[allow(deprecated)]
-    [hooks.prestart(), hooks.create_runtime()]
-        .iter()
-        .any(|hooks| hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()))
 }
 
 /// Opens the terminal while the rights to mount /dev/console are there.

@@ -53,7 +53,7 @@ fn is_ours(path: &Path, name: &str) -> bool {
     ours.is_some() && identity(path) == ours
 }
 
-const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
+const TABLE: [(LinuxNamespaceType, i32, &str); 8] = [
     (LinuxNamespaceType::User, libc::CLONE_NEWUSER, "user"),
     (LinuxNamespaceType::Pid, libc::CLONE_NEWPID, "pid"),
     (LinuxNamespaceType::Mount, libc::CLONE_NEWNS, "mnt"),
@@ -61,6 +61,7 @@ const TABLE: [(LinuxNamespaceType, i32, &str); 7] = [
     (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC, "ipc"),
     (LinuxNamespaceType::Network, libc::CLONE_NEWNET, "net"),
     (LinuxNamespaceType::Cgroup, libc::CLONE_NEWCGROUP, "cgroup"),
+    (LinuxNamespaceType::Time, libc::CLONE_NEWTIME, "time"),
 ];
 
 impl Namespaces {
@@ -92,13 +93,15 @@ impl Namespaces {
                 // Where we are already there is nothing to join, which could
                 // take rights over those who have made it.
                 Some(path) if is_ours(path, name) => {}
+                // The child goes there itself ([`super::clocks`]).
+                Some(_) if *flag == libc::CLONE_NEWTIME => namespaces.joined |= bit,
                 Some(path) if MAY_BE_JOINED.contains(flag) => {
                     namespaces.joined |= bit;
                     joined.push(Joined { kind: *flag, name, path: path.clone() });
                 }
                 Some(path) => bail!(
-                    "the {name} namespace at {path:?} cannot be joined: pid, net, ipc, uts and \
-                     cgroup namespaces can"
+                    "the {name} namespace at {path:?} cannot be joined: pid, net, ipc, uts, \
+                     cgroup and time namespaces can"
                 ),
             }
         }
@@ -144,10 +147,10 @@ impl Namespaces {
     }
 
     /// The flags for the child's clone3(2): without those that it makes later,
-    /// and without the network, which is made beside it
-    /// ([`crate::child::network`]).
+    /// without the network, which is made beside it
+    /// ([`crate::child::network`]), and without time ([`super::clocks`]).
     pub fn flags(self) -> u64 {
-        self.flags & !self.later & !(libc::CLONE_NEWNET as u64)
+        self.flags & !self.later & !((libc::CLONE_NEWNET | libc::CLONE_NEWTIME) as u64)
     }
 
     fn has(self, flag: i32) -> bool {
@@ -188,6 +191,11 @@ impl Namespaces {
     /// Whether the cgroup namespace is new.
     pub fn own_cgroup(self) -> bool {
         self.has(libc::CLONE_NEWCGROUP)
+    }
+
+    /// Whether the time namespace is new.
+    pub fn own_time(self) -> bool {
+        self.has(libc::CLONE_NEWTIME)
     }
 
     /// Their names, as in /proc/self/ns.

@@ -102,7 +102,23 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Puts the tree in place as the root of all that is mounted later.
+/// Notes the place on the host that the tree is from, for hooks that look for the
+/// container's root there.
+///
+/// # Errors
+/// A path with a NUL.
+pub fn spot(root: &Root, draft: &mut Draft) -> anyhow::Result<Slot> {
+    let path = match root {
+        Root::Directory(path) | Root::Overlay(path) => path.as_path(),
+        Root::Host => Path::new("/"),
+    };
+    let into = draft.slot();
+    draft.early.push(Step::OpenSpot { path: cstring(path)?, into });
+    Ok(into)
+}
+
+/// Puts the tree in place as the root of all that is mounted later: out of the
+/// way on top of the host's root, or at the `spot` where it is from.
 ///
 /// `readonly` is for what is mounted below it; the root itself is closed by
 /// [`enter`]. `home` is the caller's own home directory, which the `host` root
@@ -112,7 +128,7 @@ pub fn attach(
     readonly: bool,
     home: Option<&Path>,
     propagation: Propagation,
-    workshop: Workshop,
+    (workshop, spot): (Workshop, Option<Slot>),
     draft: &mut Draft,
 ) {
     // Cut off from the host by itself: where a volume follows the host, the
@@ -143,7 +159,7 @@ pub fn attach(
             Root::Overlay(path) => format!("an overlay of {path:?}"),
             Root::Host => "the host's system".to_owned(),
         },
-        target: Target::Root,
+        target: spot.map_or(Target::Root, Target::Spot),
         missing: Missing::Create,
     });
     if *root == Root::Host {
@@ -171,13 +187,14 @@ fn empty(path: &Path, mode: &str, draft: &mut Draft) {
 /// Closes the root for writing, once every mount point in it has been made,
 /// and goes into it.
 pub fn enter(root: &Root, readonly: bool, propagation: Propagation, draft: &mut Draft) {
-    if let Some(kind) = propagation.of_root {
-        draft.set(Slot::ROOT, "the root", 0, kind, Reach::Mount);
-    }
     if readonly && *root != Root::Host {
         let attr = MountAttr { set: RDONLY, ..MountAttr::default() };
         let what = "the root".to_owned();
         draft.push(Step::SetAttr { tree: Slot::ROOT, what, attr, reach: Reach::Mount });
     }
     draft.push(Step::Pivot(Slot::ROOT));
+    // Not before: what is shared can't be pivoted to (pivot_root(2)).
+    if let Some(kind) = propagation.of_root {
+        draft.set(Slot::ROOT, "the root", 0, kind, Reach::Mount);
+    }
 }

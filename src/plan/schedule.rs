@@ -1,16 +1,22 @@
 //! How the payload is scheduled, and as what kind of machine it sees this one.
 //!
-//! Reads `process.scheduler`, `process.ioPriority` and `linux.personality`, which
-//! only bundles have.
+//! Reads `process.scheduler`, `process.ioPriority`, `process.execCPUAffinity`,
+//! `linux.personality` and `linux.memoryPolicy`, which only bundles have.
 
+use anyhow::Context;
 use oci_spec::runtime::{
-    IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerPolicy, Process,
+    IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSchedulerPolicy,
+    MemoryPolicyFlagType as Flag, MemoryPolicyModeType as Mode, Process,
 };
 
 use super::step::Step;
+use crate::spec::resources::list::numbers;
 
 /// The steps for what is asked: early, for a filter need not allow them later.
-pub fn steps(process: &Process, linux: &Linux) -> Vec<Step> {
+///
+/// # Errors
+/// A list that is none.
+pub fn steps(process: &Process, linux: &Linux) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
     if let Some(personality) = linux.personality() {
         let (domain, name) = match personality.domain() {
@@ -32,7 +38,43 @@ pub fn steps(process: &Process, linux: &Linux) -> Vec<Step> {
         };
         steps.push(Step::DiskPriority { class, name, level: asked.priority() as u16 });
     }
-    steps
+    steps.extend(linux.memory_policy().as_ref().map(memory).transpose()?);
+    Ok(steps)
+}
+
+/// The step that a further program takes beside, once it is in the container's
+/// control group, whose processors are all that it may have.
+///
+/// # Errors
+/// As [`steps`].
+pub fn further(process: &Process) -> anyhow::Result<Option<Step>> {
+    let asked =
+        process.exec_cpu_affinity().as_ref().and_then(|it| it.cpu_affinity_final().as_ref());
+    let list = asked.map(|list| numbers(list).context("process.execCPUAffinity.final"));
+    Ok(list.transpose()?.map(|list| Step::RunOn(list.into_iter().collect())))
+}
+
+/// The number of a memory policy is that of linux/mempolicy.h.
+fn memory(asked: &LinuxMemoryPolicy) -> anyhow::Result<Step> {
+    let mode = match asked.mode() {
+        Mode::MpolDefault => 0,
+        Mode::MpolPreferred => 1,
+        Mode::MpolBind => 2,
+        Mode::MpolInterleave => 3,
+        Mode::MpolLocal => 4,
+        Mode::MpolPreferredMany => 5,
+        Mode::MpolWeightedInterleave => 6,
+    };
+    let bit = |flag: &Flag| match flag {
+        Flag::MpolFNumaBalancing => 1 << 13,
+        Flag::MpolFRelativeNodes => 1 << 14,
+        Flag::MpolFStaticNodes => 1 << 15,
+    };
+    let flags = asked.flags().iter().flatten().map(bit).fold(0, |all, flag| all | flag);
+    let nodes = asked.nodes().as_deref().filter(|list| !list.is_empty());
+    let nodes = nodes.map(numbers).transpose().context("linux.memoryPolicy.nodes")?;
+    let nodes = nodes.into_iter().flatten().collect();
+    Ok(Step::MemoryPolicy { mode: mode | flags, name: asked.mode().to_string(), nodes })
 }
 
 /// The number and the name of a policy; sched(7).

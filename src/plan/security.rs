@@ -59,13 +59,18 @@ impl Rights {
 
     /// The step that loads the filter, if there is one.
     pub fn filter(&self) -> Option<Step> {
+        self.instructions().map(|(filter, flags)| Step::Seccomp { filter, flags })
+    }
+
+    /// The filter, if there is one, and its `SECCOMP_FILTER_FLAG_*`.
+    pub fn instructions(&self) -> Option<(Vec<sock_filter>, u32)> {
         let program = self.filter.as_ref()?;
         let filter = program
             .instructions
             .iter()
             .map(|i| sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k })
             .collect();
-        Some(Step::Seccomp { filter, flags: program.flags.bits() })
+        Some((filter, program.flags.bits()))
     }
 }
 

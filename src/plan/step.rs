@@ -41,7 +41,7 @@ pub enum Gate {
     Planned = 5,
     /// The network reaches out.
     Connected = 6,
-    /// The hooks that change what is mounted have run.
+    /// The hooks have run that the launcher runs.
     Hooked = 7,
     /// Others can find the container: it may stay without its launcher.
     Recorded = 8,
@@ -51,6 +51,10 @@ pub enum Gate {
     /// The launcher can send signals to a program that it has entered a
     /// container with.
     Held = 10,
+    /// No step's own: the container's state comes with the word, for hooks.
+    Told = 11,
+    /// No step's own: the file for what hooks say comes with the word.
+    Heard = 12,
 }
 
 impl Gate {
@@ -71,6 +75,8 @@ impl fmt::Display for Gate {
             Self::Recorded => "others can find it",
             Self::Started => "it is started",
             Self::Held => "the launcher has hold of it",
+            Self::Told => "the state is told",
+            Self::Heard => "what hooks say is heard",
         })
     }
 }
@@ -139,9 +145,11 @@ pub enum Expect {
 pub enum Target {
     /// On top of the host's root: the container's future root.
     Root,
+    /// A place of the host's.
+    Spot(Slot),
     /// Below the host's root, out of everybody's way: on its /proc. Not on top
     /// of the root itself: what is stacked there stays when the pivot lets go
-    /// of the top of the stack.
+    /// of the top of the stack. Nor where hooks look at the host's files.
     Aside,
     /// A path below the container's root, resolved with that root as `/`.
     Path(CString),
@@ -153,6 +161,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => f.write_str("/"),
+            Self::Spot(_) => f.write_str("the place of the host that the root is from"),
             Self::Aside => f.write_str("the host's /proc, behind the root"),
             Self::Path(path) => write!(f, "{path:?}"),
             Self::Inside(_, name) => write!(f, "{name:?} of it"),
@@ -195,6 +204,28 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
+/// A program that the child runs on its way.
+#[derive(Debug)]
+pub struct Hook {
+    /// Which list of the configuration it is in.
+    pub field: &'static str,
+    /// Its place in that list, from 0.
+    pub number: u32,
+    /// The program.
+    pub path: CString,
+    /// The arguments, its name among them.
+    pub argv: StringArray,
+    /// The environment.
+    pub envp: StringArray,
+    /// How long it may run.
+    pub seconds: Option<u64>,
+    /// The file mode creation mask, if it is not the child's.
+    pub umask: Option<u32>,
+    /// A filter that the child has not loaded itself, and its
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub filter: Option<(Vec<sock_filter>, u32)>,
+}
+
 /// One thing that the child does between clone and exec.
 #[derive(Debug)]
 pub enum Step {
@@ -217,6 +248,13 @@ pub enum Step {
         reach: Reach,
         /// What it must be.
         expect: Expect,
+    },
+    /// Opens a place of the host's, for something to be mounted there.
+    OpenSpot {
+        /// The path, on the host.
+        path: CString,
+        /// Where it is kept.
+        into: Slot,
     },
     /// Copies a mount that is kept, whole or from a name in it.
     CopyTree {
@@ -263,6 +301,16 @@ pub enum Step {
         target: CString,
         /// Its root keeps the mode that it was made with.
         mode_is_given: bool,
+    },
+    /// Makes a time namespace, and goes into it.
+    NewClocks {
+        /// What /proc/self/timens_offsets takes.
+        offsets: Vec<u8>,
+    },
+    /// Goes into a time namespace of others.
+    JoinClocks {
+        /// Its path, on the host.
+        path: CString,
     },
     /// Makes a cgroup namespace, whose root is the group that it is in.
     UnshareCgroup,
@@ -392,6 +440,17 @@ pub enum Step {
         /// Its priority, if it is real-time.
         priority: u32,
     },
+    /// Runs on these processors alone; sched_setaffinity(2).
+    RunOn(Vec<u32>),
+    /// Takes its memory from where this says; set_mempolicy(2).
+    MemoryPolicy {
+        /// `MPOL_*`, with the flags.
+        mode: u32,
+        /// Its name.
+        name: String,
+        /// The memory nodes.
+        nodes: Vec<u32>,
+    },
     /// Sets how its requests to disks are scheduled; ioprio_set(2).
     DiskPriority {
         /// `IOPRIO_CLASS_*`.
@@ -479,6 +538,8 @@ pub enum Step {
     NullOutput,
     /// Dies when the parent dies.
     DieWithParent,
+    /// Runs a program, and waits for its end.
+    Hook(Box<Hook>),
     /// Looks whether one of these can be executed.
     Find {
         /// The paths to try, in order.
@@ -516,6 +577,7 @@ impl fmt::Display for Step {
             }
             Self::OpenTree { source, reach: Reach::Mount, .. } => write!(f, "open {source:?}"),
             Self::OpenTree { source, .. } => write!(f, "open {source:?} with all mounts below it"),
+            Self::OpenSpot { path, .. } => write!(f, "note the place {path:?}"),
             Self::CopyTree { name, .. } if name.is_empty() => f.write_str("copy the mount"),
             Self::CopyTree { name, .. } => write!(f, "copy the mount at its {name:?}"),
             Self::Mask { path, .. } => write!(f, "hide {path:?}, if there"),
@@ -532,6 +594,14 @@ impl fmt::Display for Step {
                 if words.is_empty() { Ok(()) } else { write!(f, " ({})", words.join(",")) }
             }
             Self::CopyUp { target, .. } => write!(f, "copy what is in {target:?} to it"),
+            Self::NewClocks { offsets } if offsets.is_empty() => {
+                f.write_str("make clocks of its own")
+            }
+            Self::NewClocks { offsets } => {
+                let offsets = String::from_utf8_lossy(offsets);
+                write!(f, "make clocks of its own, {}", offsets.trim_end().replace('\n', ", "))
+            }
+            Self::JoinClocks { path } => write!(f, "join the clocks at {path:?}"),
             Self::UnshareCgroup => f.write_str("make its control group the root of all it sees"),
             Self::SetAttr { what, attr, reach, .. } => {
                 let mut words = attr::words(attr.set);
@@ -589,6 +659,13 @@ impl fmt::Display for Step {
             Self::Schedule { name, nice, priority, .. } => {
                 write!(f, "be scheduled by {name}, nice {nice}, priority {priority}")
             }
+            Self::RunOn(processors) => write!(f, "run on the CPUs {processors:?}"),
+            Self::MemoryPolicy { name, nodes, .. } if nodes.is_empty() => {
+                write!(f, "take memory by {name}")
+            }
+            Self::MemoryPolicy { name, nodes, .. } => {
+                write!(f, "take memory by {name} of the nodes {nodes:?}")
+            }
             Self::DiskPriority { name, level, .. } => {
                 write!(f, "have the {name} priority {level} at disks")
             }
@@ -630,6 +707,7 @@ impl fmt::Display for Step {
             Self::NullInput => f.write_str("take /dev/null as standard input"),
             Self::NullOutput => f.write_str("take /dev/null as standard output and error"),
             Self::DieWithParent => f.write_str("die with the launcher"),
+            Self::Hook(hook) => write!(f, "run hooks.{}: {:?}", hook.field, hook.path),
             Self::Find { .. } => f.write_str("look for the program"),
             Self::AwaitStart { first } => {
                 write!(f, "let go of every descriptor from {first} and wait for the start")

@@ -16,7 +16,7 @@ use super::idmap::{Idmap, Ids, Setgroups};
 use super::step::Groups;
 use crate::error::Explain;
 use crate::host::passwd;
-use crate::spec::{GroupName, Root, Spec, UserName};
+use crate::spec::{GroupName, Lifetime, Root, Spec, UserName};
 use crate::sys::Errno;
 use crate::sys::path::{open_in_root, open_typed};
 
@@ -65,10 +65,17 @@ pub fn plan(spec: &Spec, idmap: &Idmap, files: &Files) -> anyhow::Result<User> {
     };
     if !idmap.contains(ids) {
         return Err(anyhow!("uid {} with gid {} is not in the container's map", ids.uid, ids.gid))
-            .hint(format!(
-                "{}\na range of ids has it, or the map can be told to: --userns keep-id:uid={},gid={}",
-                idmap.rung, ids.uid, ids.gid
-            ));
+            .hint(match spec.beside.lifetime {
+                Lifetime::Own => "linux.uidMappings and linux.gidMappings say which are, or those \
+                                  of the user namespace that the caller is in: \
+                                  cat /proc/self/uid_map /proc/self/gid_map"
+                    .to_owned(),
+                Lifetime::WithLauncher => format!(
+                    "{}\na range of ids has it, or the map can be told to: \
+                     --userns keep-id:uid={},gid={}",
+                    idmap.rung, ids.uid, ids.gid
+                ),
+            });
     }
     let home = match &entry {
         Some(user) if user.home.is_absolute() => user.home.to_string_lossy().into_owned(),

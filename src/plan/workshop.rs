@@ -18,13 +18,14 @@ use super::step::{Missing, Slot, Step, Target};
 pub struct Workshop(Slot);
 
 impl Workshop {
-    /// Opens it: before the root is put in place, which covers it.
-    pub fn open(draft: &mut Draft) -> Self {
+    /// Opens it: before the root is put in place, which covers it; at the `spot`
+    /// where that will be, if it is not out of everybody's way.
+    pub fn open(spot: Option<Slot>, draft: &mut Draft) -> Self {
         let tmpfs = draft.filesystem("tmpfs", &[("mode", Some("0755"))], NOSUID | NODEV);
         draft.push(Step::Attach {
             tree: tmpfs,
             what: "a workshop".to_owned(),
-            target: Target::Aside,
+            target: spot.map_or(Target::Aside, Target::Spot),
             missing: Missing::Create,
         });
         Self(tmpfs)

@@ -129,6 +129,18 @@ impl Bundles {
         root.map_or_else(|| Directory::find("sublet-oci"), Directory::at).map(Self)
     }
 
+    /// The same without making one: `None` where there is nothing at `root`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn look(root: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        match root {
+            // What can't be looked at is told by who opens it.
+            Some(root) if matches!(root.try_exists(), Ok(false)) => Ok(None),
+            _ => Self::open(root).map(Some),
+        }
+    }
+
     /// Takes an id.
     ///
     /// # Errors

@@ -31,14 +31,20 @@ pub fn wait_readable<const N: usize>(
 ) -> Result<[bool; N]> {
     let mut polled =
         fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
-    let time = |tv_nsec| libc::timespec { tv_sec: 0, tv_nsec };
-    let (now, moment) = (time(0), time(2_000_000));
-    let seconds = libc::timespec { tv_sec: 5, tv_nsec: 0 };
+    let nanos = match patience {
+        Patience::None => 0,
+        Patience::Moment => 2_000_000,
+        Patience::Seconds => 5_000_000_000,
+        Patience::Nanos(nanos) => nanos,
+        Patience::Endless => 0,
+    };
+    let time = libc::timespec {
+        tv_sec: (nanos / 1_000_000_000) as _,
+        tv_nsec: (nanos % 1_000_000_000) as _,
+    };
     let limit = match patience {
-        Patience::None => &raw const now,
-        Patience::Moment => &raw const moment,
-        Patience::Seconds => &raw const seconds,
         Patience::Endless => std::ptr::null(),
+        _ => &raw const time,
     };
     // SAFETY: the kernel reads and writes as many structures as there are, and
     // reads the time, if there is one.
@@ -55,6 +61,8 @@ pub enum Patience {
     Moment,
     /// Five seconds: as long as a process that has only to go on may take.
     Seconds,
+    /// So many nanoseconds.
+    Nanos(u64),
     /// As long as it takes.
     Endless,
 }
@@ -80,6 +88,20 @@ pub fn read_at(fd: BorrowedFd<'_>, bytes: &mut [u8], offset: u64) -> Result<usiz
         let (data, length) = (bytes.as_mut_ptr(), bytes.len());
         Ok(call!(libc::SYS_pread64, fd.as_raw_fd(), data, length, offset)? as usize)
     }
+}
+
+/// Goes back to the beginning of a file; lseek(2).
+pub fn rewind(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_lseek, fd.as_raw_fd(), 0, libc::SEEK_SET)? };
+    Ok(())
+}
+
+/// Takes away all that is in a file; ftruncate(2).
+pub fn empty(fd: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: numbers only.
+    unsafe { call!(libc::SYS_ftruncate, fd.as_raw_fd(), 0)? };
+    Ok(())
 }
 
 /// Locks an open file or directory for as long as this opening of it lasts, in

@@ -142,8 +142,10 @@ pub unsafe fn clone_sharing(
     // the caller.
     let answer = unsafe { check(clone_into(libc::SYS_clone3, new, entry, argument)) };
     let pid = match answer {
-        // As in `clone_copying`; this call wants the stack's upper end.
-        Err(Errno::ENOSYS) => {
+        // As in `clone_copying`; this call wants the stack's upper end. Filters
+        // that were written before there was the newer call say that it is not
+        // permitted.
+        Err(Errno::ENOSYS | Errno::EPERM) => {
             let flags = (args.flags | args.exit_signal) as usize;
             let top = (args.stack + args.stack_size) as usize;
             let old = [flags, top, args.pidfd as usize, 0, 0];

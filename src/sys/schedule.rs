@@ -24,6 +24,31 @@ pub fn set_affinity(process: Pid, processors: &[u32]) -> Result<()> {
     Ok(())
 }
 
+/// The same for this process, from where it may do no more than call the kernel.
+pub fn set_own_affinity(processors: &[u32]) -> Result<()> {
+    set_affinity(Pid::from_raw(0), processors)
+}
+
+/// Says from which memory nodes, counted from 0, this process and those that it
+/// makes later take memory; `mode` is `MPOL_*` with flags. set_mempolicy(2).
+///
+/// # Errors
+/// EINVAL for nodes that are not there, or that the mode does not take; ENOSYS
+/// where the kernel knows of one node only.
+pub fn set_memory(mode: u32, nodes: &[u32]) -> Result<()> {
+    let mut set = [0_u64; MOST / 64];
+    for node in nodes {
+        let word = set.get_mut(*node as usize / 64).ok_or(Errno::EINVAL)?;
+        *word |= 1 << (node % 64);
+    }
+    // The kernel reads one bit less than it is told.
+    let bits = if nodes.is_empty() { 0 } else { MOST + 1 };
+    let set = if nodes.is_empty() { std::ptr::null() } else { set.as_ptr() };
+    // SAFETY: the kernel reads as many bits as it is told.
+    unsafe { call!(libc::SYS_set_mempolicy, mode, set, bits)? };
+    Ok(())
+}
+
 /// Sets the nice value of a process, -20 to 19; those that it makes later have
 /// it, too. setpriority(2).
 pub fn set_nice(process: Pid, nice: i8) -> Result<()> {

@@ -54,6 +54,10 @@ fn a_container_is_created_started_killed_and_deleted() {
     let state = bundle.state("web");
     assert_eq!((&state["status"], &state["pid"]), (&json!("running"), &json!(pid)));
     assert_eq!(bundle.oci(&["ps", "-f", "json", "web"]).json(), json!([pid]));
+    assert_eq!(bundle.oci(&["ps", "web"]).ok(), format!("PID\n{pid}"));
+    let lines = bundle.oci(&["ps", "web", "-o", "pid,comm"]).ok();
+    let words: Vec<&str> = lines.split_whitespace().collect();
+    assert_eq!(words, ["PID", "COMMAND", &pid.to_string(), "sleep"]);
 
     bundle.oci(&["delete", "web"]).exits(1).explained(&["not stopped"]);
     bundle.oci(&["kill", "web", "KILL"]).ok();
@@ -149,7 +153,10 @@ fn a_failed_create_leaves_nothing() {
     let bundle = bundle.set("/process/args", json!(["/etc"]));
     bundle.create("web").exits(1).explained(&["permission denied"]);
     let bundle = bundle.set("/process/args", json!(["true"])).set("/process/cwd", json!("/none"));
-    bundle.create("web").exits(1).explained(&["/none", "no such directory"]);
+    let done = bundle.create("web");
+    done.exits(1).explained(&["/none", "no such directory", "process.cwd"]);
+    // It has written no command line.
+    assert!(!done.stderr.contains("--"), "{}", done.stderr);
     let bundle = bundle.set("/process/cwd", json!("/")).set("/root/path", json!("nowhere"));
     bundle.create("web").exits(1).explained(&["nowhere"]);
     let root = bundle.root.text().to_owned();
@@ -252,6 +259,12 @@ fn what_there_is_is_listed() {
     let elsewhere = bundle.scratch.text("else/where");
     let other = bundle.globally(&["--root", &elsewhere]);
     assert_eq!(other.oci(&["list", "-q"]).ok(), "");
+    // Whoever only asks makes nothing.
+    for verb in ["state", "ps", "start", "kill", "pause", "events", "delete"] {
+        gone(&other.oci(&[verb, "a"]));
+    }
+    other.oci(&["delete", "--force", "a"]).ok();
+    assert!(!std::path::Path::new(&elsewhere).exists());
     other.create("a").exits(0);
     assert_eq!(other.oci(&["list", "-q"]).ok(), "a");
     other.oci(&["delete", "-f", "a"]).ok();
@@ -266,6 +279,11 @@ fn it_tells_what_it_can_do() {
     let bundle = Bundle::new(&["true"]);
     let features = bundle.oci(&["features"]).json();
     assert_eq!(features["ociVersionMax"], "1.3.0");
+    let has = |path: &str, word: &str| {
+        features.pointer(path).and_then(Value::as_array).expect(path).contains(&json!(word))
+    };
+    assert!(has("/hooks", "createContainer") && has("/hooks", "startContainer"), "{features}");
+    assert!(has("/linux/namespaces", "time") && has("/linux/namespaces", "user"), "{features}");
     assert!(bundle.oci(&["--version"]).ok().contains("spec: "));
     let directory = bundle.scratch.dir("new");
     bundle.oci(&["spec", "--bundle", &directory]).ok();

@@ -386,12 +386,16 @@ pub struct List {
 /// `ps`.
 #[derive(Debug, Args)]
 pub struct Ps {
-    /// The container's id
-    pub id: String,
-
     /// How it is written
     #[arg(short, long, value_enum, default_value = "table")]
     pub format: Format,
+
+    /// The container's id
+    pub id: String,
+
+    /// What ps(1) is asked for; without it the pids alone are told
+    #[arg(value_name = "PS OPTION", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub options: Vec<String>,
 }
 
 /// `spec`.

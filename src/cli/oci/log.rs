@@ -12,8 +12,9 @@ use std::io::Write;
 use serde_json::json;
 
 use super::super::terminal;
+use super::words::of_configuration;
 use crate::container::oci::now;
-use crate::error::{causes, hint};
+use crate::error::{causes, hint, report};
 
 /// How it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +40,31 @@ pub struct Log {
     file: Option<File>,
     form: Form,
     stderr: Stderr,
+    tongue: Tongue,
+}
+
+/// What the caller has said what is wanted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tongue {
+    /// Flags.
+    Flags,
+    /// A config.json.
+    Configuration,
+}
+
+impl Tongue {
+    fn put(self, text: &str) -> String {
+        match self {
+            Self::Flags => text.to_owned(),
+            Self::Configuration => of_configuration(text),
+        }
+    }
 }
 
 impl Log {
     /// Opens it; what can't be opened is said on standard error, where
     /// everything goes then.
-    pub fn open(path: Option<&str>, form: Form, stderr: Stderr) -> Self {
+    pub fn open(path: Option<&str>, form: Form, stderr: Stderr, tongue: Tongue) -> Self {
         let path = path.map(|path| path.strip_prefix("file:").unwrap_or(path));
         let opened = path.map(|path| (path, File::options().append(true).create(true).open(path)));
         let file = match opened {
@@ -55,21 +75,22 @@ impl Log {
                 None
             }
         };
-        Self { file, form, stderr }
+        Self { file, form, stderr, tongue }
     }
 
     /// Tells what ended us.
     pub fn error(&self, error: &anyhow::Error) {
         if let Some(file) = &self.file {
-            self.write(file, "error", &told(error));
+            self.write(file, "error", &self.tongue.put(&told(error)));
         }
         if self.file.is_none() || self.stderr == Stderr::Ours {
-            terminal::tell_error(error);
+            terminal::tell_report(&self.tongue.put(&report(error)));
         }
     }
 
     /// Tells what is less than could be had.
     pub fn warn(&self, text: &str) {
+        let text = &*self.tongue.put(text);
         match &self.file {
             None => terminal::tell_warning(text),
             Some(file) => self.write(file, "warning", text),

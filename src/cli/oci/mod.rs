@@ -8,6 +8,7 @@ mod exec;
 mod log;
 mod template;
 mod update;
+mod words;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -23,15 +24,17 @@ use crate::container::oci::delete::Force;
 use crate::container::oci::events::Seen;
 use crate::container::oci::features::features;
 use crate::container::oci::kill::Whom;
-use crate::container::oci::{Runtime, id, wait};
+use crate::container::oci::{Runtime, absent, id, wait};
 use crate::container::run::protect_program_for_good;
+use crate::container::top;
 use crate::error::{EXIT_CONTAINER, Explain};
 use crate::host::Host;
+use crate::spec::ContainerId;
 use crate::spec::duration::duration;
 use crate::spec::oci::Engine;
 use crate::spec::resources::control::Cgroups;
-use args::{Cli, Create as CreateArgs, Events, Format, Verb};
-use log::{Log, Stderr};
+use args::{Cli, Create as CreateArgs, Events, Format, Ps, Verb};
+use log::{Log, Stderr, Tongue};
 
 /// What `exec` ends with where the program does not run, as runc has it.
 const EXIT_EXEC: u8 = 255;
@@ -61,7 +64,11 @@ pub fn main() -> ExitCode {
         Verb::Create(_) | Verb::Run(_) | Verb::Exec(_) => Stderr::Containers,
         _ => Stderr::Ours,
     };
-    let log = Log::open(cli.log.as_deref(), cli.log_format.into(), stderr);
+    let tongue = match cli.verb {
+        Verb::Update(_) => Tongue::Flags,
+        _ => Tongue::Configuration,
+    };
+    let log = Log::open(cli.log.as_deref(), cli.log_format.into(), stderr, tongue);
     let failed = if matches!(cli.verb, Verb::Exec(_)) { EXIT_EXEC } else { EXIT_CONTAINER };
     match run(cli, &log) {
         Ok(code) => ExitCode::from(code),
@@ -73,7 +80,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
-    let runtime = || Runtime::open(cli.root.as_deref());
+    let root = cli.root.as_deref();
+    let runtime = || Runtime::open(root);
+    // Whoever only asks for a container makes no directory for others.
+    let having = |id: &ContainerId| Runtime::look(root)?.map_or_else(|| absent(id), Ok);
     let cgroups = cli.cgroups();
     match cli.verb {
         Verb::Create(args) => {
@@ -98,49 +108,74 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
             }
             code
         }
-        Verb::Start(args) => runtime()?.start(&id(&args.id)?, &Host::new()).map(|()| 0),
-        Verb::State(args) => answer(&runtime()?.state(&id(&args.id)?)?).map(|_| 0),
+        Verb::Start(args) => {
+            let id = id(&args.id)?;
+            having(&id)?.start(&id, &Host::new()).map(|()| 0)
+        }
+        Verb::State(args) => {
+            let id = id(&args.id)?;
+            answer(&having(&id)?.state(&id)?).map(|_| 0)
+        }
         Verb::Kill(args) => {
             let signal =
                 args.signal.parse().with_context(|| format!("signal {:?}", args.signal))?;
             let whom = if args.all { Whom::All } else { Whom::First };
-            runtime()?.kill(&id(&args.id)?, signal, whom).map(|()| 0)
+            let id = id(&args.id)?;
+            having(&id)?.kill(&id, signal, whom).map(|()| 0)
         }
         Verb::Delete(args) => {
             let force = if args.force { Force::Yes } else { Force::No };
-            runtime()?.delete(&id(&args.id)?, force, |error| log.warn_of(error)).map(|()| 0)
+            let id = id(&args.id)?;
+            match (Runtime::look(root)?, force) {
+                (Some(runtime), _) => runtime.delete(&id, force, |error| log.warn_of(error))?,
+                (None, Force::Yes) => {}
+                (None, Force::No) => return absent(&id),
+            }
+            Ok(0)
         }
-        Verb::List(args) => list(&runtime()?, args.format, args.quiet, log),
-        Verb::Ps(args) => ps(&runtime()?, &args.id, args.format),
+        Verb::List(args) => list(Runtime::look(root)?, args.format, args.quiet, log),
+        Verb::Ps(args) => {
+            let id = id(&args.id)?;
+            ps(&having(&id)?, &id, &args)
+        }
         Verb::Spec(args) => template::write(args.bundle.as_deref()).map(|()| 0),
         Verb::Features => answer(&(serde_json::to_string_pretty(&features())? + "\n")).map(|_| 0),
         Verb::Exec(args) => {
             protect_program_for_good()?;
-            runtime()?.exec(args.read()?, &Host::new(), |note| log.warn(note))
+            let exec = args.read()?;
+            having(&exec.id)?.exec(exec, &Host::new(), |note| log.warn(note))
         }
-        Verb::Pause(args) => runtime()?.pause(&id(&args.id)?).map(|()| 0),
-        Verb::Resume(args) => runtime()?.resume(&id(&args.id)?).map(|()| 0),
+        Verb::Pause(args) => {
+            let id = id(&args.id)?;
+            having(&id)?.pause(&id).map(|()| 0)
+        }
+        Verb::Resume(args) => {
+            let id = id(&args.id)?;
+            having(&id)?.resume(&id).map(|()| 0)
+        }
         Verb::Update(args) => {
             let id = id(&args.id)?;
-            runtime()?.update(&id, args.read()?, &Host::new()).map(|()| 0)
+            having(&id)?.update(&id, args.read()?, &Host::new()).map(|()| 0)
         }
-        Verb::Events(args) => events(&runtime()?, &args),
+        Verb::Events(args) => {
+            let id = id(&args.id)?;
+            events(&having(&id)?, &id, &args)
+        }
     }
 }
 
 /// Prints figures once or until the container is over.
-fn events(runtime: &Runtime, args: &Events) -> anyhow::Result<u8> {
-    let id = id(&args.id)?;
+fn events(runtime: &Runtime, id: &ContainerId, args: &Events) -> anyhow::Result<u8> {
     let interval = duration(&args.interval).context("--interval")?;
     let mut seen = Seen::default();
     loop {
-        let Some(events) = runtime.events(&id, &mut seen)? else { return Ok(0) };
+        let Some(events) = runtime.events(id, &mut seen)? else { return Ok(0) };
         for event in events {
             if answer(&format!("{event}\n"))? == Reader::Gone {
                 return Ok(0);
             }
         }
-        if args.stats || !runtime.lasts(&id, interval)? {
+        if args.stats || !runtime.lasts(id, interval)? {
             return Ok(0);
         }
     }
@@ -166,8 +201,9 @@ fn create(
     runtime.create(&create, &Host::new(), |note| log.warn(note))
 }
 
-fn list(runtime: &Runtime, format: Format, quiet: bool, log: &Log) -> anyhow::Result<u8> {
-    let lines = runtime.list(|error| log.warn_of(error))?;
+fn list(runtime: Option<Runtime>, format: Format, quiet: bool, log: &Log) -> anyhow::Result<u8> {
+    let lines = runtime.map(|runtime| runtime.list(|error| log.warn_of(error))).transpose()?;
+    let lines = lines.unwrap_or_default();
     let text = match format {
         _ if quiet => lines.iter().map(|line| format!("{}\n", line.id)).collect(),
         Format::Json => serde_json::to_string(&lines)? + "\n",
@@ -186,10 +222,17 @@ fn list(runtime: &Runtime, format: Format, quiet: bool, log: &Log) -> anyhow::Re
     answer(&text).map(|_| 0)
 }
 
-fn ps(runtime: &Runtime, word: &str, format: Format) -> anyhow::Result<u8> {
-    let pids = runtime.pids(&id(word)?)?;
-    let text = match format {
+fn ps(runtime: &Runtime, id: &ContainerId, args: &Ps) -> anyhow::Result<u8> {
+    let pids = runtime.pids(id)?;
+    let text = match args.format {
+        Format::Json if !args.options.is_empty() => {
+            return Err(anyhow!("--format json is a list of pids: it takes no options of ps"))
+                .hint("sublet-oci ps ID -o pid,args shows more of each");
+        }
         Format::Json => serde_json::to_string(&pids)? + "\n",
+        Format::Table if !args.options.is_empty() => {
+            top::ps(&args.options, &pids.into_iter().collect())?
+        }
         Format::Table => {
             let rows = pids.iter().map(|pid| format!("{pid}\n"));
             ["PID\n".to_owned()].into_iter().chain(rows).collect()

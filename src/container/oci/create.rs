@@ -14,6 +14,7 @@ use super::{Runtime, console, group, hooks};
 use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
+use crate::launch::hooks::Files;
 use crate::launch::{self, Meeting, doorstep};
 use crate::plan::step::{Gate, Step};
 use crate::plan::{self, Outline, Streams};
@@ -115,15 +116,25 @@ struct Arrival<'a> {
 }
 
 impl Meeting for Arrival<'_> {
-    fn at(&mut self, gate: Gate, payload: Pid, terminal: Option<&OwnedFd>) -> anyhow::Result<()> {
+    fn at(
+        &mut self,
+        gate: Gate,
+        payload: Pid,
+        terminal: Option<&OwnedFd>,
+    ) -> anyhow::Result<Option<Files>> {
         let bundle = self.bundle_of(payload)?;
         if gate == Gate::Hooked {
             let state = State::of(&bundle, Status::Creating).to_json()?;
             let bundle = self.hooked.insert(bundle);
-            let Some(all) = bundle.config.hooks() else { return Ok(()) };
+            let Some(all) = bundle.config.hooks() else { return Ok(None) };
             #[allow(deprecated)]
             hooks::run("prestart", all.prestart(), &state)?;
-            return hooks::run("createRuntime", all.create_runtime(), &state);
+            hooks::run("createRuntime", all.create_runtime(), &state)?;
+            return hooks::files(
+                bundle,
+                Status::Creating,
+                all.create_container().as_deref().unwrap_or_default(),
+            );
         }
         if let Some(path) = &self.create.console_socket {
             let terminal = terminal.context("the container has opened no terminal")?;
@@ -132,10 +143,10 @@ impl Meeting for Arrival<'_> {
         }
         let place = group::place(&self.outline.cgroup, payload, self.host)?;
         self.claim.record(&bundle.at(place))?;
-        match &self.create.pid_file {
-            Some(path) => pidfile::write(path, payload, ""),
-            None => Ok(()),
+        if let Some(path) = &self.create.pid_file {
+            pidfile::write(path, payload, "")?;
         }
+        Ok(None)
     }
 
     fn doorstep(&self) -> BorrowedFd<'_> {

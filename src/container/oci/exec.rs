@@ -22,7 +22,9 @@ use crate::monitor::beside::{LOST, Outcome, accompany};
 use crate::plan::check_descriptors;
 use crate::plan::enter::{self as plan, Ties};
 use crate::spec::oci::{self, check_process};
+use crate::spec::resources::list::numbers;
 use crate::spec::{ContainerId, Stdin};
+use crate::sys::schedule::set_affinity;
 
 /// What is asked of a further program.
 #[derive(Debug)]
@@ -167,6 +169,7 @@ impl Runtime {
         own.set_terminal(Some(terminal));
         check_process(own)?;
         let size = own.console_size();
+        let initial = own.exec_cpu_affinity().as_ref().and_then(|it| it.initial().clone());
         check_console(terminal, exec.detach, exec.console_socket.as_deref())?;
         let spec = oci::made(config, id.clone(), bundle.root.clone(), exec.preserve_fds)?;
         if !terminal {
@@ -177,6 +180,14 @@ impl Runtime {
         let inside = Inside::of(payload, pid)?.with_context(ended)?;
         let entry = plan::plan(&spec, Ties::Attached, bundle.place.as_ref(), &inside, host)?;
         entry.notes.iter().for_each(|note| warn(note));
+        if let Some(list) = &initial {
+            let processors: Vec<u32> = numbers(list)?.into_iter().collect();
+            set_affinity(Pid::this(), &processors)
+                .with_context(|| format!("process.execCPUAffinity.initial: run on the CPUs {list}"))
+                .hint(
+                    "none of them is one that the caller may run on: taskset -p $$ shows those",
+                )?;
+        }
         let stay = if exec.detach { Stay::UntilItRuns } else { Stay::ToTheEnd };
         let entered = enter(entry, inside, stay, None, host)?;
         if let Some(path) = &exec.console_socket {

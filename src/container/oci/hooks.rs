@@ -1,32 +1,32 @@
-//! Programs of the host that the configuration has run at certain moments.
+//! Programs that the configuration has run at certain moments.
 //!
-//! They are the caller's own, with the environment that the configuration gives
-//! them and nothing beside: neither the caller's nor the image's. They hear the
-//! container's state on standard input.
+//! Most are the caller's own, run here, with the environment that the
+//! configuration gives them and nothing beside: neither the caller's nor the
+//! image's. `createContainer` and `startContainer` are run by the container's first
+//! process; what they are told comes from here. All hear the container's state
+//! on standard input.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::Context;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::Pid;
 use oci_spec::runtime::Hook;
 
 use super::status::{State, Status};
 use crate::child::helper::{Before, prepare};
+use crate::child::report::HookEnd;
 use crate::error::Explain;
+use crate::host::inside::own_number;
+use crate::launch::hooks::{Files, HINT, Words, outcome, state};
 use crate::launch::patience;
 use crate::state::Bundle;
 use crate::sys::Errno;
-use crate::sys::process::open_pidfd;
-
-/// How much of what a hook says is told when it fails, in bytes.
-const WORDS: u64 = 4096;
+use crate::sys::process::{Ended, open_pidfd};
 
 /// Runs them one after the other; `field` is what they are called in the
 /// configuration.
@@ -34,12 +34,7 @@ const WORDS: u64 = 4096;
 /// # Errors
 /// The first that fails, or takes longer than it may.
 pub fn run(field: &str, hooks: &Option<Vec<Hook>>, state: &str) -> anyhow::Result<()> {
-    for hook in hooks.iter().flatten() {
-        one(hook, state)
-            .with_context(|| format!("hooks.{field}: {}", hook.path().display()))
-            .hint("it is in the configuration: who has made the container put it there")?;
-    }
-    Ok(())
+    hooks.iter().flatten().try_for_each(|hook| told(field, hook, one(hook, state)))
 }
 
 /// Runs those for a container that is over, each whatever becomes of the others:
@@ -51,19 +46,36 @@ pub fn after(bundle: &Bundle, warn: impl Fn(&anyhow::Error)) -> anyhow::Result<(
     let Some(all) = bundle.config.hooks() else { return Ok(()) };
     let state = State::of(bundle, Status::Stopped).to_json()?;
     for hook in all.poststop().iter().flatten() {
-        let one = Some(vec![hook.clone()]);
-        run("poststop", &one, &state).unwrap_or_else(|error| warn(&error));
+        told("poststop", hook, one(hook, &state)).unwrap_or_else(|error| warn(&error));
     }
     Ok(())
 }
 
-fn one(hook: &Hook, state: &str) -> anyhow::Result<()> {
-    ensure!(hook.path().is_absolute(), "the path of a hook is absolute");
-    let until = match hook.timeout().map(u64::try_from) {
-        None => None,
-        Some(Ok(seconds @ 1..)) => Instant::now().checked_add(Duration::from_secs(seconds)),
-        Some(_) => bail!("its timeout is not a number of seconds above 0"),
-    };
+/// What `hooks` are told that the container's first process runs, if there are
+/// such: with the pid that it has for itself (runtime specification, "State").
+///
+/// # Errors
+/// Where the process has ended, or there is no memory.
+pub fn files(bundle: &Bundle, status: Status, hooks: &[Hook]) -> anyhow::Result<Option<Files>> {
+    if hooks.is_empty() {
+        return Ok(None);
+    }
+    let pid = own_number(Pid::from_raw(bundle.payload.pid))?;
+    let state = State::of(bundle, status).seen_as(pid).to_json()?;
+    Files::telling(&state).map(Some)
+}
+
+/// Says which one it was that failed.
+///
+/// # Errors
+/// That of `outcome`.
+pub fn told(field: &str, hook: &Hook, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+    outcome.with_context(|| format!("hooks.{field}: {}", hook.path().display())).hint(HINT)
+}
+
+fn one(hook: &Hook, text: &str) -> anyhow::Result<()> {
+    let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
+    let until = seconds.and_then(|it| Instant::now().checked_add(Duration::from_secs(it)));
     let mut command = Command::new(hook.path());
     if let Some((name, rest)) = hook.args().as_deref().unwrap_or_default().split_first() {
         command.arg0(name).args(rest);
@@ -73,12 +85,9 @@ fn one(hook: &Hook, state: &str) -> anyhow::Result<()> {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         command.env(name, value);
     }
-    // Files in memory: one that reads nothing, or says a lot, waits for nobody.
-    let (mut heard, mut said) = (memory()?, memory()?);
-    heard.write_all(state.as_bytes()).context("tell it the state")?;
-    heard.rewind().context("tell it the state")?;
+    let (heard, words) = (state(text)?, Words::new()?);
     let to = |file: &File| file.try_clone().map(Stdio::from);
-    command.stdin(heard).stdout(Stdio::null()).stderr(to(&said).context("hear it")?);
+    command.stdin(heard).stdout(Stdio::null()).stderr(to(words.file()).context("hear it")?);
     prepare(&mut command, Before::default());
     let mut child = command.spawn().context("start it")?;
     let ended = in_time(child.id(), until);
@@ -87,22 +96,12 @@ fn one(hook: &Hook, state: &str) -> anyhow::Result<()> {
         let _ = child.kill();
     }
     let status = child.wait().context("wait for it")?;
-    ensure!(ended?, "it took longer than its timeout, and was killed");
-    if status.success() {
-        return Ok(());
-    }
-    let mut words = Vec::new();
-    said.rewind().and_then(|()| said.take(WORDS).read_to_end(&mut words)).context("hear it")?;
-    let words = String::from_utf8_lossy(&words);
-    Err(match words.trim() {
-        "" => anyhow!("{status}"),
-        words => anyhow!("{status}: {words}"),
-    })
-}
-
-fn memory() -> anyhow::Result<File> {
-    let made = memfd_create(c"hook", MFdFlags::MFD_CLOEXEC).context("make a file in memory")?;
-    Ok(File::from(made))
+    let end = match (ended?, status.code(), status.signal()) {
+        (false, ..) => HookEnd::TooLong,
+        (true, Some(code), _) => HookEnd::Ended(Ended::Exited(code)),
+        (true, None, signal) => HookEnd::Ended(Ended::Killed(signal.unwrap_or_default())),
+    };
+    outcome(end, &words)
 }
 
 /// Whether it ends by then.

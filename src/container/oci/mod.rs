@@ -22,7 +22,7 @@ pub mod wait;
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
 use crate::error::Explain;
 use crate::spec::ContainerId;
@@ -43,14 +43,27 @@ impl Runtime {
         Ok(Self { bundles: Bundles::open(root)? })
     }
 
+    /// The same, of which there is none where nothing is at `root`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn look(root: Option<&Path>) -> anyhow::Result<Option<Self>> {
+        Ok(Bundles::look(root)?.map(|bundles| Self { bundles }))
+    }
+
     /// The container that is called so.
     fn find(&self, id: &ContainerId) -> anyhow::Result<Found> {
-        let found = self
-            .bundles
-            .seek(id)?
-            .with_context(|| format!("container {:?} does not exist", id.as_str()));
-        found.hint("sublet-oci list shows those there are; --root says where they are looked for")
+        self.bundles.seek(id)?.map_or_else(|| absent(id), Ok)
     }
+}
+
+/// There is no container that is called so.
+///
+/// # Errors
+/// That.
+pub fn absent<T>(id: &ContainerId) -> anyhow::Result<T> {
+    Err(anyhow!("container {:?} does not exist", id.as_str()))
+        .hint("sublet-oci list shows those there are; --root says where they are looked for")
 }
 
 /// The time as logs have it: RFC 3339.

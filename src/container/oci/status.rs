@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use nix::unistd::Pid;
 use serde::Serialize;
 
 use super::{Runtime, group};
@@ -92,6 +93,11 @@ impl<'a> State<'a> {
             owner: "",
             annotations: bundle.config.annotations().as_ref(),
         }
+    }
+
+    /// The same with the pid that its first process has there.
+    pub fn seen_as(self, pid: Pid) -> Self {
+        Self { pid: self.pid.map(|_| pid.as_raw()), ..self }
     }
 
     /// As JSON.

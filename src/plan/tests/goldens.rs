@@ -147,7 +147,7 @@ kinds! {
     MakeDirectory MakeLike MakeFile MakeLink Pivot Hostname Domainname JoinNetwork WriteProc Limit Become
     WorkDirectory Umask Personality Schedule DiskPriority Identity NoNewPrivileges Seccomp Reaper NewSession OpenNotify OpenTerminal
     HideMemory LetGo Join Born OpenPty NullOutput TakeTerminal NullInput DieWithParent Find AwaitStart CloseFrom
-    ResetSignals Exec
+    ResetSignals Exec Hook OpenSpot NewClocks JoinClocks RunOn MemoryPolicy
 }
 
 /// A step in no plan would escape the tests that look at all plans.
@@ -159,7 +159,7 @@ fn every_step_is_in_a_golden() {
     let steps = steps.chain(entries.iter().flat_map(|entry| &entry.steps));
     let seen: BTreeSet<&str> = steps.map(kind).collect();
     // No flag asks for these; a bundle can.
-    let bundles = ["Domainname", "Personality", "Schedule", "DiskPriority"];
+    let bundles = ["Domainname", "Personality", "Schedule", "DiskPriority", "JoinClocks", "RunOn"];
     let missing: Vec<&&str> =
         KINDS.iter().filter(|kind| !bundles.contains(kind) && !seen.contains(*kind)).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -57,7 +57,7 @@ impl Case {
 
 /// A bundle that asks for what no flag of `sublet run` does.
 fn bundle() -> anyhow::Result<Spec> {
-    let kinds = ["user", "mount", "pid", "network", "uts"];
+    let kinds = ["user", "mount", "pid", "network", "uts", "time"];
     let namespaces = kinds.map(|kind| serde_json::json!({ "type": kind }));
     let config = serde_json::json!({
         "ociVersion": "1.2.0",
@@ -82,13 +82,19 @@ fn bundle() -> anyhow::Result<Spec> {
             {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
              "options": ["ro"]},
         ],
-        "hooks": {"createRuntime": [{"path": "/bin/hook"}]},
+        "hooks": {
+            "createRuntime": [{"path": "/bin/hook"}],
+            "createContainer": [{"path": "/bin/hook"}],
+            "startContainer": [{"path": "/bin/inner"}, {"path": "/bin/more"}],
+        },
         "linux": {
             "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
             "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}],
             "namespaces": namespaces,
             "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
             "sysctl": {"net.ipv4.ip_forward": "1"},
+            "timeOffsets": {"monotonic": {"secs": 7}, "boottime": {"secs": -1, "nanosecs": 5}},
+            "memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0-1", "flags": ["MPOL_F_STATIC_NODES"]},
             "rootfsPropagation": "shared",
             "readonlyPaths": ["/proc/sys"],
             "maskedPaths": ["/sys/firmware"],

@@ -96,6 +96,7 @@ fn makes_files(step: &Step) -> bool {
 pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
     match step {
         Step::OpenTree { into, .. }
+        | Step::OpenSpot { into, .. }
         | Step::NewFilesystem { into, .. }
         | Step::OpenPty { into, .. } => (vec![], Some(*into)),
         Step::Join { process, .. } => (vec![*process], None),
@@ -106,6 +107,7 @@ pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         Step::Protect { .. } => (vec![Slot::ROOT], None),
         Step::CopyUp { tree, .. } => (vec![*tree, Slot::ROOT], None),
         Step::Attach { tree, target: Target::Root | Target::Aside, .. } => (vec![*tree], None),
+        Step::Attach { tree, target: Target::Spot(spot), .. } => (vec![*tree, *spot], None),
         Step::Attach { tree, target: Target::Path(_), .. } => (vec![*tree, Slot::ROOT], None),
         Step::Attach { tree, target: Target::Inside(at, _), .. } => (vec![*tree, *at], None),
         Step::OpenTerminal { dev, pts, into, .. } => (vec![*dev, *pts], Some(*into)),
@@ -126,6 +128,10 @@ pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::Domainname(_)
         | Step::JoinNetwork
         | Step::UnshareCgroup
+        | Step::NewClocks { .. }
+        | Step::JoinClocks { .. }
+        | Step::RunOn(_)
+        | Step::MemoryPolicy { .. }
         | Step::Limit { .. }
         | Step::Become { .. }
         | Step::WorkDirectory(_)
@@ -147,6 +153,7 @@ pub(super) fn slots(step: &Step) -> (Vec<Slot>, Option<Slot>) {
         | Step::CloseFrom(_)
         | Step::ResetSignals
         | Step::Meet(_)
+        | Step::Hook(_)
         | Step::Find { .. }
         | Step::AwaitStart { .. }
         | Step::Exec { .. } => (vec![], None),
@@ -238,9 +245,12 @@ fn files_are_made_without_a_umask() {
 /// are out of reach: all that is mounted is mounted in between.
 #[test]
 fn nothing_is_mounted_after_the_pivot() {
+    // Who hears of what the container mounts, and no more.
+    let shares =
+        |step: &Step| matches!(step, Step::SetAttr { attr, .. } if attr.set | attr.clear == 0);
     always(|name, plan| {
         let pivot = place(name, plan, is_pivot);
-        none(name, plan, pivot..plan.steps.len(), mounts);
+        none(name, plan, pivot..plan.steps.len(), |step| mounts(step) && !shares(step));
         none(name, plan, pivot..plan.steps.len(), |step| matches!(step, Step::MakeFile { .. }));
     });
 }
@@ -324,6 +334,36 @@ fn sysfs_is_made_in_the_new_network_namespace() {
     });
 }
 
+/// A hook of the host's sees all that is mounted, and still the host's files; one
+/// of the container's may no more than the payload.
+#[test]
+fn hooks_run_at_their_places() {
+    let hook = |field: &'static str| move |step: &Step| matches!(step, Step::Hook(hook) if hook.field == field);
+    always(|name, plan| {
+        for at in places(plan, hook("createContainer")) {
+            let met = place(name, plan, |step| matches!(step, Step::Meet(Gate::Hooked)));
+            let pivot = place(name, plan, is_pivot);
+            assert!(met < at && at < pivot, "{name}");
+            none(name, plan, at..pivot, |step| matches!(step, Step::Attach { .. }));
+        }
+        for at in places(plan, hook("startContainer")) {
+            let started = place(name, plan, |step| matches!(step, Step::AwaitStart { .. }));
+            assert!(place(name, plan, is_identity) < started && started < at, "{name}");
+            let own = matches!(&plan.steps[at], Step::Hook(hook) if hook.filter.is_some());
+            let loaded = places(plan, is_filter).iter().filter(|filter| **filter < at).count();
+            let filters = places(plan, is_filter).len();
+            assert_eq!(loaded + usize::from(own), filters, "{name}");
+            none(name, plan, at..plan.steps.len(), |step| {
+                !(hook("startContainer")(step)
+                    || is_filter(step)
+                    || matches!(step, Step::Exec { .. }))
+            });
+        }
+    });
+    let hooked = |field| CASES.iter().any(|case| !places(&case.plan(), hook(field)).is_empty());
+    assert!(hooked("createContainer") && hooked("startContainer"));
+}
+
 /// The set-up needs the rights that the identity gives away.
 #[test]
 fn the_set_up_comes_before_the_identity() {
@@ -381,7 +421,8 @@ fn who_waits_for_a_start_shows_and_holds_nothing() {
         let waits = places(plan, |step| matches!(step, Step::AwaitStart { .. }));
         let hides = places(plan, |step| matches!(step, Step::HideMemory));
         let own = plan.outline.lifetime == Lifetime::Own;
-        assert_eq!((waits.len(), hides.len()), (own.into(), own.into()), "{name}");
+        // Once more with the payload's ids.
+        assert_eq!((waits.len(), hides.len()), (own.into(), 2 * usize::from(own)), "{name}");
         for (waits, hides) in waits.into_iter().zip(hides) {
             none(name, plan, 0..hides, |step| matches!(step, Step::Attach { .. }));
             let met = |step: &Step| matches!(step, Step::Meet(Gate::Recorded));
@@ -389,7 +430,7 @@ fn who_waits_for_a_start_shows_and_holds_nothing() {
             let found = place(name, plan, |step| matches!(step, Step::Find { .. }));
             assert!(place(name, plan, is_identity) < found && found < waits, "{name}");
             none(name, plan, waits + 1..plan.steps.len(), |step| {
-                !matches!(step, Step::Seccomp { .. } | Step::Exec { .. })
+                !matches!(step, Step::Hook(_) | Step::Seccomp { .. } | Step::Exec { .. })
             });
             assert_eq!(plan.outline.memory, Memory::Copied, "{name}");
         }

@@ -4,6 +4,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Spec as Oci};
 
 use crate::error::Explain;
+use crate::spec::resources::list::numbers;
 
 /// Looks through all that is not read elsewhere.
 ///
@@ -40,14 +41,25 @@ pub fn check(oci: &Oci) -> anyhow::Result<()> {
 
 fn check_hooks(oci: &Oci) -> anyhow::Result<()> {
     let Some(hooks) = oci.hooks() else { return Ok(()) };
-    let inside = [
+    #[allow(deprecated)]
+    let all = [
+        ("prestart", hooks.prestart()),
+        ("createRuntime", hooks.create_runtime()),
         ("createContainer", hooks.create_container()),
         ("startContainer", hooks.start_container()),
+        ("poststart", hooks.poststart()),
+        ("poststop", hooks.poststop()),
     ];
-    for (field, hooks) in inside {
-        if hooks.as_ref().is_some_and(|hooks| !hooks.is_empty()) {
-            return Err(anyhow!("hooks.{field} is not in sublet-oci yet"))
-                .hint("createRuntime, prestart, poststart and poststop are");
+    for (field, hooks) in all {
+        for (at, hook) in hooks.iter().flatten().enumerate() {
+            let name = || format!("hooks.{field}[{at}]");
+            let (path, timeout) = (hook.path(), hook.timeout());
+            ensure!(path.is_absolute(), "{}.path {path:?} is not absolute", name());
+            ensure!(
+                timeout.is_none_or(|seconds| seconds > 0),
+                "{}.timeout is not a number of seconds above 0",
+                name()
+            );
         }
     }
     Ok(())
@@ -85,8 +97,15 @@ pub fn check_process(process: &Process) -> anyhow::Result<()> {
     if let Some(label) = given(process.selinux_label()) {
         return no_label("process.selinuxLabel", label);
     }
-    check_schedule(process)?;
-    not_yet(&[("process.execCPUAffinity", process.exec_cpu_affinity().is_some())])
+    if let Some(affinity) = process.exec_cpu_affinity() {
+        for (field, list) in
+            [("initial", affinity.initial()), ("final", affinity.cpu_affinity_final())]
+        {
+            let list = list.as_deref().map(numbers).transpose();
+            list.with_context(|| format!("process.execCPUAffinity.{field}"))?;
+        }
+    }
+    check_schedule(process)
 }
 
 fn check_schedule(process: &Process) -> anyhow::Result<()> {
@@ -128,13 +147,24 @@ fn check_linux(linux: &Linux) -> anyhow::Result<()> {
     let personality_flags = linux.personality().as_ref().is_some_and(|personality| {
         personality.flags().as_ref().is_some_and(|flags| !flags.is_empty())
     });
-    let later = [
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|map| !map.is_empty())),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality.flags", personality_flags),
-        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|map| !map.is_empty())),
-    ];
-    not_yet(&later)
+    if linux.net_devices().as_ref().is_some_and(|map| !map.is_empty()) {
+        return Err(anyhow!("linux.netDevices takes root"))
+            .hint("only root of the network that a device is in may move it out: leave it out");
+    }
+    if let Some(policy) = linux.memory_policy() {
+        let list = policy.nodes().as_deref().filter(|list| !list.is_empty());
+        list.map(numbers).transpose().context("linux.memoryPolicy.nodes")?;
+    }
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        let known = matches!(clock.as_str(), "monotonic" | "boottime");
+        ensure!(known, "linux.timeOffsets.{clock}: the clocks are monotonic and boottime");
+        let nanos = offset.nanosecs().unwrap_or(0);
+        ensure!(
+            nanos < 1_000_000_000,
+            "linux.timeOffsets.{clock}.nanosecs {nanos} is a second and more"
+        );
+    }
+    not_yet(&[("linux.personality.flags", personality_flags)])
 }
 
 fn not_yet(fields: &[(&str, bool)]) -> anyhow::Result<()> {

@@ -140,7 +140,9 @@ fn versions_of_the_first_kind_are_spoken() {
 fn what_can_not_be_honoured_is_refused_by_its_name() {
     let bind = |options: Value| json!([{"destination": "/m", "type": "bind", "source": "/", "options": options}]);
     let resources = |field: &str, value: Value| with("/linux/resources", json!({ field: value }));
-    let hook = json!([{"path": "/bin/true"}]);
+    let affinity =
+        |field: &str, list: &str| with("/process/execCPUAffinity", json!({ field: list }));
+    let policy = |nodes: &str| json!({"mode": "MPOL_BIND", "nodes": nodes});
     for (config, words) in [
         (with("/surprise", json!(1)), "surprise"),
         (with("/linux/surprise", json!(1)), "linux.surprise"),
@@ -179,7 +181,9 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
             ),
             "process.scheduler.flags",
         ),
-        (with("/process/execCPUAffinity", json!({"initial": "0"})), "process.execCPUAffinity"),
+        (affinity("initial", "0-"), "execCPUAffinity"),
+        (affinity("initial", "3-1"), "process.execCPUAffinity.initial"),
+        (affinity("final", "9999"), "process.execCPUAffinity.final"),
         (
             with("/process/rlimits", json!([{"type": "RLIMIT_CORE", "soft": 2, "hard": 1}])),
             "process.rlimits",
@@ -193,16 +197,29 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
             ),
             "process.rlimits",
         ),
-        (with("/hooks", json!({"createContainer": hook})), "hooks.createContainer"),
-        (with("/hooks", json!({"startContainer": hook})), "hooks.startContainer"),
+        (
+            with("/hooks", json!({"createContainer": [{"path": "/a"}, {"path": "b"}]})),
+            "hooks.createContainer[1].path",
+        ),
+        (
+            with("/hooks", json!({"startContainer": [{"path": "/a", "timeout": 0}]})),
+            "hooks.startContainer[0].timeout",
+        ),
         (with("/linux/mountLabel", json!("a:b:c")), "linux.mountLabel"),
         (with("/linux/intelRdt", json!({"closID": "x"})), "linux.intelRdt"),
-        (with("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL"})), "linux.memoryPolicy"),
+        (with("/linux/memoryPolicy", policy("0,x")), "linux.memoryPolicy.nodes"),
         (
             with("/linux/personality", json!({"domain": "LINUX32", "flags": ["X"]})),
             "linux.personality.flags",
         ),
-        (with("/linux/timeOffsets", json!({"boottime": {"secs": 1}})), "linux.timeOffsets"),
+        (
+            with("/linux/timeOffsets", json!({"realtime": {"secs": 1}})),
+            "linux.timeOffsets.realtime",
+        ),
+        (
+            with("/linux/timeOffsets", json!({"boottime": {"nanosecs": 1_000_000_000}})),
+            "linux.timeOffsets.boottime.nanosecs",
+        ),
         (with("/linux/netDevices", json!({"eth0": {"name": "eth1"}})), "linux.netDevices"),
         (
             with(

@@ -64,6 +64,12 @@ pub fn user_namespace() -> Need {
     need(met, "this user may not make a user namespace")
 }
 
+/// The kernel has time namespaces.
+pub fn time_namespace() -> Need {
+    let there = Path::new("/proc/self/ns/time").exists();
+    need(there, "this kernel was built without time namespaces")
+}
+
 /// A static busybox.
 pub fn busybox() -> Need {
     root::busybox().clone().map(drop)

@@ -166,6 +166,27 @@ fn mounts_have_the_options_that_are_given() {
 }
 
 #[test]
+fn the_root_is_of_the_propagation_that_is_given() {
+    requires!();
+    let script =
+        "grep ' / ' /proc/self/mountinfo | head -n 1 | grep -oE 'shared|unbindable'; echo end";
+    for (word, shown) in [
+        ("private", ""),
+        ("rslave", ""),
+        ("shared", "shared\n"),
+        ("rshared", "shared\n"),
+        ("unbindable", "unbindable\n"),
+    ] {
+        for hooks in [json!({}), json!({"createContainer": [{"path": "/bin/true"}]})] {
+            let told = told(script, |bundle| {
+                bundle.set("/linux/rootfsPropagation", json!(word)).set("/hooks", hooks)
+            });
+            assert_eq!(told, format!("{shown}end"), "{word}");
+        }
+    }
+}
+
+#[test]
 fn a_tmpfs_begins_with_what_it_covers() {
     requires!();
     let script = "cd /full; cat a sub/b; readlink link; stat -c %a . a sub; echo x >c && cat c; \
@@ -305,4 +326,147 @@ fn what_only_root_may_have_of_the_scheduler_is_told_by_its_step() {
     let done = bundle.create("web");
     done.exits(1).explained(&["SCHED_FIFO", "not permitted"]);
     assert_eq!(bundle.left(), 0);
+}
+
+/// What a further program says, in a container for which `change` has changed
+/// the configuration.
+fn told_by_another(script: &str, change: impl FnOnce(Bundle) -> Bundle) -> (String, String) {
+    let bundle = change(Bundle::new(&[
+        "sh",
+        "-c",
+        &format!("({script}) >/part; mv /part /said; exec sleep 600"),
+    ]));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    let said = || fs::read_to_string(bundle.root.join("said")).ok();
+    let own = eventually(20.0, said).expect("it runs");
+    (own.trim().to_owned(), bundle.oci(&["exec", "web", "sh", "-c", script]).ok())
+}
+
+/// The processors that the test may run on.
+fn processors() -> Vec<String> {
+    let status = fs::read_to_string("/proc/self/status").expect("our status");
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let parts = line.expect("a list").trim().split(',');
+    let numbers = parts.flat_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse::<u32>().expect("a number")..=last.parse().expect("a number")
+    });
+    numbers.map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn a_further_program_runs_on_the_processors_that_are_given() {
+    requires!();
+    let (all, list) = (processors(), "grep Cpus_allowed_list /proc/self/status | cut -f 2");
+    let (first, last) = (&all[0], &all[all.len() - 1]);
+    let (all_of_them, _) = told_by_another(list, |bundle| bundle);
+    let with = |affinity: Value| {
+        let (own, other) =
+            told_by_another(list, |bundle| bundle.set("/process/execCPUAffinity", affinity));
+        assert_eq!(own, all_of_them, "it is for further programs alone");
+        other
+    };
+    assert_eq!(&with(json!({"initial": first, "final": last})), last);
+    assert_eq!(&with(json!({"final": last})), last);
+    // What is not said is left as the kernel has it after the first.
+    assert_eq!(&with(json!({"initial": last})), last);
+    assert_eq!(with(json!({})), with(Value::Null));
+    let bundle = Bundle::new(&["sleep", "600"]);
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    for (field, words) in [("initial", "8191"), ("final", "8191")] {
+        let affinity = json!({ field: "8191" });
+        let process = json!({
+            "user": {"uid": 0, "gid": 0}, "args": ["true"], "cwd": "/", "env": ["PATH=/bin"],
+            "execCPUAffinity": affinity,
+        });
+        let file = bundle.scratch.file("process.json", process.to_string());
+        let done = bundle.oci(&["exec", "--process", &file, "web"]);
+        let field = format!("process.execCPUAffinity.{field}");
+        done.exits(255).explained(&[&field, words]);
+    }
+    let bundle = bundle.set("/process/execCPUAffinity", json!({"final": "1-0"}));
+    bundle.create("b").exits(1).explained(&["process.execCPUAffinity.final"]);
+}
+
+/// The offsets are told by the kernel, and seen in what its clocks show.
+#[test]
+fn clocks_differ_from_the_machines() {
+    requires!(time_namespace);
+    let script = "cut -d. -f1 /proc/uptime; cat /proc/self/timens_offsets; \
+                  readlink /proc/self/ns/time";
+    let time = |bundle: Bundle| bundle.push("/linux/namespaces", json!({"type": "time"}));
+    let offsets = json!({
+        "boottime": {"secs": 1_000_000_000, "nanosecs": 7}, "monotonic": {"secs": 500},
+    });
+    let (own, other) =
+        told_by_another(script, |bundle| time(bundle).set("/linux/timeOffsets", offsets));
+    for said in [own, other] {
+        let lines: Vec<&str> = said.lines().collect();
+        let words = |at: usize| lines[at].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(lines[0].parse::<u64>().expect("seconds") >= 1_000_000_000, "{said}");
+        assert_eq!(
+            (words(1), words(2)),
+            ("monotonic 500 0".into(), "boottime 1000000000 7".into())
+        );
+        let ours = fs::read_link("/proc/self/ns/time").expect("our clocks");
+        assert_ne!(lines[3], ours.to_str().expect("UTF-8"));
+    }
+    // Without offsets it is one all the same.
+    let (own, other) = told_by_another(script, time);
+    assert_eq!(own.lines().last(), other.lines().last());
+    assert!(own.contains("monotonic           0"), "{own}");
+    let refused = |offsets: Value, words: &[&str]| {
+        let bundle = time(Bundle::new(&["true"])).set("/linux/timeOffsets", offsets);
+        bundle.create("web").exits(1).explained(words);
+        assert_eq!(bundle.left(), 0);
+    };
+    refused(json!({"boottime": {"secs": -1_000_000_000}}), &["linux.timeOffsets", "/proc/uptime"]);
+    refused(json!({"realtime": {"secs": 1}}), &["linux.timeOffsets.realtime"]);
+    let bundle = Bundle::new(&["true"]).set("/linux/timeOffsets", json!({"boottime": {"secs": 1}}));
+    bundle.create("web").exits(1).explained(&["linux.timeOffsets", "linux.namespaces"]);
+}
+
+/// An engine's pod has one time for all.
+#[test]
+fn clocks_of_others_are_joined() {
+    requires!(unshare, time_namespace);
+    let bundle = Bundle::new(&["sh", "-c", "readlink /proc/self/ns/time"]);
+    let own = ["mount", "pid"].map(|kind| json!({ "type": kind }));
+    let joined = json!({"type": "time", "path": "/proc/self/fd/9"});
+    let bundle = bundle
+        .set("/linux/namespaces", own.into_iter().chain([joined]).collect())
+        .set("/linux/uidMappings", json!([]))
+        .set("/linux/gidMappings", json!([]));
+    let script = "unshare --time sleep 600 & \
+                  until [ $(readlink /proc/$!/ns/time_for_children) != $(readlink /proc/$$/ns/time) ]; \
+                  do sleep 0.1; done; exec 9</proc/$!/ns/time_for_children; \
+                  readlink /proc/$!/ns/time_for_children; kill $!; exec \"$@\"";
+    let outer = ["unshare", "--user", "--map-root-user", "sh", "-ec", script, "sh"];
+    let done = bundle.command(&["run", "--bundle", &bundle.path(), "web"]).under(&outer).run();
+    let told = done.ok();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (2, lines[1]), "{told}");
+    let path = bundle.scratch.text("no-such");
+    let bundle = Bundle::new(&["true"]);
+    let bundle = bundle.push("/linux/namespaces", json!({"type": "time", "path": path}));
+    bundle.create("web").exits(1).explained(&["join the clocks", "no-such"]);
+}
+
+#[test]
+fn memory_comes_from_the_nodes_that_are_given() {
+    requires!();
+    let policy = json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]});
+    let script = "grep -o 'bind[^ ]*' /proc/self/numa_maps | head -n 1";
+    let set = |policy: Value| move |bundle: Bundle| bundle.set("/linux/memoryPolicy", policy);
+    if !std::path::Path::new("/proc/self/numa_maps").exists() {
+        let bundle = set(policy)(Bundle::new(&["true"]));
+        bundle.create("web").exits(1).explained(&["MPOL_BIND", "one memory node"]);
+        return;
+    }
+    let (own, other) = told_by_another(script, set(policy));
+    assert_eq!((own.as_str(), other.as_str()), ("bind=static:0", "bind=static:0"));
+    let bundle = set(json!({"mode": "MPOL_LOCAL", "nodes": "0"}))(Bundle::new(&["true"]));
+    bundle.create("web").exits(1).explained(&["linux.memoryPolicy", "MPOL_LOCAL"]);
 }

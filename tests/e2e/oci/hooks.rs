@@ -33,11 +33,11 @@ const SAY: &str = "status=$(grep -o '\"status\": *\"[a-z]*' | grep -o '[a-z]*$')
 #[test]
 fn hooks_run_at_their_moments_and_hear_the_state() {
     requires!();
-    let fields = ["prestart", "createRuntime", "poststart", "poststop"];
+    let fields = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
     let bundle = hooked(&fields, SAY, 60);
     let said = || fs::read_to_string(bundle.scratch.join("said")).unwrap_or_default();
     bundle.create("web").exits(0);
-    assert_eq!(said(), "prestart creating\ncreateRuntime creating\n");
+    assert_eq!(said(), "prestart creating\ncreateRuntime creating\ncreateContainer creating\n");
     bundle.oci(&["start", "web"]).ok();
     assert!(said().ends_with("poststart running\n"), "{}", said());
     bundle.oci(&["kill", "web", "KILL"]).ok();
@@ -78,11 +78,203 @@ fn a_hook_takes_no_longer_than_it_may() {
     assert_eq!(bundle.left(), 0);
 }
 
+/// Runs these as the caller, in the root's own busybox.
+fn shell(script: &str) -> Value {
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"], "timeout": 60}])
+}
+
+/// What the process that says it may, and where it is.
+const RIGHTS: &str = "grep -E '^(Cap|NoNewPrivs:|Seccomp:|Uid:|Gid:|Groups:)' /proc/self/status; \
+                      for kind in user mnt pid net ipc uts; do readlink /proc/self/ns/$kind; done; \
+                      umask; pwd; ls /bin/sh; mkdir /no 2>&1";
+
+/// What runs inside before the payload may no more than that, and has nothing of
+/// the host's.
+#[test]
+fn a_hook_at_the_start_is_confined_as_the_program_is() {
+    requires!();
+    let filter = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}],
+    });
+    let sets =
+        json!({"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]});
+    for no_new in [true, false] {
+        let own = format!("({RIGHTS}) >/own; echo $$ >/pid; exec sleep 600");
+        let hook = format!("({RIGHTS}) >/hook; cat >/state; ls -l /proc/self/fd >/open; env >/env");
+        let bundle = Bundle::new(&["sh", "-c", &own])
+            .set("/linux/seccomp", filter.clone())
+            .set("/process/noNewPrivileges", json!(no_new))
+            .set("/process/capabilities", sets.clone())
+            .set("/process/cwd", json!("/etc"))
+            .set("/process/user", json!({"uid": 0, "gid": 0, "umask": 0o27}))
+            .set("/hooks", json!({"startContainer": shell(&hook)}));
+        bundle.create("web").exits(0);
+        assert!(!bundle.root.join("hook").exists(), "it has not started");
+        bundle.oci(&["start", "web"]).ok();
+        let read = |name: &str| fs::read_to_string(bundle.root.join(name)).ok();
+        eventually(20.0, || read("pid").filter(|pid| !pid.is_empty())).expect("the program runs");
+        let hook = read("hook").expect("what the hook may");
+        assert_eq!(Some(&hook), read("own").as_ref(), "no new privileges: {no_new}");
+        assert!(hook.contains("Seccomp:\t2") && hook.contains("not supported"), "{hook}");
+        // The state is what the specification says, with the pid of inside.
+        let state: Value = serde_json::from_str(&read("state").expect("a state")).expect("JSON");
+        assert_eq!((&state["status"], &state["pid"]), (&json!("created"), &json!(1)));
+        assert_eq!((&state["id"], &state["bundle"]), (&json!("web"), &json!(bundle.path())));
+        // Standard streams, none of them the caller's.
+        let open = read("open").expect("what is open");
+        let open: Vec<_> = open.lines().filter_map(|line| line.split(" -> ").nth(1)).collect();
+        assert_eq!(open.len(), 3, "{open:?}");
+        assert!(open[0].contains("memfd:state") && open[2].contains("memfd:words"), "{open:?}");
+        let env = read("env").expect("its environment");
+        let shells = ["PATH=/bin", "PWD=/etc", "SHLVL=1", "_=/bin/env", "OLDPWD=/etc"];
+        assert!(env.lines().all(|line| shells.contains(&line)), "{env}");
+    }
+}
+
+/// The state is for all hooks: none of them changes what the next one hears.
+#[test]
+fn hooks_at_the_start_hear_the_same() {
+    requires!();
+    let one = |number: u32| {
+        let script = format!("echo x >&0; cat >/state{number}; echo words{number} >&2");
+        shell(&script)[0].clone()
+    };
+    let failing = shell("exit 4")[0].clone();
+    let bundle = Bundle::new(&["touch", "/ran"]);
+    let bundle = bundle.set("/hooks", json!({"startContainer": [one(1), one(2), failing]}));
+    bundle.create("web").exits(0);
+    let done = bundle.oci(&["start", "web"]);
+    done.exits(1).explained(&["hooks.startContainer", "exit status: 4"]);
+    assert!(!done.stderr.contains("words"), "others' words: {}", done.stderr);
+    let read = |name: &str| fs::read_to_string(bundle.root.join(name)).expect(name);
+    assert!(read("state1").starts_with('{') && read("state1") == read("state2"));
+}
+
+#[test]
+fn a_hook_that_fails_at_the_start_keeps_the_program_from_running() {
+    requires!();
+    let here = |script: &str| json!({"startContainer": shell(script)});
+    let slow = json!({"startContainer": [
+        {"path": "/bin/sleep", "args": ["sleep", "600"], "timeout": 1},
+    ]});
+    for (hooks, words) in [
+        (here("echo no such network >&2; exit 3"), &["exit status: 3", "no such network"][..]),
+        (here("kill -9 $$"), &["signal 9"]),
+        (slow, &["/bin/sleep", "timeout"]),
+        (json!({"startContainer": [{"path": "/none"}]}), &["/none", "No such file"]),
+    ] {
+        let bundle = Bundle::new(&["touch", "/ran"]).set("/hooks", hooks);
+        bundle.create("web").exits(0);
+        let done = bundle.oci(&["start", "web"]);
+        done.exits(1).explained(&["hooks.startContainer"]).explained(words);
+        bundle.stopped("web");
+        assert!(!bundle.root.join("ran").exists());
+        bundle.oci(&["delete", "web"]).ok();
+        assert_eq!(bundle.left(), 0);
+        let done = bundle.oci(&["run", "--bundle", &bundle.path(), "web"]);
+        done.exits(1).explained(words);
+        assert_eq!(bundle.left(), 0);
+    }
+}
+
+/// Who waits for it has a copy of the launcher's memory, and with it the
+/// caller's environment: no right inside lets the container's hook look there.
+#[test]
+fn a_hook_at_the_start_can_not_look_into_who_has_started_it() {
+    requires!();
+    let script = "for file in environ maps; do cat /proc/1/$file; done >/seen 2>/dev/null; \
+                  ls /proc/1/fd >>/seen 2>/dev/null; ls /proc/1/root/ >>/seen 2>/dev/null; \
+                  readlink /proc/1/exe >>/seen; grep ^Name: /proc/1/status >/there";
+    let names = ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_SYS_ADMIN"];
+    let sets = json!({"bounding": names, "effective": names, "permitted": names});
+    let bundle = Bundle::new(&["sleep", "600"])
+        .set("/process/capabilities", sets)
+        .set("/hooks", json!({"startContainer": shell(script)}));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    let read = |name: &str| fs::read_to_string(bundle.root.join(name)).expect(name);
+    assert!(read("there").starts_with("Name:"), "it is process 1");
+    assert_eq!(read("seen"), "");
+}
+
+/// Whoever has begun it is to hear how it went; nobody else would.
+#[test]
+fn a_start_that_is_killed_during_its_hooks_ends_the_container() {
+    requires!();
+    let bundle = Bundle::new(&["touch", "/ran"])
+        .set("/hooks", json!({"startContainer": shell("touch /here; exec sleep 600")}));
+    bundle.create("web").exits(0);
+    let start = bundle.command(&["start", "web"]).spawn();
+    eventually(20.0, || bundle.root.join("here").exists().then_some(())).expect("the hook runs");
+    start.signal(libc::SIGKILL);
+    start.wait();
+    bundle.stopped("web");
+    assert!(!bundle.root.join("ran").exists());
+    bundle.oci(&["delete", "web"]).ok();
+}
+
+/// A program of the host's, in the container's namespaces, before it has its
+/// root: where that is from, it finds it with all that is mounted.
+#[test]
+fn a_hook_before_the_root_sees_the_container_and_the_host() {
+    requires!();
+    let script = "cat >$2.state; umask >$2.umask; readlink /proc/self/ns/net >$2.net; \
+                  ls -l /proc/self/fd >$2.open; \
+                  cd $3 || exit 5; ls proc/self/status dev/pts/ptmx >$2.mounts || exit 6; \
+                  ./bin/busybox mount -t tmpfs tmpfs mnt && echo made >mnt/made";
+    let bundle = hooked(&["createContainer"], script, 60);
+    let bundle = bundle
+        .set("/process/args", json!(["sh", "-c", "cat /mnt/made; readlink /proc/self/ns/net"]));
+    bundle.scratch.dir(&format!("{}/mnt", bundle.root.text()));
+    // The third word is the root.
+    let root = json!(bundle.root.text());
+    let bundle = bundle.push("/hooks/createContainer/0/args", root);
+    let told = bundle.oci(&["run", "--keep", "--bundle", &bundle.path(), "web"]).ok();
+    let read = |name: &str| fs::read_to_string(bundle.scratch.join(name)).expect(name);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines, ["made", read("said.net").trim()]);
+    assert!(!bundle.root.join("mnt/made").exists(), "the host has seen it");
+    assert_eq!(read("said.umask").trim(), "0022");
+    let state: Value = serde_json::from_str(&read("said.state")).expect("JSON");
+    assert_eq!((&state["status"], &state["pid"]), (&json!("creating"), &json!(1)));
+    let open = read("said.open");
+    let open: Vec<_> = open.lines().filter_map(|line| line.split(" -> ").nth(1)).collect();
+    assert!(open.len() == 4 && open[0].contains("memfd:state"), "{open:?}");
+}
+
+#[test]
+fn a_hook_that_fails_before_the_root_leaves_nothing() {
+    requires!();
+    let bundle = hooked(&["createContainer"], "echo no such device >&2; exit 3", 60);
+    let done = bundle.create("web");
+    done.exits(1).explained(&["hooks.createContainer", "exit status: 3", "no such device"]);
+    assert_eq!(bundle.left(), 0);
+    let bundle = hooked(&["createContainer"], "exec sleep 600", 1);
+    bundle.create("web").exits(1).explained(&["hooks.createContainer", "timeout"]);
+    assert_eq!(bundle.left(), 0);
+    // What others have set up is taken down.
+    let bundle = hooked(
+        &["createRuntime", "createContainer", "poststop"],
+        "echo $1 >>$2; test $1 != createContainer",
+        60,
+    );
+    bundle.create("web").exits(1);
+    let said = fs::read_to_string(bundle.scratch.join("said")).expect("what they said");
+    assert_eq!(said, "createRuntime\ncreateContainer\npoststop\n");
+}
+
 /// A create that is killed takes along what it has made, and leaves the id.
 #[test]
 fn a_killed_create_leaves_no_process_and_its_id() {
     requires!();
-    let bundle = hooked(&["prestart"], "echo here >$2; exec sleep 600", 600);
+    for field in ["prestart", "createContainer"] {
+        killed_during(field);
+    }
+}
+
+fn killed_during(field: &str) {
+    let bundle = hooked(&[field], "echo here >$2; exec sleep 600", 600);
     let create = bundle.command(&["create", "--bundle", &bundle.path(), "web"]).spawn();
     let here = || bundle.scratch.join("said").exists().then_some(());
     eventually(20.0, here).expect("the hook runs");
