@@ -42,10 +42,6 @@ struct Numbers {
 pub struct Outward {
     /// The socket through which the namespace is sent too.
     pub to: OwnedFd,
-    /// Can be read once the ids of the user namespace are mapped.
-    pub mapped: OwnedFd,
-    /// The other end of that, which the launcher keeps: it tells of its death.
-    pub tell: RawFd,
     /// The first and the last group that may ping, as numbered inside.
     pub ping: (u32, u32),
     /// What the kernel is asked for before anybody else has the namespace.
@@ -141,20 +137,14 @@ extern "C" fn make(numbers: *const ()) -> ! {
         }
         fd::send_with_descriptor(channel, &word, made.as_fd())
     });
-    if let (Ok(()), Some(outward)) = (sent, outward) {
+    if sent.is_ok() && outward.is_some() {
         // Where it can't be had nothing else fails.
-        // SAFETY: in this table of descriptors no `OwnedFd` stands for it.
-        unsafe { fd::close(outward.tell) };
-        let _ = let_ping(outward.mapped.as_fd(), ping);
+        let _ = let_ping(ping);
     }
     exit_now(sent.is_err().into())
 }
 
-fn let_ping(mapped: BorrowedFd<'_>, range: &[u8]) -> Result<()> {
-    // Before that no group has a number.
-    if fd::read(mapped, &mut [0])? == 0 {
-        return Ok(());
-    }
+fn let_ping(range: &[u8]) -> Result<()> {
     let file = path::open_typed(PING, libc::O_WRONLY)?;
     fd::write_all(file.as_fd(), range)
 }

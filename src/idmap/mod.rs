@@ -77,6 +77,11 @@ impl Pending<'_> {
         self.helpers.iter().filter_map(Running::words)
     }
 
+    /// Whether the kernel has them already: no helper is to write them.
+    pub fn are_written(&self) -> bool {
+        self.helpers.is_empty()
+    }
+
     /// Waits for the helpers and compares what the kernel has with what was
     /// planned.
     ///

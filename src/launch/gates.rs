@@ -54,9 +54,9 @@ pub fn serve(
     // While others work for us: systemd takes longer than all else, and the
     // helpers leave processor time over.
     let asks_systemd = placing.asks_systemd();
-    let is_attended = asks_systemd || maps.helpers().next().is_some();
+    let is_attended = asks_systemd || !maps.are_written();
     if is_attended {
-        spawned.attend(&mut placing, &mut connecting)?;
+        spawned.attend(&mut placing)?;
     }
     // It moves no process for us that is another user's, as the child may be
     // once it has its maps.
@@ -74,11 +74,11 @@ pub fn serve(
         Err(error) => return Err(first_cause(spawned, error, host)),
     }
     spawned.timing.mapped();
+    spawned.begin_network(&mut connecting)?;
     // Not before: a new process would be in the way of this one.
     if !is_attended {
-        spawned.attend(&mut placing, &mut connecting)?;
+        spawned.attend(&mut placing)?;
     }
-    connecting.mapped();
     let mut placed = if placing.has_gate() { Progress::Waiting } else { Progress::Done };
     let (mut terminal, mut notify) = (None, None);
     let mut files = None;

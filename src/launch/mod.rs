@@ -184,9 +184,12 @@ fn start(
         let plan = complete()?;
         connecting = Connecting::new(&plan);
         spawned = spawn::spawn(outline, Some(plan), &placing, doorstep, host)?;
-        // What takes longest, first; it needs no mapped ids.
-        spawned.begin_network(&mut connecting)?;
         maps = map(&mut spawned, idmap, host)?;
+        // What takes longest, before all else that can wait. Where helpers write
+        // the maps it is not time yet.
+        if maps.are_written() {
+            spawned.begin_network(&mut connecting)?;
+        }
     }
     let served = gates::serve(&mut spawned, idmap, maps, (placing, connecting), meeting, host)?;
     Ok((spawned, served))

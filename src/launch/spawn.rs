@@ -179,7 +179,9 @@ impl Spawned {
     }
 
     /// Starts who makes its network namespace, if it is to have one and nobody
-    /// makes it yet.
+    /// makes it yet. Its ids have to be mapped: what the kernel shows of a
+    /// network (`/proc/net`, `/sys/class/net/lo`) belongs to the root of the user
+    /// namespace if there is one when it is made, and to nobody else.
     pub fn begin_network(&mut self, connecting: &mut Connecting) -> anyhow::Result<()> {
         if self.namespaces.own_network() && self.maker.is_none() {
             let user = self.user_namespace.as_ref().map_or(self.payload.pidfd(), AsFd::as_fd);
@@ -190,17 +192,13 @@ impl Spawned {
         Ok(())
     }
 
-    /// Starts what stands by the child: who makes its network namespace, who
-    /// watches over it, and who makes its control group.
-    pub fn attend(
-        &mut self,
-        placing: &mut Placing<'_>,
-        connecting: &mut Connecting,
-    ) -> anyhow::Result<()> {
-        self.begin_network(connecting)?;
+    /// Starts what stands by the child: who watches over it, and who makes its
+    /// control group.
+    pub fn attend(&mut self, placing: &mut Placing<'_>) -> anyhow::Result<()> {
+        let unguarded = !self.namespaces.own_network();
         let payload = &self.payload;
         if self.lifetime == Lifetime::Own {
-            if self.maker.is_none() {
+            if unguarded {
                 self.channel.open(Gate::Guarded);
             }
             return placing.begin(payload.pid(), None);
@@ -213,7 +211,7 @@ impl Spawned {
         let terminal = terminal.filter(|fd| is_terminal(*fd));
         let watcher = Watcher::start(payload.pidfd(), sweep, terminal, self.stay);
         let watcher = self.watcher.insert(watcher.context("start the watcher")?);
-        if self.maker.is_none() {
+        if unguarded {
             self.channel.open(Gate::Guarded);
         }
         placing.begin(payload.pid(), Some(watcher.pid()))

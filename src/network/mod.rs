@@ -14,14 +14,12 @@ mod slirp4netns;
 mod uplink;
 mod words;
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::fcntl::OFlag;
 use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::pipe2;
 
 use crate::child::network::Outward;
 use crate::error::Explain;
@@ -33,9 +31,8 @@ pub use services::Services;
 pub use uplink::Uplink;
 
 /// The way to a network that reaches out: [`begin`](Self::begin) when the
-/// network namespace is about to be made, [`mapped`](Self::mapped) once its ids
-/// are, and [`proceed`](Self::proceed) until it is [`Done`](Progress::Done). Then
-/// the payload may run.
+/// network namespace is about to be made, and [`proceed`](Self::proceed) until
+/// it is [`Done`](Progress::Done). Then the payload may run.
 pub struct Connecting {
     stage: Stage,
     /// The ports of the host's services.
@@ -44,8 +41,6 @@ pub struct Connecting {
     services: Option<Services>,
     /// The groups that may ping, as numbered inside.
     ping: (u32, u32),
-    /// Tells who makes the namespace that its ids are mapped.
-    mapped: Option<OwnedFd>,
 }
 
 enum Stage {
@@ -88,7 +83,7 @@ impl Connecting {
             Network::Host | Network::None | Network::Joined(_) => Stage::Over(None),
         };
         let ping = plan.outline.idmap.group_range();
-        Self { stage, ports, services: None, ping, mapped: None }
+        Self { stage, ports, services: None, ping }
     }
 
     /// What who makes the network namespace has to do beside that, if there is
@@ -101,26 +96,15 @@ impl Connecting {
         let (ours, to) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
                 .context("make a socket for the network namespace")?;
-        let (mapped, tell) = pipe2(OFlag::O_CLOEXEC).context("make a pipe")?;
         let mut closed = helper.as_ref().map(Helper::closed).unwrap_or_default();
         let services = self.ports.clone();
         if !services.is_empty() {
             service::address(&mut closed);
         }
-        let (ping, tell_fd) = (self.ping, tell.as_raw_fd());
-        let outward = Outward { to, mapped, tell: tell_fd, ping, closed, services };
-        self.mapped = Some(tell);
+        let outward = Outward { to, ping: self.ping, closed, services };
         let (helper, until) = (helper.clone(), Instant::now() + NAMESPACE);
         self.stage = Stage::Expecting { helper, ours, sockets: Vec::new(), until };
         Ok(Some(outward))
-    }
-
-    /// The ids are mapped: until then a helper could not become one of them.
-    pub fn mapped(&mut self) {
-        if let Some(tell) = self.mapped.take() {
-            // One that has gone needs not to know.
-            let _ = fd::write(tell.as_fd(), &[1]);
-        }
     }
 
     /// What has to be waited for before it [`proceed`](Self::proceed)s, and

@@ -66,6 +66,22 @@ fn one_at_a_time_can_be_the_hosts() {
     }
 }
 
+/// They are given to the root that the user namespace has when its network is
+/// made, which is done beside all else: often enough to see who is first.
+#[test]
+fn what_the_kernel_shows_of_the_network_is_roots() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let files = ["/proc/self/net/dev", "/sys/class/net/lo/mtu"];
+    for ids in [&["--userns", "single"][..], &[]] {
+        for _ in 0..20 {
+            let owners = run(&scratch, &root, ids).args(["/bin/busybox", "stat", "-c", "%u"]);
+            assert_eq!(owners.args(files).ok(), "0\n0", "{ids:?}");
+        }
+    }
+}
+
 #[test]
 fn the_payload_is_pid_1() {
     requires!();
