@@ -10,7 +10,7 @@
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::systemd::{StartScope, Systemd};
+use super::systemd::{Job, StartScope, Systemd};
 use crate::host::Host;
 use crate::host::cgroup::Cgroups;
 use crate::plan::cgroup::Manager;
@@ -41,17 +41,34 @@ impl Beside {
     /// # Errors
     /// What systemd says, or that it says nothing.
     pub fn take(&self, supervisor: Pid, host: &Host) -> anyhow::Result<()> {
-        // Whoever has refused that would have refused the container's.
-        let Ok(bus) = host.bus()? else { return Ok(()) };
-        let pids = together(supervisor, host.cgroups()?, host.caller()?.euid);
-        let scope = StartScope {
-            unit: &self.name(supervisor),
-            slice: self.slice.as_deref(),
-            description: "The supervisor of a container of sublet",
-            pids: &pids,
-            properties: &[],
+        // One that ends before systemd looks, as what has asked how the container
+        // is, makes it refuse all.
+        const ATTEMPTS: usize = 3;
+        let bus = match host.bus()? {
+            Ok(bus) => bus,
+            Err(advice) => return advice.clone().refuse(),
         };
-        Systemd::at(bus).start_scope(&scope)?.wait()
+        let mut done = Ok(());
+        for attempt in 1..=ATTEMPTS {
+            let pids = match attempt {
+                ATTEMPTS => vec![supervisor],
+                _ => together(supervisor, host.cgroups()?, host.caller()?.euid),
+            };
+            let scope = StartScope {
+                unit: &self.name(supervisor),
+                slice: self.slice.as_deref(),
+                description: "The supervisor of a container of sublet",
+                pids: &pids,
+                // A container that is started again is not to be made in it.
+                delegate: false,
+                properties: &[],
+            };
+            done = Systemd::at(bus).start_scope(&scope).and_then(Job::wait);
+            if done.is_ok() || pids.len() == 1 {
+                break;
+            }
+        }
+        done
     }
 
     /// That of the supervisor's scope. One that was there before for the same
@@ -63,22 +80,29 @@ impl Beside {
 }
 
 /// A process and its children in the same control group, of one user: systemd
-/// moves no other's.
+/// moves no other's. One in a pid namespace of its own is a container that is
+/// just being started again, on its way to its own scope.
 fn together(supervisor: Pid, cgroups: &Cgroups, euid: u32) -> Vec<Pid> {
     let place = |pid: Pid| cgroups.of_process(pid.as_raw()).ok();
     let here = place(supervisor);
+    let depth = standing(supervisor).map(|(_, depth)| depth);
     let list = format!("/proc/{supervisor}/task/{supervisor}/children");
     let children = std::fs::read_to_string(list).unwrap_or_default();
     let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
-    let is_here = |pid: &Pid| place(*pid) == here && user_of(*pid) == Some(euid);
+    let is_here = |pid: &Pid| {
+        let standing = standing(*pid);
+        place(*pid) == here && standing.is_some() && standing == depth.map(|depth| (euid, depth))
+    };
     [supervisor].into_iter().chain(children.map(Pid::from_raw).filter(is_here)).collect()
 }
 
-/// The effective uid of a process: proc_pid_status(5).
-fn user_of(pid: Pid) -> Option<u32> {
+/// The effective uid of a process, and in how many pid namespaces it has a
+/// number, from ours on: proc_pid_status(5).
+fn standing(pid: Pid) -> Option<(u32, usize)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let uid = line("Uid:")?.split_whitespace().nth(1)?.parse().ok()?;
+    Some((uid, line("NSpid:")?.split_whitespace().count()))
 }
 
 #[cfg(test)]
@@ -100,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn the_user_of_a_process_is_read() {
+    fn who_a_process_is_and_where_is_read() {
         let own = nix::unistd::geteuid().as_raw();
-        assert_eq!(user_of(Pid::this()), Some(own));
-        assert_eq!(user_of(Pid::from_raw(i32::MAX)), None);
+        assert_eq!(standing(Pid::this()).map(|(uid, depth)| (uid, depth > 0)), Some((own, true)));
+        assert_eq!(standing(Pid::from_raw(i32::MAX)), None);
     }
 }

@@ -95,6 +95,7 @@ impl<'a> Placing<'a> {
             slice: slice.as_deref(),
             description: "A container of sublet",
             pids: &[child].into_iter().chain(watcher).collect::<Vec<_>>(),
+            delegate: true,
             properties: &self.plan.properties,
         })?;
         Ok(Stage::Asked(job, child, watcher))

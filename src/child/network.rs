@@ -24,7 +24,7 @@ pub struct Maker {
     /// What it runs on and what it reads: the launcher's memory. Kept while the
     /// child has that memory too: to take a page from it, the kernel interrupts
     /// the processor that the child is on.
-    _memory: (Stack, Box<Numbers>),
+    memory: (Stack, Box<Numbers>),
 }
 
 /// Descriptors of which it has a copy, and what it does beside.
@@ -89,7 +89,7 @@ impl Maker {
         // SAFETY: both go into what is returned, whose drop waits for the
         // process first. `make` makes system calls only.
         let process = unsafe { process::clone_sharing(0, &stack, make, argument)? };
-        Ok(Self { process, reaped: false, _memory: (stack, numbers) })
+        Ok(Self { process, reaped: false, memory: (stack, numbers) })
     }
 
     /// Ready to be read once it has ended; nothing after [`finish`](Self::finish).
@@ -101,6 +101,8 @@ impl Maker {
     pub fn finish(&mut self) -> bool {
         let ended = process::wait(self.process.pidfd.as_fd());
         self.reaped = true;
+        // Whoever waits for what it was to send hears that nothing more comes.
+        self.memory.1.outward = None;
         ended == Ok(Ended::Exited(0))
     }
 }

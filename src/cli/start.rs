@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args};
 
 use super::attach::code;
@@ -15,6 +15,7 @@ use crate::container::record;
 use crate::container::run::protect_program;
 use crate::container::signal::stop;
 use crate::error::{EXIT_CONTAINER, Explain};
+use crate::plan::check_descriptors;
 use crate::spec::sockets::Sockets;
 use crate::state::{Life, Store};
 
@@ -161,6 +162,8 @@ fn sockets(containers: &[String]) -> anyhow::Result<Sockets> {
         return Err(anyhow!("the sockets of LISTEN_FDS are for one container"))
             .hint("start each by a command of its own, those without by env -u LISTEN_FDS");
     }
+    // Before anything of ours is open, which might have their numbers.
+    check_descriptors(sockets.count).context("the sockets of LISTEN_FDS")?;
     Ok(sockets)
 }
 

@@ -33,9 +33,12 @@ impl Channel {
         let _ = fd::write_all(self.0.as_fd(), &[gate as u8]);
     }
 
-    /// The same, with a descriptor that goes with the word.
+    /// The same, with a descriptor that goes with the word. Where too many are
+    /// on their way the word goes alone (unix(7), `ETOOMANYREFS`).
     pub fn open_with(&self, gate: Gate, descriptor: BorrowedFd<'_>) {
-        let _ = fd::send_with_descriptor(self.0.as_fd(), &[gate as u8], descriptor);
+        if fd::send_with_descriptor(self.0.as_fd(), &[gate as u8], descriptor).is_err() {
+            self.open(gate);
+        }
     }
 
     /// The next report; `None` when the child has executed the payload, or

@@ -146,6 +146,8 @@ pub fn serve(
             Some((Report::Stopped { at, part, errno }, _)) => {
                 return Err(explain::stopped(&spawned.steps, at, part, errno, host));
             }
+            // It executes nothing before it was met at the last gate.
+            None if meeting.is_some() => return Err(explain::killed()),
             None => break,
         }
     }

@@ -119,7 +119,8 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     draft.early.extend(clocks::step(linux, namespaces)?);
     rootfs::open(&spec.beside.root, &mut draft)?;
     let met = own_life && hooks::are_to_meet(oci.hooks().as_ref());
-    let spot = met.then(|| rootfs::spot(&spec.beside.root, &mut draft)).transpose()?;
+    let shown = met && !rootfs::is_the_hosts(&spec.beside.root);
+    let spot = shown.then(|| rootfs::spot(&spec.beside.root, &mut draft)).transpose()?;
     let workshop = Workshop::open(spot, &mut draft);
     let masked = linux.masked_paths().as_deref().unwrap_or_default();
     let readonly_paths = linux.readonly_paths().as_deref().unwrap_or_default();

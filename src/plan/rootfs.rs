@@ -2,7 +2,9 @@
 //!
 //! Reads `Beside::root` and `root.readonly`; `child::mount` performs it.
 
+use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -100,6 +102,14 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
     };
     draft.early.insert(0, tree);
     Ok(())
+}
+
+/// Whether it is the host's own root: what is mounted over that stays when the
+/// container pivots away from it.
+pub fn is_the_hosts(root: &Root) -> bool {
+    let (Root::Directory(path) | Root::Overlay(path)) = root else { return true };
+    let inode = |path: &Path| fs::metadata(path).map(|facts| (facts.dev(), facts.ino())).ok();
+    inode(path).is_some_and(|found| Some(found) == inode(Path::new("/")))
 }
 
 /// Notes the place on the host that the tree is from, for hooks that look for the

@@ -10,6 +10,8 @@
 //!     ID/spec.json        what was asked for
 //!     ID/lock             byte 0: its launcher lives; byte 1: the record changes
 //!     ID/control          the socket of its launcher
+//!     ID/events           who has entered or gone to it; events.before that one
+//!                         when it was long, events.next for a moment between
 //!     .names/NAME         a symbolic link, whose text is the id
 //!     .dead-ID/           removed, but for its files; .dead-ID:7 had ended with 7
 //!     .bad-ID/            put aside: nobody can read its record

@@ -99,6 +99,18 @@ const WAYS_IN: [&str; 15] = [
     "fe80::2@7001",
 ];
 
+/// The helper would wait for the network namespace, and the payload for it.
+#[test]
+fn who_can_not_make_the_network_is_not_waited_for() {
+    requires!(strace, slirp4netns);
+    let scratch = Scratch::new();
+    let inject = ["-e", "trace=setns", "-e", "inject=setns:error=EPERM:when=1"];
+    let outer = [&["strace", "-f", "-qq", "-o", "/dev/null"], &inject[..]].concat();
+    let options = ["--network", "slirp4netns", "--userns", "single", "host", "true"];
+    let done = run(&scratch, &options).under(&outer).within(30.0).run();
+    done.refused(&["hand the network namespace to slirp4netns: there is none", "--network none"]);
+}
+
 #[test]
 fn the_world_is_reached_and_the_hosts_loopback_is_not() {
     requires!(lan, slirp4netns, pasta, python3);

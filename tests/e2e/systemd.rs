@@ -73,6 +73,7 @@ fn a_scope_is_started_changed_and_stopped() {
                 slice: None,
                 description: "a test",
                 pids: &[sleeper.pid()],
+                delegate: true,
                 properties,
             };
             systemd.start_scope(&scope)?.wait()
@@ -124,6 +125,7 @@ fn the_machines_manager_starts_nothing_for_a_user() {
         slice: None,
         description: "",
         pids: &[sleeper.pid()],
+        delegate: true,
         properties: &[],
     };
     let denied = systemd.start_scope(&scope).and_then(|job| job.wait()).expect_err("denied");

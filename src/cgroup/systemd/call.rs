@@ -58,7 +58,7 @@ impl Call {
             ("PIDs", numbers(scope.pids).into()),
             ("Description", scope.description.into()),
             // Nobody but us makes cgroups below it, and controllers are on.
-            ("Delegate", true.into()),
+            ("Delegate", scope.delegate.into()),
             // Gone once it is empty, also if it has failed: no reset-failed.
             ("CollectMode", "inactive-or-failed".into()),
         ];

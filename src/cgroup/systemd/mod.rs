@@ -47,8 +47,10 @@ pub struct StartScope<'a> {
     pub description: &'a str,
     /// The processes to move there.
     pub pids: &'a [Pid],
-    /// What else is to be set. Delegation, and that nothing of it stays when
-    /// it has ended or failed, are set anyhow.
+    /// Whether what is there may divide it.
+    pub delegate: bool,
+    /// What else is to be set. That nothing of it stays when it has ended or
+    /// failed is set anyhow.
     pub properties: &'a [Property],
 }
 

@@ -33,7 +33,6 @@ const PHRASES: &[(&str, &str)] = &[
         "a container without a pid in linux.namespaces shows that of the host",
     ),
     ("or use --read-only", "or set root.readonly"),
-    ("see the map that is planned: --dry-run", "see linux.uidMappings and linux.gidMappings"),
     ("--security-opt seccomp=unconfined goes without", "without linux.seccomp there is none"),
     (
         "--security-opt seccomp=unconfined runs without a filter",

@@ -78,6 +78,29 @@ fn a_hook_takes_no_longer_than_it_may() {
     assert_eq!(bundle.left(), 0);
 }
 
+/// The end of the way to it is no start.
+#[test]
+fn one_that_is_killed_while_it_is_made_is_not_made() {
+    requires!();
+    let bundle = hooked(&["createContainer"], "kill -KILL $PPID; exec sleep 600", 60);
+    let bundle = bundle.set("/linux/namespaces", json!([{"type": "user"}, {"type": "mount"}]));
+    bundle.create("web").exits(1).explained(&["killed while it was started"]);
+    assert_eq!(bundle.left(), 0);
+}
+
+/// Where the container's root is the host's, nothing can be mounted at it for
+/// them: the container would not get out of that.
+#[test]
+fn hooks_do_not_keep_the_hosts_root_from_being_the_containers() {
+    requires!();
+    let bundle = hooked(&["createRuntime", "createContainer"], SAY, 60);
+    let bundle = bundle.set("/root", json!({"path": "/", "readonly": true}));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    let said = fs::read_to_string(bundle.scratch.join("said")).expect("what they said");
+    assert_eq!(said, "createRuntime creating\ncreateContainer creating\n");
+}
+
 /// Runs these as the caller, in the root's own busybox.
 fn shell(script: &str) -> Value {
     json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"], "timeout": 60}])

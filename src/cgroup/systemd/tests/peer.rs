@@ -99,6 +99,7 @@ pub(super) fn begin(kind: bus::Kind, patience: Duration) -> (Job, Peer) {
         slice: Some("some.slice"),
         description: "a test",
         pids: &[Pid::from_raw(7), Pid::from_raw(8)],
+        delegate: true,
         properties: &properties,
     };
     asking(Call::start_scope(&scope).unwrap(), kind, patience)

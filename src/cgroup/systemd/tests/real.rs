@@ -45,7 +45,14 @@ fn a_bus_without_systemd_says_so() {
         eprintln!("skipped: dbus-daemon is not installed");
         return;
     };
-    let scope = StartScope { unit: UNIT, slice: None, description: "", pids: &[], properties: &[] };
+    let scope = StartScope {
+        unit: UNIT,
+        slice: None,
+        description: "",
+        pids: &[],
+        delegate: true,
+        properties: &[],
+    };
     let job = Systemd::at(&daemon.bus).within(LONG).start_scope(&scope).unwrap();
     let error = job.wait().unwrap_err();
     let text = report(&error);
