@@ -86,6 +86,17 @@ pub fn report(error: &anyhow::Error) -> String {
     report
 }
 
+/// A stranger's words for a terminal: no control characters, no novels.
+pub fn printable(text: &str) -> String {
+    /// In characters.
+    const MOST: usize = 500;
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_default().collect(),
+        false => String::from(c),
+    };
+    text.chars().take(MOST).map(escape).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

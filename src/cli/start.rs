@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{ArgAction, Args};
 
 use super::attach::code;
@@ -163,7 +163,7 @@ fn sockets(containers: &[String]) -> anyhow::Result<Sockets> {
             .hint("start each by a command of its own, those without by env -u LISTEN_FDS");
     }
     // Before anything of ours is open, which might have their numbers.
-    check_descriptors(sockets.count).context("the sockets of LISTEN_FDS")?;
+    check_descriptors(sockets.count)?;
     Ok(sockets)
 }
 

@@ -132,19 +132,26 @@ fn path(text: &str) -> anyhow::Result<Vec<String>> {
 }
 
 fn find<'a>(value: &'a Value, path: &[String]) -> anyhow::Result<&'a Value> {
+    /// Whose keys are anybody's: one that is not there has no value.
+    const MAPS: [&str; 3] = ["Annotations", "Attributes", "Labels"];
+    static NO_VALUE: Value = Value::String(String::new());
     let mut found = value;
+    let mut above = "";
     for word in path {
         // Below what is nothing, there is nothing.
         if found.is_null() {
             return Ok(found);
         }
         let Some(next) = found.get(word) else {
+            if MAPS.contains(&above) {
+                return Ok(&NO_VALUE);
+            }
             let fields = found.as_object().into_iter().flat_map(|map| map.keys());
             let fields: Vec<&str> = fields.map(String::as_str).collect();
             return Err(anyhow!("there is no field .{word}"))
                 .hint(format!("there are {}", fields.join(", ")));
         };
-        found = next;
+        (found, above) = (next, word);
     }
     Ok(found)
 }
@@ -186,6 +193,7 @@ mod tests {
             ("{{json .Name}}", r#""web""#),
             ("{{index .Labels \"a.b\"}}-{{index .Labels \"c\"}}", "x-"),
             ("{{.State.Pid}} {{.Usage.Peak}}", "<nil> <nil>"),
+            ("{{.Labels.c}}-", "-"),
         ] {
             assert_eq!(filled(text), told, "{text}");
         }

@@ -14,7 +14,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::channel::Channel;
 use crate::child::report::HookEnd;
-use crate::error::Explain;
+use crate::error::{Explain, printable};
 use crate::plan::step::{Gate, Hook};
 use crate::sys::process::Ended;
 use crate::sys::{Errno, fd};
@@ -117,7 +117,8 @@ pub fn outcome(end: HookEnd, words: &Words) -> anyhow::Result<()> {
     let words = words.heard().context("hear it")?;
     Err(match words.as_str() {
         "" => anyhow!(how),
-        words => anyhow!("{how}: {words}"),
+        // They may be an image's.
+        words => anyhow!("{how}: {}", printable(words)),
     })
 }
 

@@ -139,7 +139,8 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     })
 }
 
-/// Whether what is to be handed down is there. Nothing of ours is open yet.
+/// Whether what is to be handed down is there: to be asked before anything of
+/// ours is open.
 ///
 /// # Errors
 /// The number that is not open.
@@ -147,7 +148,7 @@ pub fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
     for number in 3..preserve.saturating_add(3) {
         if !crate::sys::fd::is_open(number) {
             return Err(anyhow::anyhow!("descriptor {number} is not open"))
-                .with_context(|| format!("--preserve-fds {preserve}"))
+                .with_context(|| format!("--preserve-fds {preserve}, or as many by LISTEN_FDS"))
                 .hint("descriptors are handed down from 3 upwards, without a gap");
         }
     }

@@ -231,6 +231,8 @@ fn numbers_that_are_none() {
 fn descriptors_that_are_not_open_cannot_be_kept() {
     requires!();
     refused(&["--preserve-fds", "5"], &["descriptor"]);
+    // What the supervisor itself has open is not the caller's.
+    refused(&["-d", "--preserve-fds", "3"], &["descriptor 3"]);
 }
 
 #[test]

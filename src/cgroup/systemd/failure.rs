@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 
 use super::wire::Message;
-use crate::error::Explain;
+use crate::error::{Explain, printable};
 
 /// What went wrong, and the words for it.
 ///
@@ -141,17 +141,6 @@ impl std::error::Error for Failure {}
 pub(super) fn explain(failure: Failure, task: String, unit: &str) -> anyhow::Error {
     let hint = failure.hint(unit);
     Err::<(), _>(anyhow::Error::new(failure).context(task)).hint(hint).unwrap_err()
-}
-
-/// A stranger's words for a terminal: no control characters, no novels.
-fn printable(text: &str) -> String {
-    /// In characters.
-    const MOST: usize = 500;
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_default().collect(),
-        false => String::from(c),
-    };
-    text.chars().take(MOST).map(escape).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ use crate::container::detach::{Outcome, Which, detach};
 use crate::container::run::{self as verb, Clock};
 use crate::error::Explain;
 use crate::host::Host;
+use crate::plan::check_descriptors;
 use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::{ContainerId, Root, Spec, Stdin};
@@ -212,6 +213,8 @@ fn can_wait(spec: &Spec) -> anyhow::Result<()> {
 /// Starts it in the background, and prints its id.
 fn start_behind(spec: Spec) -> anyhow::Result<u8> {
     let (id, handed) = (spec.beside.id.clone(), spec.beside.preserve_fds);
+    // Before anything of ours is open, which might have their numbers.
+    check_descriptors(handed)?;
     behind(Which::New(Box::new(spec)), handed, None, id.as_str())
 }
 
