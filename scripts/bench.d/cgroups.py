@@ -22,12 +22,18 @@ ROWS = {
     "systemd-run": ("systemd-run --user --scope true", None),
     "crun": ("crun, no control group", "floor"),
     "crun-scope": ("crun, a scope of systemd", "crun"),
+    "oci": ("sublet-oci, no control group", None),
+    "oci-scope": ("sublet-oci, a scope of systemd", "oci"),
+    "crun-oci": ("crun as that, no control group", None),
+    "crun-oci-scope": ("crun as that, a scope of systemd", "crun-oci"),
 }
 
 # Milliseconds.
 GOALS = (
     ("a scope and limits: <= 5 ms over none", "sublet-scope", "sublet", 5.0),
     ("a scope and limits: <= 5 ms over the floor", "sublet-scope", "floor", 5.0),
+    ("create, start, delete: faster than crun", "oci", "crun-oci", 0.0),
+    ("the same with a scope: faster than crun", "oci-scope", "crun-oci-scope", 0.0),
 )
 
 

@@ -58,6 +58,11 @@ pub fn serve(
     if is_attended {
         spawned.attend(&mut placing)?;
     }
+    // What takes longest of all else; where helpers write the maps it is not
+    // time yet.
+    if maps.are_written() {
+        spawned.begin_network(&mut connecting)?;
+    }
     // It moves no process for us that is another user's, as the child may be
     // once it has its maps.
     let setup_uid = idmap.uid_outside(idmap.setup_user().uid);

@@ -173,7 +173,7 @@ fn start(
     let placing = Placing::prepare(cgroup)?;
     let doorstep = meeting.as_ref().map(|meeting| meeting.doorstep());
     let mut spawned;
-    let (maps, mut connecting);
+    let (maps, connecting);
     if outline.is_enough_to_begin() {
         spawned = spawn::spawn(outline, None, &placing, doorstep, host)?;
         maps = map(&mut spawned, idmap, host)?;
@@ -185,11 +185,6 @@ fn start(
         connecting = Connecting::new(&plan);
         spawned = spawn::spawn(outline, Some(plan), &placing, doorstep, host)?;
         maps = map(&mut spawned, idmap, host)?;
-        // What takes longest, before all else that can wait. Where helpers write
-        // the maps it is not time yet.
-        if maps.are_written() {
-            spawned.begin_network(&mut connecting)?;
-        }
     }
     let served = gates::serve(&mut spawned, idmap, maps, (placing, connecting), meeting, host)?;
     Ok((spawned, served))
