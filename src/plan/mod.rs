@@ -1,6 +1,6 @@
 //! What will be done, decided before anything is.
 //!
-//! All that a [`Spec`](crate::spec::Spec) leaves open is decided here: nothing
+//! All that a [`Spec`] leaves open is decided here: nothing
 //! after it interprets one again. It looks at the host and writes nothing; what it
 //! decides can be printed (`--dry-run`) and is what errors are told from.
 #![forbid(unsafe_code)]

@@ -148,7 +148,7 @@ impl Namespaces {
 
     /// The flags for the child's clone3(2): without those that it makes later,
     /// without the network, which is made beside it
-    /// ([`crate::child::network`]), and without time ([`super::clocks`]).
+    /// ([`crate::child::network`]), and without time (`clocks`).
     pub fn flags(self) -> u64 {
         self.flags & !self.later & !((libc::CLONE_NEWNET | libc::CLONE_NEWTIME) as u64)
     }

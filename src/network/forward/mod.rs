@@ -3,7 +3,7 @@
 //!
 //! The host's side is bound by the launcher ([`Listeners::bind`]), before there
 //! is a container. What comes there is served by a process of its own
-//! ([`start`]): it has gone into the container's network, where it connects
+//! ([`Published::start`]): it has gone into the container's network, where it connects
 //! with the services, and still has the host's sockets. So nothing that goes
 //! through it delays the launcher, and a socket is never handed from process to
 //! process.
