@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::TcpStream;
 
 use crate::common::*;
-use crate::limits::forgotten;
+use crate::limits::{forgotten, systemctl};
 
 /// ctrl-p ctrl-q.
 const KEYS: &str = "\u{10}\u{11}";
@@ -65,6 +65,9 @@ fn runs_on(at: &At) {
     let (parent, group) = supervisor(at);
     let scope = at.unit("web").replace(".scope", &format!("-supervisor-{parent}.scope"));
     assert_eq!(group, scope);
+    // Else the next start of it could be made in there.
+    let delegate = systemctl(&["show", "--property", "Delegate", "--value", &scope]);
+    assert_eq!(delegate.trim(), "no");
     assert_eq!(at.inspect("web")["State"]["Status"], "running");
     let unit = at.unit("web");
     at.sublet(&["stop", "web"]).ok();
@@ -72,6 +75,15 @@ fn runs_on(at: &At) {
     assert_eq!((&state["Status"], &state["ExitCode"]), (&"exited".into(), &7.into()), "{state}");
     forgotten(&[&unit, &scope]);
     at.sublet(&["rm", "web"]).ok();
+    Leaks::of(&at.scratch).none();
+}
+
+/// It ends where the unit does that it was started from.
+fn ends_with(unit: &Unit, at: &At) {
+    unit.stop();
+    let over = || (at.inspect("web")["State"]["Status"] != "running").then_some(());
+    eventually(20.0, over).expect("it has ended with it");
+    at.sublet(&["rm", "-f", "web"]).ok();
     Leaks::of(&at.scratch).none();
 }
 
@@ -145,18 +157,14 @@ fn what_has_no_group_of_its_own_stays_where_it_is() {
     requires!(scopes);
     let (at, unit) = (At::new(), Unit::new("part.service"));
     for options in [&["--cgroups", "disabled"][..], &[]] {
-        let program = at.run(&[&["-d", "--name", "web", "--replace"], options].concat());
+        let program = at.run(&[&["-d", "--name", "web"], options].concat());
         let kind = ["-p", "Type=oneshot", "-p", "RemainAfterExit=yes"];
         let done = unit.start(&kind, &at, program.args(["sh", "-c", SCRIPT])).run();
         done.exits(0);
         assert!(!done.stderr.contains("session"), "{}", done.stderr);
         assert_eq!(supervisor(&at).1, unit.0);
-        unit.stop();
-        let over = || (at.inspect("web")["State"]["Status"] != "running").then_some(());
-        eventually(20.0, over).expect("it has ended with it");
+        ends_with(&unit, &at);
     }
-    at.sublet(&["rm", "-f", "web"]).ok();
-    Leaks::of(&at.scratch).none();
 }
 
 /// A service that its container tells that it is ready is that container.
@@ -172,9 +180,5 @@ fn a_service_that_waits_for_it_keeps_it() {
     unit.start(&kind, &at, program).ok();
     eventually(60.0, || returned.exists().then_some(())).expect("run -d returns");
     assert_eq!(supervisor(&at).1, unit.0);
-    unit.stop();
-    let over = || (at.inspect("web")["State"]["Status"] != "running").then_some(());
-    eventually(20.0, over).expect("it has ended with it");
-    at.sublet(&["rm", "-f", "web"]).ok();
-    Leaks::of(&at.scratch).none();
+    ends_with(&unit, &at);
 }

@@ -14,7 +14,7 @@ pub fn name(test: &str) -> String {
 }
 
 /// What the user's systemd says.
-fn systemctl(words: &[&str]) -> String {
+pub fn systemctl(words: &[&str]) -> String {
     let said = Command::new("systemctl").arg("--user").args(words).output().expect("run systemctl");
     String::from_utf8(said.stdout).expect("text")
 }
