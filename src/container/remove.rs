@@ -32,20 +32,41 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One that runs and is to be spared; what the disk says.
 pub fn remove(store: &Store, record: &Record, force: Force) -> anyhow::Result<()> {
     if force == Force::Kill {
-        end(store, record, "rm", Again::Kill)?;
+        return kill_and_bury(store, record, "rm");
     }
-    bury(store, record)
-}
-
-fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
-    let logs = |record: &Record| record.upkeep.log.iter().for_each(|log| log::remove(log));
-    match store.remove_with(&record.id, logs)? {
-        Removal::Removed | Removal::Gone => Ok(()),
-        Removal::Alive(record) => {
-            let (label, status) = (record.label(), record.life.status());
-            let told = anyhow!("container {label} is {status}");
+    match bury(store, record)? {
+        None => Ok(()),
+        Some(record) => {
+            let label = record.label();
+            let told = match record.life.launcher().is_some() {
+                true => anyhow!("container {label} is {}", record.life.status()),
+                // It holds it, and has not written that down yet.
+                false => anyhow!("container {label} is just being started"),
+            };
             Err(told).hint(format!("sublet rm -f {label} kills it first"))
         }
+    }
+}
+
+/// Removes it, as often killed as others start it again meanwhile.
+fn kill_and_bury(store: &Store, record: &Record, verb: &str) -> anyhow::Result<()> {
+    let mut record = record.clone();
+    for _ in 0..TIMES {
+        end(store, &record, verb, Again::Kill)?;
+        match bury(store, &record)? {
+            None => return Ok(()),
+            Some(alive) => record = *alive,
+        }
+    }
+    bail!("container {} is started again each time that it is killed", record.label())
+}
+
+/// Removes it with its log, if nobody keeps it alive: who does.
+fn bury(store: &Store, record: &Record) -> anyhow::Result<Option<Box<Record>>> {
+    let logs = |record: &Record| record.upkeep.log.iter().for_each(|log| log::remove(log));
+    match store.remove_with(&record.id, logs)? {
+        Removal::Removed | Removal::Gone => Ok(None),
+        Removal::Alive(record) => Ok(Some(record)),
     }
 }
 
@@ -55,7 +76,7 @@ fn bury(store: &Store, record: &Record) -> anyhow::Result<()> {
 /// As [`remove`].
 pub fn replace(store: &Store, name: &Name) -> anyhow::Result<()> {
     let Some(record) = store.named(name)? else { return Ok(()) };
-    let replaced = end(store, &record, "run", Again::Kill).and_then(|()| bury(store, &record));
+    let replaced = kill_and_bury(store, &record, "run");
     replaced.with_context(|| format!("replace container {name}"))
 }
 

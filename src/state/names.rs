@@ -73,6 +73,9 @@ fn taken(name: &Name, owner: &ContainerId, seen: Option<&Record>) -> anyhow::Err
             "that has ended: sublet rm {name} removes its record, and so does\n\
              sublet run --replace; with --rm it would have left none"
         ),
+        Some(Life::Created { launcher: None }) => format!(
+            "that has not run yet: sublet start {name} runs it, sublet rm {name} removes it"
+        ),
         _ => format!(
             "that is running: choose another name; sublet rm -f {name} ends it,\n\
              and so does sublet run --replace"

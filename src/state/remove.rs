@@ -72,14 +72,14 @@ impl Store {
         if !entry.is_at(self, id).with_context(look)? {
             return Ok(Removal::Gone);
         }
-        // It may have been started again since.
-        if entry.lock.is_held(Byte::Life).with_context(look)? {
-            return Ok(Removal::Alive(Box::new(record)));
-        }
         let record = match entry.load(id)? {
             Loaded::Record(record) => *record,
             _ => record,
         };
+        // It may have been started again since.
+        if entry.lock.is_held(Byte::Life).with_context(look)? {
+            return Ok(Removal::Alive(Box::new(record)));
+        }
         rest(&record);
         self.bury(id, record.name.as_ref())?;
         Ok(Removal::Removed)

@@ -100,6 +100,36 @@ fn verbs_race_for_one() {
     }
 }
 
+/// Who removes it by force has it gone, whoever starts it beside him.
+#[test]
+fn one_is_removed_whoever_starts_it() {
+    requires!();
+    let at = At::new();
+    let script = format!("sleep 600; : {}", at.scratch.mark());
+    for attempt in 0..some() {
+        let create = at.sublet(&["create", "--name", "web"]).arg(at.root.path());
+        create.args(["sh", "-c", &script]).ok();
+        let mut verbs: Vec<&[&str]> = vec![
+            &["start", "web"],
+            &["rm", "-f", "web"],
+            &["stop", "-t", "0", "web"],
+            &["start", "web"],
+        ];
+        let length = verbs.len();
+        verbs.rotate_left(attempt % length);
+        let racing: Vec<_> = verbs.iter().map(|verb| at.sublet(verb).spawn()).collect();
+        for (verb, racing) in verbs.iter().zip(racing) {
+            let done = racing.wait();
+            match verb[0] {
+                "rm" => _ = done.exits(0),
+                _ => assert!([0, 1, 125].contains(&done.code()), "{verb:?}: {}", done.stderr),
+            }
+        }
+        assert!(at.left().is_empty(), "{:?}", at.left());
+        Leaks::of(&at.scratch).none();
+    }
+}
+
 /// What finds no room is told, once there is room, and the payload waits for
 /// none of it.
 #[test]

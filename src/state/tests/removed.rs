@@ -84,6 +84,8 @@ fn a_conflict_says_what_to_type() {
     let reserved = run(&store, "a", Some("web"), Afterwards::Keep);
     let taken = || report(&store.reserve(&id("b"), Some(name("web"))).unwrap_err());
     assert!(taken().contains("that is running") && taken().contains("sublet rm -f web"));
+    reserved.edit(|record| record.life = Life::Created { launcher: None }).unwrap();
+    assert!(taken().contains("that has not run yet: sublet start web"));
     reserved.finish(exit(End::Code(0))).unwrap();
     let told = taken();
     assert!(told.contains("that has ended: sublet rm web removes"), "{told}");
