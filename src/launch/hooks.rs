@@ -23,7 +23,7 @@ use crate::sys::{Errno, fd};
 pub const HINT: &str = "it is in the configuration: who has made the container put it there";
 
 /// How much of what a hook says is told when it fails, in bytes.
-const WORDS: usize = 4096;
+const WORDS: usize = 480;
 
 /// The files of one stretch of hooks.
 #[derive(Debug)]
@@ -67,17 +67,21 @@ impl Words {
         &self.0
     }
 
-    /// The first of them.
+    /// The last of them: what is wrong is said at the end.
     fn heard(&self) -> Result<String, Errno> {
+        let said = self.0.metadata().map_or(0, |facts| facts.len());
+        let first = said.saturating_sub(WORDS as u64);
         let mut bytes = vec![0; WORDS];
         let mut length = 0;
         while length < WORDS {
-            match fd::read_at(self.0.as_fd(), &mut bytes[length..], length as u64)? {
+            match fd::read_at(self.0.as_fd(), &mut bytes[length..], first + length as u64)? {
                 0 => break,
                 more => length += more,
             }
         }
-        Ok(String::from_utf8_lossy(&bytes[..length]).trim().to_owned())
+        let words = String::from_utf8_lossy(&bytes[..length]);
+        let cut = if first > 0 { "…" } else { "" };
+        Ok(format!("{cut}{}", words.trim()))
     }
 }
 

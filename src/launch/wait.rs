@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::error::Explain;
 use crate::sys::Errno;
@@ -29,6 +29,37 @@ impl<'a> Awaited<'a> {
     /// For such news, or until a moment has come.
     pub fn until((fd, news, until): (BorrowedFd<'a>, PollFlags, Instant)) -> Self {
         Self { fd, news, until: Some(until) }
+    }
+}
+
+/// The signals by which a user gives up.
+const GIVES_UP: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// Waits until there is something to read, but not after `until`: whether there
+/// is.
+///
+/// # Errors
+/// Where the user gives up by a signal that is blocked here, as all are once a
+/// container was made. One that isn't ends this process anyway.
+pub fn readable_by(fd: BorrowedFd<'_>, until: Option<Instant>) -> anyhow::Result<bool> {
+    let blocked = SigSet::thread_get_mask().context("ask which signals are blocked")?;
+    let heard: SigSet = GIVES_UP.into_iter().filter(|one| blocked.contains(*one)).collect();
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&heard, flags).context("hear signals")?;
+    loop {
+        let mut polled = [fd, signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut polled, patience(until)) {
+            Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Ok(false),
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) if polled[0].any().unwrap_or(true) => return Ok(true),
+            Ok(_) => {
+                if let Some(info) = signals.read_signal().context("read a signal")? {
+                    let signal = Signal::try_from(info.ssi_signo as i32)?;
+                    bail!("stopped by {signal}");
+                }
+            }
+            Err(errno) => return Err(errno).context("wait"),
+        }
     }
 }
 
@@ -63,8 +94,7 @@ pub fn wait_for<const N: usize>(
         }
         while let Some(info) = signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
-            let gives_up = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-            if let Some(signal) = gives_up.iter().find(|signal| **signal as i32 == number) {
+            if let Some(signal) = GIVES_UP.iter().find(|signal| **signal as i32 == number) {
                 return Err(anyhow!("stopped by {signal} before the payload ran"))
                     .exits_with(128 + number as u8);
             }
@@ -97,8 +127,6 @@ pub fn patience(until: Option<Instant>) -> PollTimeout {
 mod tests {
     use std::io::pipe;
     use std::time::Duration;
-
-    use nix::sys::signal::SigSet;
 
     use super::*;
 

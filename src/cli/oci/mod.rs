@@ -97,6 +97,8 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
             let delete = || runtime.delete(&id, Force::Yes, |error| log.warn_of(error));
             if let Err(error) = runtime.start(&id, &Host::new()) {
                 delete()?;
+                // It is our child.
+                let _ = wait::stay(payload);
                 return Err(error);
             }
             if args.detach {

@@ -13,7 +13,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 use oci_spec::runtime::Hook;
 
@@ -23,9 +22,8 @@ use crate::child::report::HookEnd;
 use crate::error::Explain;
 use crate::host::inside::own_number;
 use crate::launch::hooks::{Files, HINT, Words, outcome, state};
-use crate::launch::patience;
+use crate::launch::readable_by;
 use crate::state::Bundle;
-use crate::sys::Errno;
 use crate::sys::process::{Ended, open_pidfd};
 
 /// Runs them one after the other; `field` is what they are called in the
@@ -107,13 +105,5 @@ fn one(hook: &Hook, text: &str) -> anyhow::Result<()> {
 /// Whether it ends by then.
 fn in_time(child: u32, until: Option<Instant>) -> anyhow::Result<bool> {
     let process = open_pidfd(Pid::from_raw(child as i32)).context("wait for it")?;
-    loop {
-        let mut polled = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, patience(until)) {
-            Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(errno) => return Err(errno).context("wait for it"),
-        }
-    }
+    readable_by(process.as_fd(), until)
 }

@@ -18,10 +18,13 @@ impl Runtime {
     /// Where the container is over, or shares the pid namespace of others.
     pub fn pids(&self, id: &ContainerId) -> anyhow::Result<Vec<i32>> {
         let found = self.find(id)?;
-        if look(&found)?.0 == Status::Stopped {
-            bail!("container not running: {id} is stopped");
-        }
         let first = found.bundle.payload.pid;
+        match look(&found)?.0 {
+            Status::Stopped => bail!("container not running: {id} is stopped"),
+            // Who waits for its start lets nobody look into it.
+            Status::Created => return Ok(vec![first]),
+            _ => {}
+        }
         let own = namespace(first)
             .context("look at the container's pid namespace")
             .hint("whoever has made the container may: root, or its engine (podman unshare)")?;
