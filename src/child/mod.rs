@@ -21,6 +21,7 @@ pub mod helper;
 mod hook;
 mod join;
 pub mod keeper;
+mod listener;
 mod mount;
 pub mod network;
 mod notify;
@@ -195,8 +196,8 @@ impl Child {
             Step::Become { uid, gid } => Ok(confine::become_for_setup(*uid, *gid)?),
             Step::WorkDirectory(path) => enter::work_directory(path),
             Step::Personality { domain, .. } => Ok(schedule::set_personality(*domain)?),
-            Step::Schedule { policy, nice, priority, .. } => {
-                Ok(schedule::set_policy(*policy, *nice, *priority)?)
+            Step::Schedule { policy, nice, priority, flags, .. } => {
+                Ok(schedule::set_policy(*policy, *nice, *priority, *flags)?)
             }
             Step::RunOn(processors) => Ok(schedule::set_own_affinity(processors)?),
             Step::MemoryPolicy { mode, nodes, .. } => Ok(schedule::set_memory(*mode, nodes)?),
@@ -211,9 +212,7 @@ impl Child {
                 confine::identity(*uid, *gid, groups, capabilities)
             }
             Step::NoNewPrivileges => Ok(crate::sys::confine::no_new_privileges()?),
-            Step::Seccomp { filter, flags } => {
-                Ok(crate::sys::confine::load_filter(filter, *flags)?)
-            }
+            Step::Seccomp { filter, flags } => listener::load(self, filter, *flags),
             Step::Reaper => Ok(reaper::stay_behind()?),
             Step::HideMemory => Ok(crate::sys::confine::hide_memory()?),
             Step::LetGo(first) => {

@@ -109,6 +109,9 @@ pub enum Report {
     /// The descriptor that comes with this packet is the socket by which the
     /// program speaks to the service manager.
     Notify,
+    /// The descriptor that comes with this packet is the listener of the system
+    /// call filter, which is loaded.
+    Listener,
     /// It has come to a gate where it is met, or, at the last one, passed it.
     Arrived(Gate),
     /// The child goes on as this process; the descriptor that comes with this
@@ -148,6 +151,7 @@ impl Report {
             Self::Mark(phase, nanos) => (1_u32, phase as u32, nanos),
             Self::Terminal => (2, 0, 0),
             Self::Notify => (6, 0, 0),
+            Self::Listener => (8, 0, 0),
             Self::Arrived(gate) => (4, u32::from(gate as u8), 0),
             Self::Hook(number, end) => (7, number, end.to_number()),
             Self::Born(pid) => (5, 0, pid.as_raw() as u64),
@@ -174,6 +178,7 @@ impl Report {
             }
             2 => Some(Self::Terminal),
             6 => Some(Self::Notify),
+            8 => Some(Self::Listener),
             4 => {
                 let gate = Gate::MET.into_iter().find(|gate| u32::from(*gate as u8) == detail)?;
                 Some(Self::Arrived(gate))
@@ -196,8 +201,8 @@ mod tests {
 
     #[test]
     fn every_report_reads_back() {
-        let mut reports =
-            vec![Report::Terminal, Report::Notify, Report::Born(Pid::from_raw(4_194_304))];
+        let mut reports = vec![Report::Terminal, Report::Notify, Report::Listener];
+        reports.push(Report::Born(Pid::from_raw(4_194_304)));
         reports.extend(PHASES.map(|phase| Report::Mark(phase, u64::MAX - 1)));
         reports.extend(Gate::MET.map(Report::Arrived));
         reports.extend(PARTS.map(|part| Report::stopped(123, part, Errno::EOVERFLOW)));

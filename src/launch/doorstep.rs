@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, setsockopt,
     socket, sockopt,
@@ -11,7 +11,9 @@ use nix::sys::time::TimeVal;
 
 use super::channel::Channel;
 use super::hooks::Files;
+use super::wait::readable_by;
 use crate::child::report::{HookEnd, Part, Report};
+use crate::error::Explain;
 use crate::plan::step::Gate;
 use crate::state::DOORSTEP;
 use crate::sys::Errno;
@@ -60,19 +62,31 @@ pub enum Start {
     Refused(Part, Errno),
     /// The hook that has this place in its list has failed.
     Hook(u32, HookEnd),
-    /// It was killed before it had run all hooks.
+    /// It was killed before it had done all that comes before the payload.
     Killed,
 }
 
-/// Lets the payload run, after as many `hooks`, for which there are `files`.
+/// What comes before the payload.
+#[derive(Debug)]
+pub struct Before<'a> {
+    /// How many hooks it runs.
+    pub hooks: usize,
+    /// What these are told.
+    pub files: Option<&'a Files>,
+    /// It loads a filter then that has a listener.
+    pub listens: bool,
+}
+
+/// Lets the payload run; `listened` hands the listener of its filter over.
 ///
 /// # Errors
-/// Where the container can't be heard.
+/// Where the container can't be heard; what `listened` says.
 pub fn start(
     directory: BorrowedFd<'_>,
-    mut hooks: usize,
-    files: Option<&Files>,
+    before: Before<'_>,
+    listened: impl Fn(OwnedFd) -> anyhow::Result<()>,
 ) -> anyhow::Result<Start> {
+    let Before { mut hooks, files, mut listens } = before;
     let child = match knock(directory, SockFlag::empty()) {
         Ok(Some(child)) => child,
         Ok(None) => return Ok(Start::Unattended),
@@ -86,6 +100,7 @@ pub fn start(
     }
     let mut heard = false;
     loop {
+        readable_by(child.as_fd(), None)?;
         match child.next() {
             Ok(Some((Report::Arrived(Gate::Started), _))) => heard = true,
             Ok(Some((Report::Stopped { part, errno, .. }, _))) => {
@@ -95,8 +110,17 @@ pub fn start(
                 hooks = hooks.saturating_sub(1);
             }
             Ok(Some((Report::Hook(number, end), _))) => return Ok(Start::Hook(number, end)),
+            Ok(Some((Report::Listener, Some(listener)))) => {
+                listened(listener)?;
+                listens = false;
+                child.open(Gate::Listened);
+            }
+            Ok(Some((Report::Listener, None))) => {
+                return Err(anyhow!("no descriptor is left for the listener of its filter"))
+                    .hint("raise the limit: ulimit -n 1024");
+            }
             Ok(Some(_)) => {}
-            Ok(None) if heard && hooks > 0 => return Ok(Start::Killed),
+            Ok(None) if heard && (hooks > 0 || listens) => return Ok(Start::Killed),
             Ok(None) if heard => return Ok(Start::Running),
             // Somebody else was let in, and the doorstep was closed behind them.
             Ok(None) => return Ok(Start::Unattended),

@@ -91,6 +91,26 @@ pub fn enter(
     last_words: Option<LastWords>,
     host: &Host,
 ) -> anyhow::Result<Entered> {
+    let nobody = |_, _| Err(anyhow!("nobody decides about its system calls"));
+    enter_and_listen(entry, inside, stay, last_words, &nobody, host)
+}
+
+/// Hands over the listener of a program's filter, or says why it can't.
+pub type Listened<'a> = &'a dyn Fn(Pid, OwnedFd) -> anyhow::Result<()>;
+
+/// The same for a program about whose system calls somebody else decides, who
+/// gets the listener by `listened`.
+///
+/// # Errors
+/// As [`enter`]; what `listened` says.
+pub fn enter_and_listen(
+    entry: Entry,
+    inside: Inside,
+    stay: Stay,
+    last_words: Option<LastWords>,
+    listened: Listened<'_>,
+    host: &Host,
+) -> anyhow::Result<Entered> {
     let (channel, childs_end) = channel::pair()?;
     let forwarded = process::forwarded_signals();
     forwarded.thread_block().context("block signals")?;
@@ -107,7 +127,8 @@ pub fn enter(
     let directory = joining.as_ref().map(Joining::directory);
     let keeper = Keeper::start(stay, ends, orders, directory, terminal, last_words);
     let keeper = keeper.context("start the process that waits for the program")?;
-    Serving { container, channel, signals, keeper, stay, steps, joining, host }.until_executed()
+    Serving { container, channel, signals, keeper, stay, steps, joining, listened, host }
+        .until_executed()
 }
 
 fn hold(held: &[Held], inside: Inside) -> anyhow::Result<Vec<OwnedFd>> {
@@ -131,6 +152,7 @@ struct Serving<'a> {
     stay: Stay,
     steps: Rc<[Step]>,
     joining: Option<Joining<'a>>,
+    listened: Listened<'a>,
     host: &'a Host,
 }
 
@@ -160,7 +182,7 @@ impl Serving<'_> {
             }
             match self.channel.next()? {
                 // The kernel leaves a descriptor out for which there is no room.
-                Some((Report::Terminal | Report::Born(_), None)) => {
+                Some((Report::Terminal | Report::Born(_) | Report::Listener, None)) => {
                     return Err(anyhow!("no descriptor is left for the program"))
                         .hint("raise the limit: ulimit -n 1024");
                 }
@@ -168,6 +190,11 @@ impl Serving<'_> {
                 Some((Report::Born(pid), Some(pidfd))) => {
                     program = Some(Program { pid, pidfd, left: false });
                     self.channel.open(Gate::Held);
+                }
+                Some((Report::Listener, Some(listener))) => {
+                    let program = program.as_ref().context("a listener of nobody's")?;
+                    (self.listened)(program.pid, listener)?;
+                    self.channel.open(Gate::Listened);
                 }
                 Some((Report::Stopped { at, part, errno }, _)) => {
                     return Err(explain::stopped(&self.steps, at, part, errno, self.host));

@@ -304,6 +304,16 @@ impl Told<'_> {
             (Step::Identity { .. }, Part::Groups, Errno::EPERM) => {
                 "setgroups is denied in this user namespace: --group-add keep-groups keeps yours"
             }
+            // They come after the container's own limits.
+            (
+                Step::Find { .. }
+                | Step::AwaitStart { .. }
+                | Step::Hook(_)
+                | Step::Seccomp { .. }
+                | Step::Exec { .. },
+                _,
+                Errno::EMFILE,
+            ) => "the container may have too few files open: its RLIMIT_NOFILE, --ulimit nofile",
             (_, _, Errno::EMFILE) => {
                 "every mount takes a descriptor or two until it is in place: ulimit -n 1024"
             }

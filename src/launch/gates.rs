@@ -119,7 +119,7 @@ pub fn serve(
         match spawned.channel.next()? {
             Some((Report::Mark(phase, at), _)) => spawned.timing.mark(phase, at),
             // The kernel leaves a descriptor out for which there is no room.
-            Some((Report::Terminal | Report::Notify, None)) => {
+            Some((Report::Terminal | Report::Notify | Report::Listener, None)) => {
                 return Err(anyhow!("no descriptor is left for its terminal or socket"))
                     .hint("raise the limit: ulimit -n 1024");
             }
@@ -135,6 +135,11 @@ pub fn serve(
                 if gate == Gate::Recorded {
                     break;
                 }
+            }
+            Some((Report::Listener, Some(listener))) => {
+                let meeting = meeting.as_mut().context("nobody decides about its calls")?;
+                meeting.listened(spawned.payload.pid(), listener)?;
+                spawned.channel.open(Gate::Listened);
             }
             Some((Report::Hook(_, HookEnd::Ended(Ended::Exited(0))), _)) => {}
             Some((Report::Hook(number, end), _)) => {

@@ -113,6 +113,12 @@ pub trait Meeting {
         terminal: Option<&OwnedFd>,
     ) -> anyhow::Result<Option<hooks::Files>>;
 
+    /// Hands the listener of its filter to who decides about its system calls.
+    ///
+    /// # Errors
+    /// Where nobody takes it.
+    fn listened(&mut self, payload: Pid, listener: OwnedFd) -> anyhow::Result<()>;
+
     /// The socket at which the child waits for its start.
     fn doorstep(&self) -> BorrowedFd<'_>;
 }

@@ -41,7 +41,7 @@ pub fn start_container(hooks: Option<&Hooks>, rights: &Rights) -> anyhow::Result
     steps("startContainer", all, |hook| {
         // Else it is loaded by now.
         if rights.no_new_privileges {
-            hook.filter = rights.instructions();
+            hook.filter = rights.instructions_alone();
         }
     })
 }

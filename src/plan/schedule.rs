@@ -5,8 +5,8 @@
 
 use anyhow::Context;
 use oci_spec::runtime::{
-    IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSchedulerPolicy,
-    MemoryPolicyFlagType as Flag, MemoryPolicyModeType as Mode, Process,
+    IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSchedulerFlag,
+    LinuxSchedulerPolicy, MemoryPolicyFlagType as Flag, MemoryPolicyModeType as Mode, Process,
 };
 
 use super::step::Step;
@@ -28,7 +28,8 @@ pub fn steps(process: &Process, linux: &Linux) -> anyhow::Result<Vec<Step>> {
     if let Some(asked) = process.scheduler() {
         let (policy, name) = policy(*asked.policy());
         let (nice, priority) = (asked.nice().unwrap_or(0), asked.priority().unwrap_or(0));
-        steps.push(Step::Schedule { policy, name, nice, priority: priority as u32 });
+        let flags = asked.flags().iter().flatten().fold(0, |all, one| all | flag(*one));
+        steps.push(Step::Schedule { policy, name, nice, priority: priority as u32, flags });
     }
     if let Some(asked) = process.io_priority() {
         let (class, name) = match asked.class() {
@@ -75,6 +76,19 @@ fn memory(asked: &LinuxMemoryPolicy) -> anyhow::Result<Step> {
     let nodes = nodes.map(numbers).transpose().context("linux.memoryPolicy.nodes")?;
     let nodes = nodes.into_iter().flatten().collect();
     Ok(Step::MemoryPolicy { mode: mode | flags, name: asked.mode().to_string(), nodes })
+}
+
+/// The bit of a flag; linux/sched.h.
+fn flag(flag: LinuxSchedulerFlag) -> u64 {
+    match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
+        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
+        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
+        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
+        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
+        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
+    }
 }
 
 /// The number and the name of a policy; sched(7).

@@ -9,6 +9,7 @@ use oci_spec::runtime::{Linux, Process};
 
 use super::step::{Capabilities, Step};
 use crate::security::caps::CapSet;
+use crate::security::seccomp::bpf::Flags;
 use crate::security::seccomp::{self, Nesting, Program};
 use crate::spec::{Seccomp, Spec};
 
@@ -60,6 +61,19 @@ impl Rights {
     /// The step that loads the filter, if there is one.
     pub fn filter(&self) -> Option<Step> {
         self.instructions().map(|(filter, flags)| Step::Seccomp { filter, flags })
+    }
+
+    /// Whether somebody outside decides about some calls.
+    pub fn ask(&self) -> bool {
+        self.filter.as_ref().is_some_and(|program| program.flags.contains(Flags::NEW_LISTENER))
+    }
+
+    /// The filter for a program that nobody listens to: the calls about which
+    /// somebody would decide fail with ENOSYS (seccomp(2)).
+    pub fn instructions_alone(&self) -> Option<(Vec<sock_filter>, u32)> {
+        let listening = Flags::NEW_LISTENER | Flags::WAIT_KILLABLE_RECV;
+        let (filter, flags) = self.instructions()?;
+        Some((filter, Flags::from_bits(flags).without(listening).bits()))
     }
 
     /// The filter, if there is one, and its `SECCOMP_FILTER_FLAG_*`.

@@ -8,6 +8,7 @@ use std::fmt;
 
 use nix::libc::sock_filter;
 
+use crate::security::seccomp::bpf::Flags;
 use crate::sys::mount::{MountAttr, Reach};
 use crate::sys::process::StringArray;
 
@@ -55,6 +56,8 @@ pub enum Gate {
     Told = 11,
     /// No step's own: the file for what hooks say comes with the word.
     Heard = 12,
+    /// No step's own: who decides about system calls has the listener.
+    Listened = 13,
 }
 
 impl Gate {
@@ -77,6 +80,7 @@ impl fmt::Display for Gate {
             Self::Held => "the launcher has hold of it",
             Self::Told => "the state is told",
             Self::Heard => "what hooks say is heard",
+            Self::Listened => "the listener is handed over",
         })
     }
 }
@@ -439,6 +443,8 @@ pub enum Step {
         nice: i32,
         /// Its priority, if it is real-time.
         priority: u32,
+        /// `SCHED_FLAG_*`.
+        flags: u64,
     },
     /// Runs on these processors alone; sched_setaffinity(2).
     RunOn(Vec<u32>),
@@ -479,7 +485,8 @@ pub enum Step {
     Seccomp {
         /// The filter.
         filter: Vec<sock_filter>,
-        /// `SECCOMP_FILTER_FLAG_*`.
+        /// `SECCOMP_FILTER_FLAG_*`; with that for a new listener, this is
+        /// handed over.
         flags: u32,
     },
     /// Stays behind as the reaper; the payload goes on as its child.
@@ -656,8 +663,9 @@ impl fmt::Display for Step {
             Self::Become { uid, gid } => write!(f, "become uid {uid} and gid {gid} for the set-up"),
             Self::WorkDirectory(path) => write!(f, "go to the working directory {path:?}"),
             Self::Personality { name, .. } => write!(f, "take the personality {name}"),
-            Self::Schedule { name, nice, priority, .. } => {
-                write!(f, "be scheduled by {name}, nice {nice}, priority {priority}")
+            Self::Schedule { name, nice, priority, flags, .. } => {
+                write!(f, "be scheduled by {name}, nice {nice}, priority {priority}")?;
+                if *flags != 0 { write!(f, ", flags {flags:#x}") } else { Ok(()) }
             }
             Self::RunOn(processors) => write!(f, "run on the CPUs {processors:?}"),
             Self::MemoryPolicy { name, nodes, .. } if nodes.is_empty() => {
@@ -685,8 +693,12 @@ impl fmt::Display for Step {
                 )
             }
             Self::NoNewPrivileges => f.write_str("give up gaining rights by exec (no_new_privs)"),
-            Self::Seccomp { filter, .. } => {
-                write!(f, "load the system call filter of {} instructions", filter.len())
+            Self::Seccomp { filter, flags } => {
+                write!(f, "load the system call filter of {} instructions", filter.len())?;
+                match Flags::from_bits(*flags).contains(Flags::NEW_LISTENER) {
+                    true => f.write_str(", and hand its listener over"),
+                    false => Ok(()),
+                }
             }
             Self::Reaper => f.write_str("stay as the reaper, the payload goes on as its child"),
             Self::HideMemory => f.write_str("hide its memory from the container"),

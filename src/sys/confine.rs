@@ -1,6 +1,8 @@
 //! Giving rights up: capabilities, no_new_privs, seccomp; capabilities(7),
 //! prctl(2), seccomp(2).
 
+use std::os::fd::{FromRawFd, OwnedFd};
+
 use super::{Errno, Result, call};
 
 #[repr(C)]
@@ -115,14 +117,23 @@ pub fn parent_death_signal(signal: i32) -> Result<()> {
 /// Loads a system call filter for this thread. `flags` are
 /// `SECCOMP_FILTER_FLAG_*`.
 pub fn load_filter(filter: &[libc::sock_filter], flags: u32) -> Result<()> {
+    load(filter, flags).map(drop)
+}
+
+/// The same with `SECCOMP_FILTER_FLAG_NEW_LISTENER` among the flags: the
+/// listener, which is closed at an exec.
+pub fn load_filter_and_listen(filter: &[libc::sock_filter], flags: u32) -> Result<OwnedFd> {
+    let number = load(filter, flags)?;
+    // SAFETY: with this flag the answer is a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(number as i32) })
+}
+
+fn load(filter: &[libc::sock_filter], flags: u32) -> Result<isize> {
     let Ok(len) = u16::try_from(filter.len()) else { return Err(Errno::E2BIG) };
     let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: `len` counts what the pointer leads to, and the kernel only
     // reads it.
-    unsafe {
-        call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)?;
-    }
-    Ok(())
+    unsafe { call!(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) }
 }
 
 /// Which version of Landlock the kernel speaks; landlock_create_ruleset(2),

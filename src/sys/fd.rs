@@ -141,6 +141,15 @@ pub fn send_with_descriptor(
     bytes: &[u8],
     fd: BorrowedFd<'_>,
 ) -> Result<()> {
+    stream_with_descriptor(socket, bytes, fd).map(drop)
+}
+
+/// The same through one of a stream: how many bytes went.
+pub fn stream_with_descriptor(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fd: BorrowedFd<'_>,
+) -> Result<usize> {
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: `cmsghdr` and `msghdr` are numbers and pointers for which zero
     // is a value; CMSG_LEN is arithmetic. The kernel reads `bytes` through
@@ -156,9 +165,10 @@ pub fn send_with_descriptor(
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<ControlBuffer>() as _;
-        call!(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL)?;
+        let flags = libc::MSG_NOSIGNAL;
+        let sent = call!(libc::SYS_sendmsg, socket.as_raw_fd(), &raw const message, flags)?;
+        Ok(sent as usize)
     }
-    Ok(())
 }
 
 /// Receives one packet, and the descriptor that came with it. A length of 0 is

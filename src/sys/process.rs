@@ -157,6 +157,46 @@ pub unsafe fn clone_sharing(
     Ok(made(pid, pidfd))
 }
 
+/// Makes a thread of this process that runs `entry(argument)` on a stack of its
+/// own, and ends by [`end_thread`] or with the process. clone(2), CLONE_THREAD.
+///
+/// # Safety
+///
+/// As [`clone_sharing`]; `stack` must live until the process has executed a
+/// program or ended, for when the thread is off it nobody is told.
+pub unsafe fn make_thread(
+    stack: &Stack,
+    entry: extern "C" fn(*const ()) -> !,
+    argument: *const (),
+) -> Result<()> {
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    let (base, size) = stack.area();
+    let arguments = [flags as usize, (base + size) as usize, 0, 0, 0];
+    // SAFETY: the arguments name CLONE_VM and the stack's upper end, as this
+    // call wants it; the rest is promised by the caller.
+    unsafe { check(clone_into(libc::SYS_clone, arguments, entry, argument))? };
+    Ok(())
+}
+
+/// Ends this thread alone; _exit(2), "C library/kernel differences".
+pub fn end_thread() -> ! {
+    loop {
+        // SAFETY: takes a number, and does not return.
+        let _ = unsafe { call!(libc::SYS_exit, 0) };
+    }
+}
+
+/// Lets others have the processor. sched_yield(2).
+pub fn give_way() {
+    // SAFETY: takes nothing.
+    let _ = unsafe { call!(libc::SYS_sched_yield) };
+}
+
 /// A descriptor for the process `pid`, which must still be the one meant.
 pub fn open_pidfd(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: numbers only; the answer is a new descriptor.

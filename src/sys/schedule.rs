@@ -72,14 +72,14 @@ struct Attributes {
 }
 
 /// Sets the policy of this process, with the nice value or the priority that it
-/// takes. sched_setattr(2).
+/// takes; `flags` are `SCHED_FLAG_*`. sched_setattr(2).
 ///
 /// # Errors
 /// EPERM for more than the caller may have.
-pub fn set_policy(policy: u32, nice: i32, priority: u32) -> Result<()> {
+pub fn set_policy(policy: u32, nice: i32, priority: u32, flags: u64) -> Result<()> {
     let size = size_of::<Attributes>() as u32;
     let attributes =
-        Attributes { size, policy, flags: 0, nice, priority, runtime: 0, deadline: 0, period: 0 };
+        Attributes { size, policy, flags, nice, priority, runtime: 0, deadline: 0, period: 0 };
     // SAFETY: the kernel reads as many bytes as the size says.
     unsafe { call!(libc::SYS_sched_setattr, 0, &raw const attributes, 0)? };
     Ok(())

@@ -9,6 +9,7 @@ mod fields;
 mod groups;
 mod hooks;
 mod hostile;
+mod listener;
 mod podman;
 mod slurm;
 

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use sublet::sys::process::Ended;
 
 /// One run of the launcher.
@@ -58,7 +59,59 @@ impl Scratch {
         fs::write(&script, "#!/nowhere\n")?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         fs::write(scratch.path.join("file"), "")?;
+        let hook =
+            |path: &Path, code: &str| json!([{"path": path, "args": ["/payload", "exit", code]}]);
+        let hooks = |first: &str, last: &str| {
+            json!({
+                "createContainer": hook(payload, first),
+                "startContainer": hook(Path::new("/payload"), last),
+            })
+        };
+        scratch.bundle("hooks", &hooks("0", "0"), &Value::Null)?;
+        scratch.bundle("hook-fails", &hooks("0", "3"), &Value::Null)?;
+        let asks = json!({
+            "defaultAction": "SCMP_ACT_NOTIFY",
+            "listenerPath": scratch.path.join("nobody"),
+        });
+        scratch.bundle("no-agent", &Value::Null, &asks)?;
         Ok(scratch)
+    }
+
+    /// Makes a bundle over the small root, with hooks and a filter.
+    fn bundle(&self, name: &str, hooks: &Value, filter: &Value) -> std::io::Result<()> {
+        let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let kinds = ["user", "pid", "mount", "network", "ipc", "uts"];
+        let bound = json!({
+            "destination": "/payload", "type": "bind", "source": self.path.join("payload"),
+            "options": ["bind"],
+        });
+        let config = json!({
+            "ociVersion": "1.2.0",
+            "process": {
+                "user": {"uid": 0, "gid": 0}, "args": ["/payload", "exit", "0"], "cwd": "/",
+                "noNewPrivileges": true,
+            },
+            "root": {"path": self.path.join("root")},
+            "hooks": hooks,
+            "mounts": [bound],
+            "linux": {
+                "uidMappings": [{"containerID": 0, "hostID": uid, "size": 1}],
+                "gidMappings": [{"containerID": 0, "hostID": gid, "size": 1}],
+                "namespaces": kinds.map(|kind| json!({"type": kind})),
+                "seccomp": filter,
+            },
+        });
+        fs::create_dir(self.path.join(name))?;
+        fs::write(self.path.join(name).join("config.json"), config.to_string())
+    }
+
+    /// Those of `sublet-oci`.
+    pub fn bundles(&self) -> Vec<Case> {
+        let case = |(name, code, says): &(&'static str, i32, &'static str)| {
+            let line = format!("--root @/state run --bundle @/{name} one");
+            Case { says, ..self.case(name, Ended::Exited(*code), &line) }
+        };
+        BUNDLES.iter().map(case).collect()
     }
 
     /// A case of that line; see [`Self::words`].
@@ -112,6 +165,12 @@ impl Drop for Scratch {
         let _ = fs::remove_dir_all(&self.path);
     }
 }
+
+const BUNDLES: &[(&str, i32, &str)] = &[
+    ("hooks", 0, ""),
+    ("hook-fails", 1, "hooks.startContainer"),
+    ("no-agent", 1, "linux.seccomp.listenerPath"),
+];
 
 const STARTS: &[(&str, &str)] = &[
     ("best map there is", "host true"),

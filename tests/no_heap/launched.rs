@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,13 +43,23 @@ impl Launched {
     /// Runs it to its end, and to that of all that it leaves behind. A signal
     /// is sent once the payload is there.
     pub fn run(words: &[String], streams: Streams, signal: Option<Signal>) -> anyhow::Result<Self> {
+        Self::run_as("sublet", words, streams, signal)
+    }
+
+    /// The same under another name.
+    pub fn run_as(
+        name: &str,
+        words: &[String],
+        streams: Streams,
+        signal: Option<Signal>,
+    ) -> anyhow::Result<Self> {
         // What is left behind comes to us.
         nix::sys::prctl::set_child_subreaper(true).context("become the one to reap orphans")?;
         // Without CLOEXEC: the launcher is to have it.
         let counter = File::from(memfd_create(c"uses", MFdFlags::empty())?);
         counter.set_len(4)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(words).env(COUNTER, counter.as_raw_fd().to_string());
+        command.arg0(name).args(words).env(COUNTER, counter.as_raw_fd().to_string());
         // Nobody listens there; but then each has a socket for it.
         command.env("NOTIFY_SOCKET", "@sublet-no-heap");
         let mut output = Output::of(&mut command, streams)?;

@@ -48,6 +48,10 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the launcher is called.
+const SUBLET: &str = "sublet";
+const OCI: &str = "sublet-oci";
+
 /// What runs inside.
 fn payload(mut words: impl Iterator<Item = String>) -> ExitCode {
     match words.next().as_deref() {
@@ -143,6 +147,10 @@ fn test(words: Vec<String>) -> ExitCode {
     for case in scratch.cases() {
         tally.check(case.name, &[&namespace], || holds(&case));
     }
+    for case in scratch.bundles() {
+        let name = format!("sublet-oci: {}", case.name);
+        tally.check(&name, &[&namespace], || holds_as(OCI, case.words.clone(), &case));
+    }
     drop(scratch);
     tally.sum()
 }
@@ -172,9 +180,15 @@ fn range() -> Result<(), String> {
 fn holds(case: &Case) -> anyhow::Result<()> {
     let run = ["run", "--network", "none"].map(str::to_owned);
     let words: Vec<String> = run.into_iter().chain(case.words.iter().cloned()).collect();
-    let launched = Launched::run(&words, case.streams, case.signal)
-        .with_context(|| format!("sublet {}", words.join(" ")))?;
-    let told = || format!("sublet {}: {launched}", words.join(" "));
+    holds_as(SUBLET, words, case)
+}
+
+/// The same of a launcher that is called so.
+fn holds_as(name: &str, words: Vec<String>, case: &Case) -> anyhow::Result<()> {
+    let line = format!("{name} {}", words.join(" "));
+    let launched = Launched::run_as(name, &words, case.streams, case.signal);
+    let launched = launched.with_context(|| line.clone())?;
+    let told = || format!("{line}: {launched}");
     ensure!(launched.uses == 0, "a child used the heap: {}", told());
     ensure!(launched.ended == case.ended, "it was to end as {:?}: {}", case.ended, told());
     ensure!(launched.output.contains(case.says), "it does not say {:?}: {}", case.says, told());

@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use nix::unistd::Pid;
 
 use super::status::{State, Status};
-use super::{Runtime, console, group, hooks};
+use super::{Runtime, console, group, hooks, listener};
 use crate::container::pidfile;
 use crate::error::{Explain, causes};
 use crate::host::Host;
@@ -147,6 +147,10 @@ impl Meeting for Arrival<'_> {
             pidfile::write(path, payload, "")?;
         }
         Ok(None)
+    }
+
+    fn listened(&mut self, payload: Pid, listener: OwnedFd) -> anyhow::Result<()> {
+        listener::hand_over(&self.bundle_of(payload)?, Status::Creating, payload, listener)
     }
 
     fn doorstep(&self) -> BorrowedFd<'_> {

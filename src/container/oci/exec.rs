@@ -11,13 +11,13 @@ use nix::unistd::Pid;
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 
 use super::status::{Status, look};
-use super::{Runtime, console};
+use super::{Runtime, console, listener};
 use crate::child::keeper::Stay;
 use crate::container::{pidfile, streams};
 use crate::error::Explain;
 use crate::host::Host;
 use crate::host::inside::Inside;
-use crate::launch::enter::enter;
+use crate::launch::enter::enter_and_listen;
 use crate::monitor::beside::{LOST, Outcome, accompany};
 use crate::plan::check_descriptors;
 use crate::plan::enter::{self as plan, Ties};
@@ -189,7 +189,10 @@ impl Runtime {
                 )?;
         }
         let stay = if exec.detach { Stay::UntilItRuns } else { Stay::ToTheEnd };
-        let entered = enter(entry, inside, stay, None, host)?;
+        let listened = |program: Pid, listener| {
+            listener::hand_over(bundle, Status::Running, program, listener)
+        };
+        let entered = enter_and_listen(entry, inside, stay, None, &listened, host)?;
         if let Some(path) = &exec.console_socket {
             let terminal = entered.terminal.as_ref().context("it has opened no terminal")?;
             console::hand_over(path, terminal.as_fd(), size)?;

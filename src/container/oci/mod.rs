@@ -14,6 +14,7 @@ mod group;
 pub mod hooks;
 pub mod kill;
 pub mod list;
+mod listener;
 mod pids;
 pub mod start;
 pub mod status;

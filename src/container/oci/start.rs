@@ -1,16 +1,23 @@
 //! `start`: the payload of a container that was made runs.
 
-use anyhow::{anyhow, bail};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
-use super::Runtime;
-use super::hooks;
+use anyhow::{anyhow, bail};
+use nix::unistd::Pid;
+
 use super::status::{State, Status, look};
+use super::{Runtime, hooks, listener};
 use crate::error::Explain;
 use crate::host::Host;
-use crate::launch::doorstep::{self, Start};
+use crate::launch::doorstep::{self, Before, Start};
 use crate::launch::hooks::outcome;
-use crate::launch::refused_start;
+use crate::launch::{readable_by, refused_start};
 use crate::spec::ContainerId;
+use crate::state::Bundle;
+
+/// How long a container takes to end that has told why it does.
+const ENDING: Duration = Duration::from_secs(5);
 
 impl Runtime {
     /// Lets the payload run.
@@ -23,39 +30,52 @@ impl Runtime {
         let not_created = |status: Status| {
             format!("cannot start a container that is {}: only one that was created", status.word())
         };
-        match look(&found)?.0 {
-            Status::Created => {}
-            status => bail!(not_created(status)),
-        }
-        let all = found.bundle.config.hooks().as_ref();
+        let payload = match look(&found)? {
+            (Status::Created, Some(payload)) => payload,
+            (status, _) => bail!(not_created(status)),
+        };
+        let bundle = &found.bundle;
+        let all = bundle.config.hooks().as_ref();
         let hooks = all.and_then(|all| all.start_container().as_deref()).unwrap_or_default();
-        let files = hooks::files(&found.bundle, Status::Created, hooks)?;
-        match doorstep::start(found.directory(), hooks.len(), files.as_ref())? {
-            Start::Running => {}
-            Start::Unattended => bail!(not_created(look(&found)?.0)),
-            Start::Refused(part, errno) => {
-                let args = found.bundle.config.process().as_ref().and_then(|it| it.args().as_ref());
+        let files = hooks::files(bundle, Status::Created, hooks)?;
+        let listens = listener::comes_at_the_start(&bundle.config)?;
+        let before = Before { hooks: hooks.len(), files: files.as_ref(), listens };
+        let process = Pid::from_raw(bundle.payload.pid);
+        let listened = |fd| listener::hand_over(bundle, Status::Created, process, fd);
+        let refused = match doorstep::start(found.directory(), before, listened) {
+            Ok(Start::Running) => {
+                found.remove_doorstep();
+                return after(bundle);
+            }
+            Ok(Start::Unattended) => bail!(not_created(look(&found)?.0)),
+            Ok(Start::Refused(part, errno)) => {
+                let args = bundle.config.process().as_ref().and_then(|it| it.args().as_ref());
                 let program = args.and_then(|args| args.first()).map_or("", String::as_str);
-                return Err(refused_start(program, part, errno, host));
+                refused_start(program, part, errno, host)
             }
-            Start::Hook(number, end) => {
-                return match (hooks.get(number as usize), &files) {
-                    (Some(hook), Some(files)) => {
-                        hooks::told("startContainer", hook, outcome(end, files.words()))
-                    }
-                    _ => Err(anyhow!("a hook has failed that there is not")),
-                };
-            }
-            Start::Killed => {
-                return Err(anyhow!("it was killed while hooks.startContainer ran"))
+            Ok(Start::Hook(number, end)) => match (hooks.get(number as usize), &files) {
+                (Some(hook), Some(files)) => {
+                    let outcome = outcome(end, files.words());
+                    let told = hooks::told("startContainer", hook, outcome);
+                    told.err().unwrap_or_else(|| anyhow!("{:?} has failed", hook.path()))
+                }
+                _ => anyhow!("a hook has failed that there is not"),
+            },
+            Ok(Start::Killed) => {
+                return Err(anyhow!("it was killed before the program ran"))
                     .hint("by a kill -9, or by the kernel for want of memory");
             }
-        }
-        found.remove_doorstep();
-        if let Some(all) = all {
-            let state = State::of(&found.bundle, Status::Running).to_json()?;
-            hooks::run("poststart", all.poststart(), &state)?;
-        }
-        Ok(())
+            Err(error) => error,
+        };
+        // Who hears of it finds it stopped.
+        let _ = readable_by(payload.as_fd(), Some(Instant::now() + ENDING));
+        Err(refused)
     }
+}
+
+/// What is run once the payload does.
+fn after(bundle: &Bundle) -> anyhow::Result<()> {
+    let Some(all) = bundle.config.hooks() else { return Ok(()) };
+    let state = State::of(bundle, Status::Running).to_json()?;
+    hooks::run("poststart", all.poststart(), &state)
 }

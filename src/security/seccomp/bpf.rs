@@ -102,6 +102,10 @@ impl Verdict {
         Self(0x7ff0_0000 | message as u32)
     }
 
+    /// The call waits until a listener has decided; without one it fails with
+    /// ENOSYS.
+    pub const NOTIFY: Self = Self(0x7fc0_0000);
+
     /// The verdict that a filter returned.
     #[cfg(test)]
     pub(super) const fn from_word(word: u32) -> Self {
@@ -126,6 +130,7 @@ impl fmt::Display for Verdict {
                 None => write!(f, "errno-{low}"),
             },
             0x7ff0_0000 => write!(f, "trace-{low}"),
+            0x7fc0_0000 => f.write_str("notify"),
             0x7ffc_0000 => f.write_str("log"),
             0x7fff_0000 => f.write_str("allow"),
             _ => write!(f, "{:#010x}", self.0),
@@ -145,6 +150,8 @@ impl Flags {
     /// Speculative store bypass stays as it is: before 5.16 a filter turned
     /// the costly mitigation on.
     pub const SPEC_ALLOW: Self = Self(1 << 2);
+    /// The call returns a descriptor, the listener that decides.
+    pub const NEW_LISTENER: Self = Self(1 << 3);
     /// While a listener decides, only a deadly signal interrupts.
     pub const WAIT_KILLABLE_RECV: Self = Self(1 << 5);
 
@@ -156,6 +163,11 @@ impl Flags {
     /// As the system call takes them.
     pub const fn bits(self) -> u32 {
         self.0
+    }
+
+    /// These but those of `other`.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether every flag of `other` is set.

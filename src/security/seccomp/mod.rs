@@ -111,6 +111,14 @@ pub fn builtin(caps: CapSet, nesting: Nesting) -> Result<Program> {
 pub fn from_file(path: &Path, caps: CapSet, nesting: Nesting) -> Result<Program> {
     let text = read(path).with_context(|| format!("read seccomp profile {path:?}"))?;
     from_json(&text, caps, nesting)
+        .and_then(|program| {
+            let asks = program.flags.contains(Flags::NEW_LISTENER);
+            ensure!(
+                !asks,
+                "SCMP_ACT_NOTIFY needs a listener, which only bundles of sublet-oci have"
+            );
+            Ok(program)
+        })
         .with_context(|| format!("seccomp profile {path:?}"))
         .hint("--security-opt seccomp=unconfined runs without a filter")
 }

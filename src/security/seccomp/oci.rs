@@ -18,7 +18,7 @@ impl From<&LinuxSeccomp> for Profile {
             architectures: Vec::new(),
             arch_map: Vec::new(),
             flags: seccomp.flags().iter().flatten().map(|known| flag(*known)).collect(),
-            listener_path: None,
+            listener_path: seccomp.listener_path().as_ref().map(|it| it.display().to_string()),
             listener_metadata: None,
             syscalls: seccomp.syscalls().iter().flatten().map(entry).collect(),
             comment: None,

@@ -66,11 +66,6 @@ impl Policy {
     pub fn settle(profile: &Profile, here: &Circumstances) -> Result<Self> {
         check_architectures(profile)?;
         let flags = profile.flags.iter().fold(Flags::default(), |all, flag| all | flag.bits());
-        // The kernel refuses the flag without a listener (EINVAL).
-        ensure!(
-            !flags.contains(Flags::WAIT_KILLABLE_RECV),
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV needs a listener, which is not supported yet"
-        );
         let default =
             verdict(profile.default_action, profile.default_errno_ret, &profile.default_errno)
                 .context("the default action")?;
@@ -87,7 +82,28 @@ impl Policy {
                 format!("entry {} of syscalls ({})", at + 1, name.map_or("empty", |name| name))
             })?;
         }
+        policy.listen(profile.listener_path.as_deref())?;
         Ok(policy)
+    }
+
+    /// Has the filter come with a listener, if it asks one.
+    fn listen(&mut self, path: Option<&str>) -> Result<()> {
+        let mut rules = self.rules.values().flatten();
+        let asks =
+            self.default == Verdict::NOTIFY || rules.any(|rule| rule.verdict == Verdict::NOTIFY);
+        let waits = self.flags.contains(Flags::WAIT_KILLABLE_RECV);
+        // The kernel refuses the flag without a listener (EINVAL).
+        ensure!(
+            asks || !waits,
+            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV goes with SCMP_ACT_NOTIFY, which is nowhere"
+        );
+        if asks {
+            let is_named = path.is_some_and(|path| !path.is_empty());
+            ensure!(is_named, "SCMP_ACT_NOTIFY needs a listener, and there is no listenerPath");
+            // The kernel takes one or the other; and there is one thread.
+            self.flags = self.flags.without(Flags::TSYNC) | Flags::NEW_LISTENER;
+        }
+        Ok(())
     }
 
     /// Adds what an entry says, if its conditions hold.
@@ -221,7 +237,7 @@ fn verdict(action: Action, number: Option<u32>, name: &Option<String>) -> Result
                 .with_context(|| format!("errnoRet {message} is over {}", u16::MAX))?;
             Ok(Verdict::trace(message))
         }
-        Action::Notify => bail!("SCMP_ACT_NOTIFY needs a listener, which is not supported yet"),
+        Action::Notify => plain(Verdict::NOTIFY),
     }
 }
 

@@ -39,11 +39,10 @@ pub struct Profile {
     pub flags: Vec<Flag>,
     /// Where a listener for [`Action::Notify`] waits.
     #[serde(default)]
-    #[expect(dead_code, reason = "notify is refused before it matters")]
     pub listener_path: Option<String>,
     /// What such a listener is told.
     #[serde(default)]
-    #[expect(dead_code, reason = "notify is refused before it matters")]
+    #[expect(dead_code, reason = "who tells it has the bundle's own")]
     pub listener_metadata: Option<String>,
     /// The entries. The first that matches a call decides.
     #[serde(default, deserialize_with = "null_is_empty")]

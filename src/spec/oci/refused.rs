@@ -1,7 +1,9 @@
 //! What a bundle may ask for and is not to be had: refused by its name.
 
 use anyhow::{Context, anyhow, bail, ensure};
-use oci_spec::runtime::{Linux, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Spec as Oci};
+use oci_spec::runtime::{
+    Linux, LinuxNamespaceType, LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Spec as Oci,
+};
 
 use crate::error::Explain;
 use crate::spec::resources::list::numbers;
@@ -118,8 +120,21 @@ fn check_schedule(process: &Process) -> anyhow::Result<()> {
     let known =
         !matches!(policy, LinuxSchedulerPolicy::SchedIso | LinuxSchedulerPolicy::SchedDeadline);
     ensure!(known, "process.scheduler.policy {policy}: no ordinary user gets it of the kernel");
-    let flags = scheduler.flags().as_ref().is_some_and(|flags| !flags.is_empty());
-    not_yet(&[("process.scheduler.flags", flags)])?;
+    for flag in scheduler.flags().iter().flatten() {
+        let name = || format!("process.scheduler.flags: {flag}");
+        match flag {
+            LinuxSchedulerFlag::SchedResetOnFork
+            | LinuxSchedulerFlag::SchedFlagKeepPolicy
+            | LinuxSchedulerFlag::SchedFlagKeepParams => {}
+            LinuxSchedulerFlag::SchedFlagReclaim | LinuxSchedulerFlag::SchedFlagDLOverrun => {
+                bail!("{} goes with SCHED_DEADLINE", name())
+            }
+            LinuxSchedulerFlag::SchedFlagUtilClampMin
+            | LinuxSchedulerFlag::SchedFlagUtilClampMax => {
+                bail!("{}: the configuration has no field for its value", name())
+            }
+        }
+    }
     let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
     let deadline = deadline.iter().any(|time| time.is_some_and(|time| time != 0));
     ensure!(!deadline, "process.scheduler: runtime, deadline and period go with SCHED_DEADLINE");
@@ -137,8 +152,14 @@ fn check_linux(linux: &Linux) -> anyhow::Result<()> {
         return no_label("linux.mountLabel", label);
     }
     if let Some(seccomp) = linux.seccomp() {
-        let listens = seccomp.listener_path().is_some() || seccomp.listener_metadata().is_some();
-        not_yet(&[("linux.seccomp.listenerPath", listens)])?;
+        let path = seccomp.listener_path().as_deref().filter(|path| !path.as_os_str().is_empty());
+        if let Some(path) = path {
+            ensure!(path.is_absolute(), "linux.seccomp.listenerPath {path:?} is not absolute");
+        }
+        ensure!(
+            path.is_some() || given(seccomp.listener_metadata()).is_none(),
+            "linux.seccomp.listenerMetadata goes with listenerPath"
+        );
     }
     if linux.intel_rdt().is_some() {
         return Err(anyhow!("linux.intelRdt takes root"))
@@ -164,16 +185,8 @@ fn check_linux(linux: &Linux) -> anyhow::Result<()> {
             "linux.timeOffsets.{clock}.nanosecs {nanos} is a second and more"
         );
     }
-    not_yet(&[("linux.personality.flags", personality_flags)])
-}
-
-fn not_yet(fields: &[(&str, bool)]) -> anyhow::Result<()> {
-    match fields.iter().find(|(_, is_there)| *is_there) {
-        None => Ok(()),
-        Some((field, _)) => {
-            bail!("{field} is not in sublet-oci yet, and without it the container would be another")
-        }
-    }
+    ensure!(!personality_flags, "linux.personality.flags: the specification knows none");
+    Ok(())
 }
 
 fn given(text: &Option<String>) -> Option<&str> {

@@ -181,6 +181,13 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
             ),
             "process.scheduler.flags",
         ),
+        (
+            with(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "flags": ["SCHED_FLAG_UTIL_CLAMP_MIN"]}),
+            ),
+            "process.scheduler.flags",
+        ),
         (affinity("initial", "0-"), "execCPUAffinity"),
         (affinity("initial", "3-1"), "process.execCPUAffinity.initial"),
         (affinity("final", "9999"), "process.execCPUAffinity.final"),
@@ -222,11 +229,15 @@ fn what_can_not_be_honoured_is_refused_by_its_name() {
         ),
         (with("/linux/netDevices", json!({"eth0": {"name": "eth1"}})), "linux.netDevices"),
         (
+            with("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "s"})),
+            "linux.seccomp.listenerPath",
+        ),
+        (
             with(
                 "/linux/seccomp",
-                json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/s"}),
+                json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "s"}),
             ),
-            "linux.seccomp.listenerPath",
+            "linux.seccomp.listenerMetadata",
         ),
         (resources("hugepageLimits", json!([{"pageSize": "2MB", "limit": 1}])), "hugepageLimits"),
         (resources("network", json!({"classID": 1})), "resources.network"),

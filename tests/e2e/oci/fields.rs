@@ -301,7 +301,10 @@ fn it_is_scheduled_as_it_is_asked_for() {
     requires!();
     let set = |bundle: Bundle| {
         bundle
-            .set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 7}))
+            .set(
+                "/process/scheduler",
+                json!({"policy": "SCHED_BATCH", "nice": 7, "flags": ["SCHED_RESET_ON_FORK"]}),
+            )
             .set("/process/ioPriority", json!({"class": "IOPRIO_CLASS_BE", "priority": 6}))
             .set("/linux/personality", json!({"domain": "LINUX32"}))
     };
@@ -316,6 +319,9 @@ fn it_is_scheduled_as_it_is_asked_for() {
     bundle.oci(&["start", "web"]).ok();
     let more = bundle.oci(&["exec", "web", "sh", "-c", script]).ok();
     assert_eq!(more, told);
+    let pid = bundle.state("web")["pid"].to_string();
+    let told = Program::new("chrt").args(["-p", &pid]).ok();
+    assert!(told.contains("SCHED_BATCH|SCHED_RESET_ON_FORK"), "{told}");
 }
 
 #[test]

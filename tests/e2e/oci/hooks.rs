@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -191,7 +192,8 @@ fn a_hook_that_fails_at_the_start_keeps_the_program_from_running() {
         bundle.create("web").exits(0);
         let done = bundle.oci(&["start", "web"]);
         done.exits(1).explained(&["hooks.startContainer"]).explained(words);
-        bundle.stopped("web");
+        // Who hears of it may delete it at once.
+        assert_eq!(bundle.state("web")["status"], "stopped");
         assert!(!bundle.root.join("ran").exists());
         bundle.oci(&["delete", "web"]).ok();
         assert_eq!(bundle.left(), 0);
@@ -308,4 +310,51 @@ fn killed_during(field: &str) {
     let bundle = bundle.set("/hooks", json!({}));
     bundle.create("web").exits(0);
     bundle.oci(&["start", "web"]).ok();
+}
+
+/// What is wrong is said last, whatever was said before.
+#[test]
+fn a_hook_that_says_much_is_heard_to_its_end() {
+    requires!();
+    let script = "yes much | head -5000; echo the reason >&2; exit 1";
+    for field in ["createContainer", "startContainer"] {
+        let bundle = Bundle::new(&["true"]).set("/hooks", json!({ field: shell(script) }));
+        let done = bundle.oci(&["run", "--bundle", &bundle.path(), "web"]);
+        done.exits(1).explained(&[field, "the reason"]);
+        assert!(done.stderr.len() < 6000, "{}", done.stderr.len());
+    }
+}
+
+/// A hook that hangs is no reason to be deaf.
+#[test]
+fn who_gives_up_is_heard_while_a_hook_runs() {
+    requires!();
+    for (field, verb, signal) in [
+        ("prestart", "create", libc::SIGTERM),
+        ("createContainer", "create", libc::SIGTERM),
+        ("createRuntime", "run", libc::SIGINT),
+        ("startContainer", "run", libc::SIGTERM),
+        ("poststart", "run", libc::SIGHUP),
+    ] {
+        let bundle = Bundle::new(&["sleep", "600"]);
+        let (inside, outside) = (bundle.root.join("started"), bundle.scratch.join("started"));
+        let (started, path) = match field {
+            "startContainer" => (inside, "/started".to_owned()),
+            _ => (outside, bundle.scratch.text("started")),
+        };
+        let hook = shell(&format!("echo $$ >{path}; exec sleep 600"));
+        let bundle = bundle.set("/hooks", json!({ field: hook }));
+        let path = bundle.path();
+        let running = bundle.command(&[verb, "--bundle", &path, "web"]).spawn();
+        let begun = || fs::read_to_string(&started).ok().filter(|it| it.ends_with('\n'));
+        let pid = eventually(20.0, begun).expect("the hook runs");
+        running.signal(signal);
+        let name = nix::sys::signal::Signal::try_from(signal).expect("a signal").as_str();
+        running.wait().exits(1).explained(&["stopped by", name]);
+        assert_eq!(bundle.left(), 0, "{field}");
+        // The others' pids are those of inside.
+        if ["prestart", "createRuntime", "poststart"].contains(&field) {
+            assert!(!Path::new("/proc").join(pid.trim()).exists(), "{field}");
+        }
+    }
 }

@@ -1,0 +1,150 @@
+//! Filters that have an agent of the caller's decide about system calls.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::bundle::Bundle;
+use crate::common::program::{Program, Running};
+use crate::common::*;
+
+/// An agent: writes down what it is told, refuses calls that have one of the
+/// numbers with ENOMEDIUM, and lets all others through.
+const AGENT: &str = "
+import fcntl, json, select, socket, struct, sys, threading
+path, said, refused = sys.argv[1], sys.argv[2], [int(n) for n in sys.argv[3].split(',')]
+RECV, SEND = 0xc0502100, 0xc0182101
+def decide(fd):
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while not any(news & select.POLLHUP for _, news in poll.poll()):
+        call = bytearray(80)
+        try:
+            fcntl.ioctl(fd, RECV, call)
+            id, _, _, number = struct.unpack_from('=QIIi', call)
+            answer = (-123, 0) if number in refused else (0, 1)
+            fcntl.ioctl(fd, SEND, struct.pack('=QqiI', id, 0, *answer))
+        except OSError: # it has ended
+            pass
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen()
+print('up', flush=True)
+while True:
+    asker, _ = listener.accept()
+    text, fds, _, _ = socket.recv_fds(asker, 65536, 4)
+    rest = asker.recv(1)
+    json.dump({'came': len(fds), 'rest': len(rest), **json.loads(text)}, open(said, 'a'))
+    print(file=open(said, 'a'))
+    threading.Thread(target=decide, args=fds, daemon=True).start()
+";
+
+/// mkdir(2) and mkdirat(2).
+const MAKES_DIRECTORIES: &str = if cfg!(target_arch = "x86_64") { "83,258" } else { "34" };
+
+fn agent(bundle: &Bundle) -> Running {
+    let paths = [bundle.scratch.text("agent"), bundle.scratch.text("said")];
+    let program = Program::new("python3").args(["-c", AGENT]).args(paths);
+    let mut agent = program.arg(MAKES_DIRECTORIES).within(120.0).spawn();
+    assert_eq!(agent.line(), "up");
+    agent
+}
+
+/// A filter that asks about everything.
+fn asking(bundle: Bundle) -> Bundle {
+    let path = bundle.scratch.text("agent");
+    bundle.set(
+        "/linux/seccomp",
+        json!({
+            "defaultAction": "SCMP_ACT_NOTIFY",
+            "flags": ["SECCOMP_FILTER_FLAG_TSYNC"],
+            "listenerPath": path,
+            "listenerMetadata": "a=b",
+        }),
+    )
+}
+
+fn said(bundle: &Bundle) -> Vec<Value> {
+    let text = fs::read_to_string(bundle.scratch.join("said")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+const MAKES: &str = "mkdir /made 2>/why; exec sleep 600";
+
+#[test]
+fn an_agent_decides_about_all_calls_of_the_program() {
+    requires!(python3);
+    for no_new in [true, false] {
+        let bundle = asking(Bundle::new(&["sh", "-c", MAKES]))
+            .set("/process/noNewPrivileges", json!(no_new))
+            .set("/annotations", json!({"long": "x".repeat(9000)}));
+        let _agent = agent(&bundle);
+        bundle.create("web").exits(0);
+        assert_eq!(said(&bundle).len(), if no_new { 0 } else { 1 });
+        bundle.oci(&["start", "web"]).ok();
+        let why =
+            || fs::read_to_string(bundle.root.join("why")).ok().filter(|it| it.ends_with('\n'));
+        let why = eventually(60.0, why).expect("it tries");
+        assert!(why.contains("No medium found"), "{why}");
+        let told = said(&bundle);
+        let [told] = told.as_slice() else { panic!("{told:?}") };
+        let state = bundle.state("web");
+        assert_eq!((&told["came"], &told["rest"]), (&json!(1), &json!(0)));
+        assert_eq!(told["fds"], json!(["seccompFd"]));
+        assert_eq!(told["metadata"], "a=b");
+        assert_eq!(told["ociVersion"], "1.2.0");
+        assert_eq!((&told["pid"], &told["state"]["pid"]), (&state["pid"], &state["pid"]));
+        assert_eq!(
+            (&told["state"]["id"], &told["state"]["bundle"]),
+            (&json!("web"), &json!(bundle.path()))
+        );
+        assert_eq!(told["state"]["status"], if no_new { "created" } else { "creating" });
+
+        // A further program has a filter, and so a listener, of its own.
+        let words = ["exec", "web", "sh", "-c", "mkdir /more || echo refused"];
+        let done = bundle.oci(&words);
+        done.exits(0);
+        assert!(done.stdout().contains("refused"), "{}", done.stderr);
+        let told = said(&bundle);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_ne!(told[1]["pid"], state["pid"]);
+        assert_eq!(told[1]["state"]["status"], "running");
+        bundle.oci(&["delete", "--force", "web"]).ok();
+    }
+}
+
+#[test]
+fn without_an_agent_the_program_does_not_run() {
+    requires!();
+    let script = ["touch", "/ran"];
+    let late = asking(Bundle::new(&script)).set("/process/noNewPrivileges", json!(true));
+    late.create("web").exits(0);
+    let done = late.oci(&["start", "web"]);
+    done.exits(1).explained(&["linux.seccomp.listenerPath", "agent", "No such file"]);
+    assert_eq!(late.state("web")["status"], "stopped");
+    assert!(!late.root.join("ran").exists());
+
+    let early = asking(Bundle::new(&script));
+    early.create("web").exits(1).explained(&["linux.seccomp.listenerPath", "agent"]);
+    assert_eq!(early.left(), 0);
+
+    // One who takes it and doesn't read it all.
+    let listener = std::os::unix::net::UnixListener::bind(late.scratch.join("agent"));
+    let listener = listener.expect("a socket");
+    let late = late.set("/annotations", json!({"long": "x".repeat(4 << 20)}));
+    late.create("two").exits(0);
+    let done = late.oci(&["start", "two"]);
+    done.exits(1).explained(&["listenerPath", "doesn't read all"]);
+    assert_eq!(late.state("two")["status"], "stopped");
+    assert!(!late.root.join("ran").exists());
+    drop(listener);
+}
+
+#[test]
+fn a_listener_that_nobody_asks_is_not_looked_for() {
+    requires!();
+    let filter = |path: &str| json!({"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": path});
+    let bundle = Bundle::new(&["touch", "/ran"]).set("/linux/seccomp", filter("/nowhere/at/all"));
+    bundle.oci(&["run", "--bundle", &bundle.path(), "web"]).ok();
+    assert!(bundle.root.join("ran").exists());
+}
