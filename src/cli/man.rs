@@ -11,6 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use super::help::TOPICS;
 use crate::container::time::utc;
+use crate::error::Explain;
 use crate::state::Moment;
 
 /// Write manual pages into a directory
@@ -33,7 +34,9 @@ Examples:
 /// Writes a page for the program, and one for each verb and each topic of help.
 pub fn run(args: &ManArgs) -> anyhow::Result<u8> {
     let at = &args.directory;
-    fs::create_dir_all(at).with_context(|| format!("make {}", at.display()))?;
+    fs::create_dir_all(at)
+        .with_context(|| format!("make {}", at.display()))
+        .hint("one of yours that man looks into: ~/.local/share/man/man1")?;
     for (name, page) in pages()? {
         let path = at.join(name);
         fs::write(&path, page).with_context(|| format!("write {}", path.display()))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::spawn::start;
+use super::spawn::{place, start};
 
 /// A directory that everybody may enter (a container's ids are not the
 /// caller's) and that is removed in the end.
@@ -78,7 +78,8 @@ impl Scratch {
 
     /// Writes a file.
     pub fn file(&self, path: &str, content: impl AsRef<[u8]>) -> String {
-        fs::write(self.join(path), content).expect("write a file");
+        // It may be a script.
+        place(|| fs::write(self.join(path), content));
         self.text(path)
     }
 }

@@ -83,7 +83,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Writes a file that is to be executed.
+/// Writes a file that may be executed.
 pub fn place<T>(write: impl FnOnce() -> io::Result<T>) -> T {
     let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     write().expect("write an executable file")
