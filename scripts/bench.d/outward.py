@@ -39,6 +39,7 @@ if "OUTWARD" not in os.environ:
 
 quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 started = []
+DAEMON = os.path.join(directory, "pasta.pid")
 
 
 def start(words, **options):
@@ -64,8 +65,8 @@ def bare(helper):
         os.close(told)
         os.read(ready, 1)
     else:
-        # It leaves when it is ready.
-        start(["pasta", "--quiet", "--config-net", "--no-map-gw", f"--mtu={MTU}", "-t", "none",
+        # It leaves when it is ready, and another goes on.
+        start(["pasta", "--pid", DAEMON, "--quiet", "--config-net", "--no-map-gw", f"--mtu={MTU}", "-t", "none",
                "-u", "none", "-T", "none", "-U", "none", str(holder.pid)]).wait()
     return ["nsenter", "--target", str(holder.pid), "--user", "--net", "--preserve-credentials"]
 
@@ -110,6 +111,9 @@ try:
         for network in random.sample(list(starts), len(starts)):
             starts[network].append(times(network))
 finally:
+    if os.path.exists(DAEMON):
+        with open(DAEMON) as file:
+            os.kill(int(file.read()), 15)
     for process in started:
         try:
             os.killpg(process.pid, 15)
