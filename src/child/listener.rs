@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use nix::libc::sock_filter;
 
-use super::report::Report;
+use super::report::{Part, Report};
 use super::{Child, Outcome};
 use crate::plan::step::Gate;
 use crate::security::seccomp::bpf::Flags;
@@ -38,13 +38,14 @@ pub fn load(child: &mut Child, filter: &[sock_filter], flags: u32) -> Outcome {
     if !Flags::from_bits(flags).contains(Flags::NEW_LISTENER) {
         return Ok(confine::load_filter(filter, flags)?);
     }
-    let stack = Stack::new()?;
+    let stack = Stack::new().map_err(|errno| Part::Thread.failed(errno))?;
     let (listener, done) = (AtomicI32::new(NOT_YET), AtomicBool::new(false));
     let handing = Handing { child, listener, done };
     // SAFETY: `hand_over` makes system calls only. It uses `handing`, which
     // outlives that, until `done`, and the stack a moment longer: that is never
     // given back.
-    unsafe { process::make_thread(&stack, hand_over, (&raw const handing).cast())? };
+    let made = unsafe { process::make_thread(&stack, hand_over, (&raw const handing).cast()) };
+    made.map_err(|errno| Part::Thread.failed(errno))?;
     let loaded = confine::load_filter_and_listen(filter, flags);
     let number = loaded.as_ref().map_or(NONE, AsRawFd::as_raw_fd);
     handing.listener.store(number, Ordering::Release);

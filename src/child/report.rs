@@ -36,9 +36,11 @@ pub enum Part {
     Procfs = 11,
     /// Setting the offsets of its clocks.
     Offsets = 12,
+    /// Making the thread that hands the listener of its filter over.
+    Thread = 13,
 }
 
-const PARTS: [Part; 13] = [
+const PARTS: [Part; 14] = [
     Part::Whole,
     Part::Resolve,
     Part::Create,
@@ -52,6 +54,7 @@ const PARTS: [Part; 13] = [
     Part::Outside,
     Part::Procfs,
     Part::Offsets,
+    Part::Thread,
 ];
 
 const PHASES: [Phase; 7] = [

@@ -25,6 +25,7 @@ use crate::plan::Streams;
 use crate::plan::enter::{Entry, Held};
 use crate::plan::step::{Gate, Step};
 use crate::state::happening::LastWords;
+use crate::state::never_executed;
 use crate::sys::fd::standard;
 use crate::sys::process;
 use crate::sys::tty::is_terminal;
@@ -206,7 +207,10 @@ impl Serving<'_> {
                 None => break,
             }
         }
-        let Some(program) = program else { return self.killed() };
+        // The channel's other end is closed by the exec, and by its end.
+        let Some(program) = program.filter(|program| !never_executed(program.pid)) else {
+            return self.killed();
+        };
         if self.stay == Stay::ToTheEnd {
             self.keeper.runs();
         }
@@ -240,7 +244,10 @@ impl Serving<'_> {
     fn killed<T>(&self) -> anyhow::Result<T> {
         Err(anyhow!("the process that was to enter it was killed"))
             .with_context(|| format!("enter container {}", self.container))
-            .hint("it has ended meanwhile, or ran out of memory")
+            .hint(
+                "the container has ended meanwhile or ran out of memory, or its system call filter \
+                 does not let execve, write and exit_group through",
+            )
     }
 
     fn placed(&self, progress: Progress) {

@@ -76,6 +76,9 @@ pub fn refused_start(program: &str, part: Part, errno: Errno, host: &Host) -> an
     stopped(&[Step::Exec { candidates: vec![word()], argv, envp: empty() }], 0, part, errno, host)
 }
 
+/// What is done in that part, which a start tells without its step.
+const THREAD: &str = "make the thread that hands the listener of its filter over";
+
 struct Told<'a> {
     step: &'a Step,
     part: Part,
@@ -110,6 +113,7 @@ impl Told<'_> {
             Part::Capabilities => "set the capabilities",
             Part::ReadBack => "read back what was set",
             Part::Offsets => "set how much they differ",
+            Part::Thread => return THREAD.to_owned(),
             Part::Outside | Part::Procfs => "see where it led",
         };
         format!("{}: {doing}", self.step)
@@ -296,6 +300,13 @@ impl Told<'_> {
                 if path.as_bytes().starts_with(b"self/") =>
             {
                 "the value may only be raised above what your own processes have"
+            }
+            (_, Part::Thread, _) => {
+                "it takes a thread and 320 KiB of the container's own: RLIMIT_NPROC, RLIMIT_AS, \
+                 and the processes and the memory of its control group"
+            }
+            (Step::Seccomp { .. }, _, Errno::EBUSY) => {
+                "a process has one listener at most: the caller is under a filter that has one"
             }
             (Step::Seccomp { .. }, _, Errno::EINVAL) => {
                 let advice = run::SECCOMP_REFUSED.advice(&[]);

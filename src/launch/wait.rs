@@ -1,7 +1,7 @@
 //! Waiting that the user can end.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -42,16 +42,29 @@ const GIVES_UP: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, 
 /// Where the user gives up by a signal that is blocked here, as all are once a
 /// container was made. One that isn't ends this process anyway.
 pub fn readable_by(fd: BorrowedFd<'_>, until: Option<Instant>) -> anyhow::Result<bool> {
+    news_by(Some(fd), until)
+}
+
+/// Lets that time pass.
+///
+/// # Errors
+/// As [`readable_by`].
+pub fn pause(time: Duration) -> anyhow::Result<()> {
+    news_by(None, Some(Instant::now() + time)).map(drop)
+}
+
+fn news_by(fd: Option<BorrowedFd<'_>>, until: Option<Instant>) -> anyhow::Result<bool> {
     let blocked = SigSet::thread_get_mask().context("ask which signals are blocked")?;
     let heard: SigSet = GIVES_UP.into_iter().filter(|one| blocked.contains(*one)).collect();
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&heard, flags).context("hear signals")?;
     loop {
-        let mut polled = [fd, signals.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let all = [Some(signals.as_fd()), fd].into_iter().flatten();
+        let mut polled: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut polled, patience(until)) {
             Ok(0) if until.is_some_and(|until| until <= Instant::now()) => return Ok(false),
             Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) if polled[0].any().unwrap_or(true) => return Ok(true),
+            Ok(_) if polled.get(1).is_some_and(|fd| fd.any().unwrap_or(true)) => return Ok(true),
             Ok(_) => {
                 if let Some(info) = signals.read_signal().context("read a signal")? {
                     let signal = Signal::try_from(info.ssi_signo as i32)?;
@@ -126,7 +139,6 @@ pub fn patience(until: Option<Instant>) -> PollTimeout {
 #[cfg(test)]
 mod tests {
     use std::io::pipe;
-    use std::time::Duration;
 
     use super::*;
 

@@ -3,9 +3,9 @@
 //! Reads `process.capabilities`, `process.noNewPrivileges`, `linux.seccomp`
 //! and `Beside::seccomp`; `child::confine` carries it out.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use nix::libc::sock_filter;
-use oci_spec::runtime::{Linux, Process};
+use oci_spec::runtime::{Linux, LinuxSchedulerPolicy as Policy, Process};
 
 use super::step::{Capabilities, Step};
 use crate::security::caps::CapSet;
@@ -55,7 +55,17 @@ impl Rights {
             ));
         }
         let no_new_privileges = process.no_new_privileges().unwrap_or(false);
-        Ok(Self { capabilities, no_new_privileges, filter })
+        let rights = Self { capabilities, no_new_privileges, filter };
+        if let Some(policy) = process.scheduler().as_ref().map(|it| *it.policy()) {
+            // While its listener is handed over, one thread waits for another
+            // without a call: on a processor of its own, for ever.
+            let alone = matches!(policy, Policy::SchedFifo | Policy::SchedRr);
+            ensure!(
+                !(alone && rights.ask()),
+                "process.scheduler.policy {policy} doesn't go with linux.seccomp.listenerPath"
+            );
+        }
+        Ok(rights)
     }
 
     /// The step that loads the filter, if there is one.
@@ -64,7 +74,7 @@ impl Rights {
     }
 
     /// Whether somebody outside decides about some calls.
-    pub fn ask(&self) -> bool {
+    fn ask(&self) -> bool {
         self.filter.as_ref().is_some_and(|program| program.flags.contains(Flags::NEW_LISTENER))
     }
 

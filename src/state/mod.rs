@@ -69,7 +69,7 @@ pub use discard::DOORSTEP;
 pub use health::{Checked, Health, Wellness};
 pub use moment::Moment;
 pub use near::nearest;
-pub use process::{Identity, boot};
+pub use process::{Identity, boot, never_executed};
 pub use record::{
     Afterwards, Asked, ClientAddress, End, Exit, Life, Link, Network, Place, PublishedPort, Record,
     Upkeep, Usage,

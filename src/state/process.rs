@@ -59,6 +59,15 @@ impl Identity {
     }
 }
 
+/// Whether the process `pid`, which must still be the one meant, has executed no
+/// program yet, or has ended before it did; `false` for one that is gone.
+pub fn never_executed(pid: Pid) -> bool {
+    /// linux/sched.h.
+    const PF_FORKNOEXEC: u64 = 0x40;
+    let flags = read(&format!("/proc/{pid}/stat")).ok().and_then(|stat| parse(&stat, 9));
+    flags.is_some_and(|flags| flags & PF_FORKNOEXEC != 0)
+}
+
 /// The id of this boot.
 ///
 /// # Errors
@@ -70,15 +79,15 @@ pub fn boot() -> anyhow::Result<String> {
 
 fn start_of(pid: Pid) -> anyhow::Result<u64> {
     let path = format!("/proc/{pid}/stat");
-    parse_start(&read(&path)?).with_context(|| format!("make sense of {path}"))
+    parse(&read(&path)?, 22).with_context(|| format!("make sense of {path}"))
 }
 
-/// Field 22. The second one is the program's name in parentheses, which may
-/// hold spaces and parentheses itself.
-fn parse_start(stat: &[u8]) -> Option<u64> {
+/// The field of that number, from 3; proc_pid_stat(5). The second one is the
+/// program's name in parentheses, which may hold spaces and parentheses itself.
+fn parse(stat: &[u8], field: usize) -> Option<u64> {
     let name_ends = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[name_ends + 1..]).ok()?;
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    rest.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 /// A small file of procfs, by one read.
@@ -106,10 +115,11 @@ mod tests {
             format!("7 ({name}) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9\n")
         };
         for name in ["sh", "a b", ")", ") R 1 1 1 1 1 (", "\u{1b}[2J"] {
-            assert_eq!(parse_start(stat(name).as_bytes()), Some(4711), "{name:?}");
+            assert_eq!(parse(stat(name).as_bytes(), 22), Some(4711), "{name:?}");
+            assert_eq!(parse(stat(name).as_bytes(), 9), Some(4_194_560), "{name:?}");
         }
         for text in ["", "7 (sh", "7 (sh) S 1 2"] {
-            assert_eq!(parse_start(text.as_bytes()), None);
+            assert_eq!(parse(text.as_bytes(), 22), None);
         }
     }
 
@@ -122,6 +132,12 @@ mod tests {
         assert!(earlier.open().unwrap().is_none(), "another process with the same pid");
         let rebooted = Identity { boot: "another".to_owned(), ..me };
         assert!(rebooted.open().unwrap().is_none(), "the same numbers in another boot");
+    }
+
+    #[test]
+    fn who_has_executed_something_is_known() {
+        assert!(!never_executed(nix::unistd::getpid()));
+        assert!(!never_executed(Pid::from_raw(i32::MAX)));
     }
 
     #[test]

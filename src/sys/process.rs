@@ -185,10 +185,9 @@ pub unsafe fn make_thread(
 
 /// Ends this thread alone; _exit(2), "C library/kernel differences".
 pub fn end_thread() -> ! {
-    loop {
-        // SAFETY: takes a number, and does not return.
-        let _ = unsafe { call!(libc::SYS_exit, 0) };
-    }
+    // SAFETY: takes a number, and does not return, unless a filter refuses it.
+    let _ = unsafe { call!(libc::SYS_exit, 0) };
+    trap()
 }
 
 /// Lets others have the processor. sched_yield(2).
@@ -446,8 +445,20 @@ pub fn exec(path: &CStr, argv: &StringArray, envp: &StringArray) -> Errno {
 
 /// Ends this process at once, running nothing that the parent left to run.
 pub fn exit_now(code: i32) -> ! {
-    loop {
-        // SAFETY: takes a number, and does not return (_exit(2)).
-        let _ = unsafe { call!(libc::SYS_exit_group, code) };
+    // SAFETY: takes a number, and does not return (_exit(2)), unless a filter
+    // refuses it.
+    let _ = unsafe { call!(libc::SYS_exit_group, code) };
+    trap()
+}
+
+/// Ends this process where it may call nothing: by an instruction that there is
+/// not. Of a fault of its own the first process of a pid namespace dies, too.
+fn trap() -> ! {
+    // SAFETY: the instruction raises SIGILL, to which nobody listens here.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!("ud2", options(noreturn, nostack));
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!("udf #0", options(noreturn, nostack));
     }
 }

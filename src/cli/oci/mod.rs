@@ -96,7 +96,7 @@ fn run(cli: Cli, log: &Log) -> anyhow::Result<u8> {
             let payload = create(&runtime, args.create, cgroups, log)?;
             let delete = || runtime.delete(&id, Force::Yes, |error| log.warn_of(error));
             if let Err(error) = runtime.start(&id, &Host::new()) {
-                delete()?;
+                delete().unwrap_or_else(|error| log.warn_of(&error));
                 // It is our child.
                 let _ = wait::stay(payload);
                 return Err(error);

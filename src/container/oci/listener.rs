@@ -1,24 +1,29 @@
 //! Who decides about a container's system calls gets the listener of its filter.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket,
+};
 use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxSeccomp, Spec as Oci};
 use serde::Serialize;
 
 use super::status::{State, Status};
 use crate::error::Explain;
+use crate::launch::pause;
 use crate::security::seccomp::bpf::Flags;
 use crate::security::seccomp::from_oci;
 use crate::state::Bundle;
-use crate::sys::fd;
+use crate::sys::{Errno, fd};
 
-/// How long somebody is waited for who doesn't read.
+/// How long somebody is waited for who doesn't accept or read, and how often he
+/// is looked after.
 const PATIENCE: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(20);
 
 /// What goes with it: the "Container Process State" of the runtime
 /// specification.
@@ -56,17 +61,39 @@ pub fn hand_over(
         state: State::of(bundle, status),
     };
     let text = serde_json::to_vec(&state)?;
-    let send = || -> anyhow::Result<()> {
-        let socket = UnixStream::connect(path)?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        // All at once: agents read it so.
-        let sent = fd::stream_with_descriptor(socket.as_fd(), &text, listener.as_fd())?;
-        ensure!(sent == text.len(), "it doesn't read all of the state");
+    let handed = || -> anyhow::Result<()> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+        let (address, until) = (UnixAddr::new(path)?, Instant::now() + PATIENCE);
+        patiently(until, || connect(socket.as_raw_fd(), &address))?;
+        // All at once, if there is room: agents read it so.
+        let first = || fd::stream_with_descriptor(socket.as_fd(), &text, listener.as_fd());
+        let mut sent = patiently(until, first)?;
+        while sent < text.len() {
+            let rest = || send(socket.as_raw_fd(), &text[sent..], MsgFlags::MSG_NOSIGNAL);
+            sent += patiently(until, rest)?;
+        }
         Ok(())
     };
-    send()
+    handed()
         .with_context(|| format!("linux.seccomp.listenerPath: send the listener to {path:?}"))
         .hint("an agent has to listen there that decides about the container's system calls")
+}
+
+/// Does what would have to wait, again and again.
+fn patiently<T>(
+    until: Instant,
+    mut attempt: impl FnMut() -> Result<T, Errno>,
+) -> anyhow::Result<T> {
+    loop {
+        match attempt() {
+            Err(Errno::EAGAIN) if until <= Instant::now() => {
+                bail!("nobody has accepted and read it for {PATIENCE:?}")
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => pause(MOMENT)?,
+            done => return Ok(done?),
+        }
+    }
 }
 
 /// Whether a container loads a filter with a listener when it is started: else,

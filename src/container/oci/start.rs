@@ -14,7 +14,7 @@ use crate::launch::doorstep::{self, Before, Start};
 use crate::launch::hooks::outcome;
 use crate::launch::{readable_by, refused_start};
 use crate::spec::ContainerId;
-use crate::state::Bundle;
+use crate::state::{Bundle, never_executed};
 
 /// How long a container takes to end that has told why it does.
 const ENDING: Duration = Duration::from_secs(5);
@@ -43,6 +43,8 @@ impl Runtime {
         let process = Pid::from_raw(bundle.payload.pid);
         let listened = |fd| listener::hand_over(bundle, Status::Created, process, fd);
         let refused = match doorstep::start(found.directory(), before, listened) {
+            // Its end of the channel is closed by the exec, and by its end.
+            Ok(Start::Running) if never_executed(process) => killed(),
             Ok(Start::Running) => {
                 found.remove_doorstep();
                 return after(bundle);
@@ -61,16 +63,22 @@ impl Runtime {
                 }
                 _ => anyhow!("a hook has failed that there is not"),
             },
-            Ok(Start::Killed) => {
-                return Err(anyhow!("it was killed before the program ran"))
-                    .hint("by a kill -9, or by the kernel for want of memory");
-            }
+            Ok(Start::Killed) => killed(),
             Err(error) => error,
         };
         // Who hears of it finds it stopped.
         let _ = readable_by(payload.as_fd(), Some(Instant::now() + ENDING));
         Err(refused)
     }
+}
+
+fn killed() -> anyhow::Error {
+    let told = Err(anyhow!("it was killed before the program ran"));
+    let told: anyhow::Result<()> = told.hint(
+        "by a kill -9, by the kernel for want of memory, or for its system call filter, which has \
+         to let execve, write and exit_group through; so has an agent that decides about them",
+    );
+    told.expect_err("it is one")
 }
 
 /// What is run once the payload does.

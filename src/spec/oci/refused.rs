@@ -1,5 +1,7 @@
 //! What a bundle may ask for and is not to be had: refused by its name.
 
+use std::os::unix::ffi::OsStrExt;
+
 use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::{
     Linux, LinuxNamespaceType, LinuxSchedulerFlag, LinuxSchedulerPolicy, Process, Spec as Oci,
@@ -154,7 +156,12 @@ fn check_linux(linux: &Linux) -> anyhow::Result<()> {
     if let Some(seccomp) = linux.seccomp() {
         let path = seccomp.listener_path().as_deref().filter(|path| !path.as_os_str().is_empty());
         if let Some(path) = path {
-            ensure!(path.is_absolute(), "linux.seccomp.listenerPath {path:?} is not absolute");
+            let what = || format!("linux.seccomp.listenerPath {path:?}");
+            ensure!(path.is_absolute(), "{} is not absolute", what());
+            let bytes = path.as_os_str().as_bytes();
+            // unix(7).
+            ensure!(bytes.len() < 108, "{} is longer than a socket's path can be", what());
+            ensure!(!bytes.contains(&0), "{} has a NUL", what());
         }
         ensure!(
             path.is_some() || given(seccomp.listener_metadata()).is_none(),

@@ -11,7 +11,7 @@ use crate::common::*;
 /// An agent: writes down what it is told, refuses calls that have one of the
 /// numbers with ENOMEDIUM, and lets all others through.
 const AGENT: &str = "
-import fcntl, json, select, socket, struct, sys, threading
+import fcntl, json, os, select, socket, struct, sys, threading
 path, said, refused = sys.argv[1], sys.argv[2], [int(n) for n in sys.argv[3].split(',')]
 RECV, SEND = 0xc0502100, 0xc0182101
 def decide(fd):
@@ -34,6 +34,9 @@ while True:
     asker, _ = listener.accept()
     text, fds, _, _ = socket.recv_fds(asker, 65536, 4)
     rest = asker.recv(1)
+    if len(sys.argv) > 4:
+        os.close(fds[0])
+        continue
     json.dump({'came': len(fds), 'rest': len(rest), **json.loads(text)}, open(said, 'a'))
     print(file=open(said, 'a'))
     threading.Thread(target=decide, args=fds, daemon=True).start()
@@ -43,9 +46,14 @@ while True:
 const MAKES_DIRECTORIES: &str = if cfg!(target_arch = "x86_64") { "83,258" } else { "34" };
 
 fn agent(bundle: &Bundle) -> Running {
+    agent_that(bundle, &[])
+}
+
+/// With `leaves`, it takes what it is handed and closes it.
+fn agent_that(bundle: &Bundle, leaves: &[&str]) -> Running {
     let paths = [bundle.scratch.text("agent"), bundle.scratch.text("said")];
     let program = Program::new("python3").args(["-c", AGENT]).args(paths);
-    let mut agent = program.arg(MAKES_DIRECTORIES).within(120.0).spawn();
+    let mut agent = program.arg(MAKES_DIRECTORIES).args(leaves).within(120.0).spawn();
     assert_eq!(agent.line(), "up");
     agent
 }
@@ -134,7 +142,7 @@ fn without_an_agent_the_program_does_not_run() {
     let late = late.set("/annotations", json!({"long": "x".repeat(4 << 20)}));
     late.create("two").exits(0);
     let done = late.oci(&["start", "two"]);
-    done.exits(1).explained(&["listenerPath", "doesn't read all"]);
+    done.exits(1).explained(&["listenerPath", "nobody has accepted and read it"]);
     assert_eq!(late.state("two")["status"], "stopped");
     assert!(!late.root.join("ran").exists());
     drop(listener);
@@ -147,4 +155,62 @@ fn a_listener_that_nobody_asks_is_not_looked_for() {
     let bundle = Bundle::new(&["touch", "/ran"]).set("/linux/seccomp", filter("/nowhere/at/all"));
     bundle.oci(&["run", "--bundle", &bundle.path(), "web"]).ok();
     assert!(bundle.root.join("ran").exists());
+}
+
+/// Where nobody decides any more each call fails, also that by which a process
+/// ends: it ends all the same, and that is told.
+#[test]
+fn an_agent_that_leaves_takes_the_program_along() {
+    requires!(python3);
+    let killed = &["killed before the program ran", "filter", "agent"];
+    let bundle = asking(Bundle::new(&["touch", "/ran"]));
+    let bundle = bundle.set("/process/noNewPrivileges", json!(true));
+    let agent = agent_that(&bundle, &["leaves"]);
+    let after = bundle.scratch.text("after");
+    let after = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("touch {after}")]}]);
+    let bundle = bundle.set("/hooks", json!({"poststart": after}));
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).exits(1).explained(killed);
+    assert_eq!(bundle.state("web")["status"], "stopped");
+    assert!(!bundle.root.join("ran").exists() && !bundle.scratch.join("after").exists());
+    bundle.oci(&["delete", "web"]).ok();
+
+    drop(agent);
+
+    // A further program is none of the container's first one.
+    let bundle = bundle.set("/hooks", json!(null)).set("/process/args", json!(["sleep", "600"]));
+    fs::remove_file(bundle.scratch.join("agent")).expect("its socket");
+    let good = agent_that(&bundle, &[]);
+    bundle.create("web").exits(0);
+    bundle.oci(&["start", "web"]).ok();
+    fs::remove_file(bundle.scratch.join("agent")).expect("its socket");
+    let _leaves = agent_that(&bundle, &["leaves"]);
+    let done = bundle.oci(&["exec", "web", "touch", "/ran"]);
+    assert!([132, 255].contains(&done.code()), "{}: {}", done.code(), done.stderr);
+    assert!(!bundle.root.join("ran").exists());
+    assert_eq!(bundle.oci(&["ps", "-f", "json", "web"]).json().as_array().map(Vec::len), Some(1));
+    drop(good);
+}
+
+/// The same of a filter that refuses everything by itself.
+#[test]
+fn a_filter_that_lets_nothing_through_is_told() {
+    requires!();
+    let refusing = json!({"defaultAction": "SCMP_ACT_ERRNO"});
+    let bundle = Bundle::new(&["touch", "/ran"]).set("/linux/seccomp", refusing);
+    let bundle = bundle.set("/process/noNewPrivileges", json!(true));
+    bundle.create("web").exits(0);
+    let killed = &["killed before the program ran", "execve"];
+    bundle.oci(&["start", "web"]).exits(1).explained(killed);
+    assert_eq!(bundle.state("web")["status"], "stopped");
+    assert!(!bundle.root.join("ran").exists());
+    bundle.oci(&["delete", "web"]).ok();
+
+    // Nobody listens for a hook of the container's.
+    let hook = json!([{"path": "/bin/true"}]);
+    let bundle = asking(bundle).set("/hooks", json!({"startContainer": hook}));
+    bundle.create("web").exits(0);
+    let done = bundle.oci(&["start", "web"]);
+    done.exits(1).explained(&["hooks.startContainer", "/bin/true", "not implemented"]);
+    assert_eq!(bundle.state("web")["status"], "stopped");
 }
