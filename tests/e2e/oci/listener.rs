@@ -1,6 +1,7 @@
 //! Filters that have an agent of the caller's decide about system calls.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
 
 use serde_json::{Value, json};
 
@@ -137,7 +138,7 @@ fn without_an_agent_the_program_does_not_run() {
     assert_eq!(early.left(), 0);
 
     // One who takes it and doesn't read it all.
-    let listener = std::os::unix::net::UnixListener::bind(late.scratch.join("agent"));
+    let listener = UnixListener::bind(late.scratch.join("agent"));
     let listener = listener.expect("a socket");
     let late = late.set("/annotations", json!({"long": "x".repeat(4 << 20)}));
     late.create("two").exits(0);
@@ -213,4 +214,25 @@ fn a_filter_that_lets_nothing_through_is_told() {
     let done = bundle.oci(&["start", "web"]);
     done.exits(1).explained(&["hooks.startContainer", "/bin/true", "not implemented"]);
     assert_eq!(bundle.state("web")["status"], "stopped");
+}
+
+/// An agent that is mute holds the program up, and nobody takes its end for a
+/// start.
+#[test]
+fn who_is_killed_while_the_agent_decides_was_not_started() {
+    requires!();
+    let bundle = asking(Bundle::new(&["touch", "/ran"]));
+    let after = bundle.scratch.text("after");
+    let after = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("touch {after}")]}]);
+    let bundle = bundle
+        .set("/process/noNewPrivileges", json!(true))
+        .set("/hooks", json!({"poststart": after}));
+    let _mute = UnixListener::bind(bundle.scratch.join("agent")).expect("a socket");
+    bundle.create("web").exits(0);
+    let start = bundle.command(&["start", "web"]).spawn();
+    std::thread::sleep(patience(0.5));
+    assert_eq!(bundle.state("web")["status"], "created");
+    bundle.oci(&["kill", "web", "KILL"]).ok();
+    start.wait().exits(1).explained(&["killed before the program ran"]);
+    assert!(!bundle.root.join("ran").exists() && !bundle.scratch.join("after").exists());
 }
