@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket,
 };
@@ -91,7 +91,7 @@ fn patiently<T>(
                 bail!("nobody has accepted and read it for {PATIENCE:?}")
             }
             Err(Errno::EAGAIN | Errno::EINTR) => pause(MOMENT)?,
-            done => return Ok(done?),
+            done => return done.map_err(|errno| anyhow!(errno.desc())),
         }
     }
 }
