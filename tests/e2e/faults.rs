@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::common::processes::{children, end, is_gone, parent};
+use crate::common::program::Done;
 use crate::common::*;
 
 /// A container called `web` in the background, that has said `ready`.
@@ -63,6 +64,16 @@ fn a_killed_watcher_is_replaced() {
     Leaks::of(&at.scratch).none();
 }
 
+/// Has all of them at once, another one first at each attempt: what became of
+/// each.
+fn race<'a>(at: &At, verbs: &'a [&'a [&'a str]], attempt: usize) -> Vec<(&'a [&'a str], Done)> {
+    let mut verbs = verbs.to_vec();
+    let length = verbs.len();
+    verbs.rotate_left(attempt % length);
+    let racing: Vec<_> = verbs.iter().map(|verb| at.sublet(verb).spawn()).collect();
+    verbs.into_iter().zip(racing).map(|(verb, racing)| (verb, racing.wait())).collect()
+}
+
 /// Who starts, stops and removes the same one at once gets his way or is told
 /// why not, and it is whole afterwards.
 #[test]
@@ -72,18 +83,14 @@ fn verbs_race_for_one() {
     let script = format!("echo ready; sleep 600; : {}", at.scratch.mark());
     for attempt in 0..some() {
         start(&at, &["--restart", "on-failure"], &script);
-        let mut verbs: Vec<&[&str]> = vec![
+        let verbs: &[&[&str]] = &[
             &["stop", "-t", "0", "web"],
             &["start", "web"],
             &["restart", "-t", "0", "web"],
             &["kill", "web"],
             &["start", "web"],
         ];
-        let length = verbs.len();
-        verbs.rotate_left(attempt % length);
-        let racing: Vec<_> = verbs.iter().map(|verb| at.sublet(verb).spawn()).collect();
-        for (verb, racing) in verbs.iter().zip(racing) {
-            let done = racing.wait();
+        for (verb, done) in race(&at, verbs, attempt) {
             if done.code() != 0 {
                 done.explained(&["container"]);
             }
@@ -109,17 +116,13 @@ fn one_is_removed_whoever_starts_it() {
     for attempt in 0..some() {
         let create = at.sublet(&["create", "--name", "web"]).arg(at.root.path());
         create.args(["sh", "-c", &script]).ok();
-        let mut verbs: Vec<&[&str]> = vec![
+        let verbs: &[&[&str]] = &[
             &["start", "web"],
             &["rm", "-f", "web"],
             &["stop", "-t", "0", "web"],
             &["start", "web"],
         ];
-        let length = verbs.len();
-        verbs.rotate_left(attempt % length);
-        let racing: Vec<_> = verbs.iter().map(|verb| at.sublet(verb).spawn()).collect();
-        for (verb, racing) in verbs.iter().zip(racing) {
-            let done = racing.wait();
+        for (verb, done) in race(&at, verbs, attempt) {
             match verb[0] {
                 "rm" => _ = done.exits(0),
                 _ => assert!([0, 1, 125].contains(&done.code()), "{verb:?}: {}", done.stderr),
