@@ -60,7 +60,9 @@ impl Identity {
 }
 
 /// Whether the process `pid`, which must still be the one meant, has executed no
-/// program yet, or has ended before it did; `false` for one that is gone.
+/// program yet, or has ended before it did. `false` for one that is gone: once its
+/// parent has taken its end, nothing tells whether a program was executed before
+/// that, and most have one.
 pub fn never_executed(pid: Pid) -> bool {
     /// linux/sched.h.
     const PF_FORKNOEXEC: u64 = 0x40;

@@ -73,6 +73,25 @@ fn asking(bundle: Bundle) -> Bundle {
     )
 }
 
+/// Whoever waits for the container here does so when asked to: an end that has
+/// been taken tells nobody any more whether the program ran before it.
+const PATIENT: &str = "
+import ctypes, signal, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) # PR_SET_CHILD_SUBREAPER
+print(subprocess.call(sys.argv[1:]), flush=True)
+signal.pause()
+";
+
+/// Makes a container whose end nobody takes as long as this stays.
+#[must_use]
+fn kept(bundle: &Bundle, id: &str) -> Running {
+    let path = bundle.path();
+    let create = bundle.command(&["create", "--bundle", &path, id]).within(120.0);
+    let mut parent = create.under(&["python3", "-c", PATIENT]).spawn();
+    assert_eq!(parent.line(), "0");
+    parent
+}
+
 fn said(bundle: &Bundle) -> Vec<Value> {
     let text = fs::read_to_string(bundle.scratch.join("said")).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
@@ -170,13 +189,12 @@ fn an_agent_that_leaves_takes_the_program_along() {
     let after = bundle.scratch.text("after");
     let after = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("touch {after}")]}]);
     let bundle = bundle.set("/hooks", json!({"poststart": after}));
-    bundle.create("web").exits(0);
+    let parent = kept(&bundle, "web");
     bundle.oci(&["start", "web"]).exits(1).explained(killed);
     assert_eq!(bundle.state("web")["status"], "stopped");
     assert!(!bundle.root.join("ran").exists() && !bundle.scratch.join("after").exists());
     bundle.oci(&["delete", "web"]).ok();
-
-    drop(agent);
+    drop((agent, parent));
 
     // A further program is none of the container's first one.
     let bundle = bundle.set("/hooks", json!(null)).set("/process/args", json!(["sleep", "600"]));
@@ -196,16 +214,17 @@ fn an_agent_that_leaves_takes_the_program_along() {
 /// The same of a filter that refuses everything by itself.
 #[test]
 fn a_filter_that_lets_nothing_through_is_told() {
-    requires!();
+    requires!(python3);
     let refusing = json!({"defaultAction": "SCMP_ACT_ERRNO"});
     let bundle = Bundle::new(&["touch", "/ran"]).set("/linux/seccomp", refusing);
     let bundle = bundle.set("/process/noNewPrivileges", json!(true));
-    bundle.create("web").exits(0);
+    let parent = kept(&bundle, "web");
     let killed = &["killed before the program ran", "execve"];
     bundle.oci(&["start", "web"]).exits(1).explained(killed);
     assert_eq!(bundle.state("web")["status"], "stopped");
     assert!(!bundle.root.join("ran").exists());
     bundle.oci(&["delete", "web"]).ok();
+    drop(parent);
 
     // Nobody listens for a hook of the container's.
     let hook = json!([{"path": "/bin/true"}]);
@@ -220,7 +239,7 @@ fn a_filter_that_lets_nothing_through_is_told() {
 /// start.
 #[test]
 fn who_is_killed_while_the_agent_decides_was_not_started() {
-    requires!();
+    requires!(python3);
     let bundle = asking(Bundle::new(&["touch", "/ran"]));
     let after = bundle.scratch.text("after");
     let after = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("touch {after}")]}]);
@@ -228,7 +247,7 @@ fn who_is_killed_while_the_agent_decides_was_not_started() {
         .set("/process/noNewPrivileges", json!(true))
         .set("/hooks", json!({"poststart": after}));
     let _mute = UnixListener::bind(bundle.scratch.join("agent")).expect("a socket");
-    bundle.create("web").exits(0);
+    let _parent = kept(&bundle, "web");
     let start = bundle.command(&["start", "web"]).spawn();
     std::thread::sleep(patience(0.5));
     assert_eq!(bundle.state("web")["status"], "created");
