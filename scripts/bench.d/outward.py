@@ -66,14 +66,13 @@ def bare(helper):
         os.read(ready, 1)
     else:
         # It leaves when it is ready, and another goes on.
-        start(["pasta", "--pid", DAEMON, "--quiet", "--config-net", "--no-map-gw", f"--mtu={MTU}", "-t", "none",
-               "-u", "none", "-T", "none", "-U", "none", str(holder.pid)]).wait()
+        start(["pasta", "--pid", DAEMON, "--quiet", "--config-net", "--no-map-gw",
+               "-t", "none", "-u", "none", "-T", "none", "-U", "none", str(holder.pid)]).wait()
     return ["nsenter", "--target", str(holder.pid), "--user", "--net", "--preserve-credentials"]
 
 
 def contained(helper):
-    network = f"slirp4netns:mtu={MTU}" if helper == "slirp4netns" else f"pasta:--mtu,{MTU}"
-    return [sublet, "run", "--network", network, "host", "--"]
+    return [sublet, "run", "--network", helper, "host", "--"]
 
 
 def iperf(words):

@@ -6,6 +6,10 @@
 //! Later versions close what they inherit but for the standard streams; so
 //! these are how it gets its namespaces. It has no descriptor for when it is
 //! ready, but writes its pid to a file then; so the file is its standard error.
+//!
+//! Its packets are as long as it makes them, whatever the host's way out takes:
+//! none of them goes there, what they carry is written to sockets. Short ones
+//! only make it slower, and that of 2025 stall (docs/network.md).
 
 use std::process::Stdio;
 
@@ -40,11 +44,6 @@ pub fn recipe(
         "--pid=/proc/self/fd/2",
     ];
     let mut arguments: Vec<String> = words.map(str::to_owned).into();
-    // Twice given it is refused.
-    let has_mtu = asked.iter().any(|word| word == "-m" || word.starts_with("--mtu"));
-    if !has_mtu {
-        arguments.push(format!("--mtu={}", helper.mtu));
-    }
     arguments.extend(helper.resolver.map(|resolver| format!("--dns-forward={resolver}")));
     if called_by_root {
         // It would become nobody, who may not go into the namespaces.

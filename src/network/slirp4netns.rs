@@ -27,6 +27,7 @@ const TAP: &str = "tap0";
 /// How it is started.
 pub fn recipe(
     helper: &Helper,
+    mtu: u32,
     cidr: Cidr,
     outbound: [Option<&str>; 2],
     namespaces: &Namespaces,
@@ -41,7 +42,7 @@ pub fn recipe(
         "--configure".to_owned(),
         "--disable-host-loopback".to_owned(),
         "--enable-seccomp".to_owned(),
-        format!("--mtu={}", helper.mtu),
+        format!("--mtu={mtu}"),
         format!("--cidr={cidr}"),
         format!("--ready-fd={}", tells_ready.as_raw_fd()),
         format!("--exit-fd={}", ends.as_raw_fd()),

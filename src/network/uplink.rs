@@ -50,9 +50,9 @@ impl Uplink {
     fn recipe(&self) -> anyhow::Result<Recipe> {
         let (helper, namespaces) = (&self.helper, &self.namespaces);
         match &helper.driver {
-            Driver::Slirp4netns { cidr, outbound, outbound6 } => {
+            Driver::Slirp4netns { mtu, cidr, outbound, outbound6 } => {
                 let outbound = [outbound.as_deref(), outbound6.as_deref()];
-                slirp4netns::recipe(helper, *cidr, outbound, namespaces)
+                slirp4netns::recipe(helper, *mtu, *cidr, outbound, namespaces)
             }
             Driver::Pasta { arguments, called_by_root } => {
                 pasta::recipe(helper, arguments, *called_by_root, namespaces)

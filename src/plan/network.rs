@@ -42,8 +42,6 @@ pub struct Helper {
     pub program: PathBuf,
     /// Which one it is.
     pub driver: Driver,
-    /// The longest packet inside, in bytes.
-    pub mtu: u32,
     /// Whether there is IPv6 inside.
     pub ipv6: bool,
     /// Whether the container's user namespace has a root that it can be.
@@ -58,6 +56,8 @@ pub struct Helper {
 pub enum Driver {
     /// slirp4netns(1): a network stack of its own.
     Slirp4netns {
+        /// The longest packet inside, in bytes.
+        mtu: u32,
         /// The container's network.
         cidr: Cidr,
         /// The host's address or interface that IPv4 goes out by.
@@ -213,20 +213,16 @@ fn slirp4netns(options: &Slirp4netns, idmap: &Idmap, host: &Host) -> anyhow::Res
         }
     };
     let (outbound, outbound6) = (options.outbound.clone(), options.outbound6.clone());
-    let driver = Driver::Slirp4netns { cidr, outbound, outbound6 };
-    let has_root = has_root(idmap);
-    Ok(Helper { program, driver, mtu, ipv6, has_root, resolver: None })
+    let driver = Driver::Slirp4netns { mtu, cidr, outbound, outbound6 };
+    Ok(Helper { program, driver, ipv6, has_root: has_root(idmap), resolver: None })
 }
 
 fn pasta(arguments: &[String], idmap: &Idmap, host: &Host) -> anyhow::Result<Helper> {
     let program = find(PASTA, "passt", host)?;
     let called_by_root = host.caller()?.euid == 0;
     let driver = Driver::Pasta { arguments: arguments.to_vec(), called_by_root };
-    let ipv6 = has_ipv6(host);
-    let route = host.routes().mtu(host.files());
-    let mtu = if ipv6 { route.max(SHORTEST_IPV6) } else { route };
-    let has_root = has_root(idmap);
-    Ok(Helper { program, driver, mtu, ipv6, has_root, resolver: None })
+    let (ipv6, has_root) = (has_ipv6(host), has_root(idmap));
+    Ok(Helper { program, driver, ipv6, has_root, resolver: None })
 }
 
 fn has_ipv6(host: &Host) -> bool {
@@ -261,10 +257,10 @@ impl Helper {
 
     /// What is told about it beside its name.
     fn told(&self) -> String {
-        let mut words = vec![format!("mtu {}", self.mtu)];
+        let mut words = Vec::new();
         match &self.driver {
-            Driver::Slirp4netns { cidr, outbound, outbound6 } => {
-                words.push(cidr.to_string());
+            Driver::Slirp4netns { mtu, cidr, outbound, outbound6 } => {
+                words.extend([format!("mtu {mtu}"), cidr.to_string()]);
                 for out in [outbound, outbound6].into_iter().flatten() {
                     words.push(format!("out by {out}"));
                 }
@@ -358,7 +354,7 @@ mod tests {
         );
         assert_eq!(
             planned("pasta:-4", &all).unwrap(),
-            "behind /usr/bin/pasta: mtu 1400, the host's addresses, \"-4\", IPv4 and IPv6"
+            "behind /usr/bin/pasta: the host's addresses, \"-4\", IPv4 and IPv6"
         );
     }
 

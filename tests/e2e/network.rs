@@ -167,11 +167,13 @@ fn an_echo_comes_back() {
 #[test]
 fn much_goes_both_ways() {
     requires!(lan, slirp4netns, pasta, iperf3);
-    let serving = "iperf3 -s -B 198.51.100.3 >/dev/null & server=$!; code=0; \"$@\" || code=$?; \
-                   kill $server; exit $code";
-    // What goes out of pasta stalls where processors are scarce and packets small.
-    let client = "until iperf3 -c 198.51.100.3 -n 2M >/dev/null; do sleep 0.1; done; \
-                  iperf3 -c 198.51.100.3 -n 20M --reverse --json";
+    let serving = "iperf3 -s -B 198.51.100.3 --rcv-timeout 20000 >/dev/null & server=$!; code=0; \
+                   \"$@\" || code=$?; kill $server; exit $code";
+    // The server has one client at a time, and is not at once ready for the
+    // next. What goes out of pasta may stall (docs/network.md): not each time.
+    let client = "until timeout 30 iperf3 -c 198.51.100.3 -n 2M >/dev/null; do sleep 0.1; done
+        until told=$(iperf3 -c 198.51.100.3 -n 20M --reverse --json); do sleep 0.1; done
+        echo \"$told\"";
     for helper in HELPERS {
         let scratch = Scratch::new();
         let words = ["host", "--", "sh", "-c", client];
@@ -234,12 +236,12 @@ fn every_group_of_the_container_may_ping() {
 }
 
 #[test]
-fn packets_are_as_long_as_the_way_out_takes() {
+fn packets_are_as_long_as_the_way_out_takes_or_the_helper_makes_them() {
     requires!(lan, slirp4netns, pasta);
     for (network, interface, mtu) in [
         ("slirp4netns", "tap0", "1400"),
         ("slirp4netns:mtu=1300", "tap0", "1300"),
-        ("pasta", "lan", "1400"),
+        ("pasta", "lan", "65520"),
         ("pasta:--mtu,1300", "lan", "1300"),
     ] {
         let scratch = Scratch::new();
