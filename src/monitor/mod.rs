@@ -110,12 +110,12 @@ pub fn supervise(
     // Stays in one piece: on an error the payload has to be dropped, and with
     // that killed, before the watcher, whose drop waits for the payload's end.
     let mut launched = launched;
-    let Terms { first, timeout, stop, mut checks, notify } = terms;
+    let Terms { first, timeout, stop, mut checks, mut notify } = terms;
     let (mut unhealthy, mut killing) = (None, None);
     launched.place_helper();
     let mut relay = Relay::begin(front, launched.terminal.take())?;
     outside.begin(relay.speech());
-    notify.iter().for_each(Notify::begin);
+    notify.iter_mut().for_each(Notify::begin);
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
     let mut overtime = Overtime::new(timeout, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
@@ -136,12 +136,14 @@ pub fn supervise(
         }
         let services = launched.services.iter().filter_map(Services::news);
         ready.extend(services.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        ready.extend(launched.notify.as_ref().map(notify::news));
+        let speaks = notify.as_ref().zip(launched.notify.as_ref());
+        ready.extend(speaks.and_then(|(notify, inside)| notify.news(inside)));
         ready.extend(checks.iter().filter_map(Checks::news));
         let link = launched.uplink.as_ref().and_then(Uplink::until);
         let check = checks.as_ref().and_then(Checks::next);
         let until = overtime.next().into_iter().chain(link).chain(awaited);
-        let until = until.chain(check).chain(killing).min();
+        let unsaid = notify.as_ref().and_then(Notify::next);
+        let until = until.chain(check).chain(killing).chain(unsaid).min();
         match poll(&mut ready, patience(until)) {
             Ok(_) => {}
             Err(Errno::EINTR) => continue,
@@ -178,8 +180,8 @@ pub fn supervise(
             relay.relay(outside.clients.as_mut())?;
         }
         // What it has said before its end, too.
-        if let (Some(notify), Some(inside)) = (&notify, &launched.notify) {
-            notify.pass_on(inside);
+        if let Some(notify) = &mut notify {
+            notify.attend(launched.notify.as_ref());
         }
         if ended {
             break;
@@ -189,7 +191,7 @@ pub fn supervise(
             forwarder.forward(signal, launched.payload.pidfd());
         }
         let acts = checks.as_mut().and_then(|checks| checks.attend(now));
-        if let (Some(notify), true) = (&notify, checks.as_ref().is_some_and(Checks::is_well)) {
+        if let (Some(notify), true) = (&mut notify, checks.as_ref().is_some_and(Checks::is_well)) {
             notify.well();
         }
         if let Some(action) = acts {

@@ -4,10 +4,11 @@
 //! itself. It can't name another main process, leave descriptors with the
 //! manager, or change who else may speak.
 
-use std::cell::Cell;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::poll::{PollFd, PollFlags};
@@ -17,6 +18,7 @@ use nix::sys::socket::{
 use nix::unistd::getpid;
 
 use crate::spec::background::Notify as Mode;
+use crate::sys::Errno;
 
 /// What the program may say: that it is ready, that it reads its settings again
 /// and since when, that it ends, how it goes, that it lives, and that it takes
@@ -39,6 +41,10 @@ const LONGEST: usize = 512;
 /// How many are passed on at once before the payload is looked at again.
 const AT_ONCE: usize = 16;
 
+/// How often a manager is tried that has no room: no poll tells when a socket to
+/// which others send as well has some again.
+const MOMENT: Duration = Duration::from_millis(50);
+
 /// The way to the manager.
 #[derive(Debug)]
 pub struct Notify {
@@ -46,7 +52,9 @@ pub struct Notify {
     outside: OwnedFd,
     mode: Mode,
     /// Whether a check has said that it is well, in this run.
-    well: Cell<bool>,
+    well: bool,
+    /// What there was no room for yet, the first first.
+    unsaid: VecDeque<String>,
 }
 
 impl Notify {
@@ -63,51 +71,73 @@ impl Notify {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let outside = socket(AddressFamily::Unix, SockType::Datagram, flags, None)
             .context("make a socket for the service manager")?;
-        Ok(Self { manager, outside, mode, well: Cell::new(false) })
+        Ok(Self { manager, outside, mode, well: false, unsaid: VecDeque::new() })
     }
 
     /// Says that the payload runs, and that we are who stays with it.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&mut self) {
         let main = format!("MAINPID={}", getpid());
         match self.mode {
-            Mode::Conmon => self.tell(&format!("READY=1\n{main}")),
-            Mode::Container | Mode::Healthy => self.tell(&main),
+            Mode::Conmon => self.tell(format!("READY=1\n{main}")),
+            Mode::Container | Mode::Healthy => self.tell(main),
             Mode::Ignore => {}
         }
     }
 
     /// Hears that a check has said that the container is well.
-    pub(super) fn well(&self) {
-        if self.mode == Mode::Healthy && !self.well.replace(true) {
-            self.tell("READY=1");
+    pub(super) fn well(&mut self) {
+        if self.mode == Mode::Healthy && !std::mem::replace(&mut self.well, true) {
+            self.tell("READY=1".to_owned());
         }
     }
 
-    /// Passes on what the program has said by now.
-    pub(super) fn pass_on(&self, inside: &OwnedFd) {
+    /// Says what there was no room for, and passes on what the program has said
+    /// by now.
+    pub(super) fn attend(&mut self, inside: Option<&OwnedFd>) {
+        self.speak();
+        let Some(inside) = inside else { return };
         let mut message = [0; MOST];
         for _ in 0..AT_ONCE {
+            // The program waits as it would for the manager itself.
+            if !self.unsaid.is_empty() {
+                return;
+            }
             // Descriptors that come with it the kernel closes, for which no room
             // is given; by that a barrier is passed, too.
             let Ok(length) = recv(inside.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) else {
                 return;
             };
             if let Some(told) = allowed(&message[..length]) {
-                self.tell(&told);
+                self.tell(told);
             }
         }
     }
 
-    /// A manager that does not listen is told nothing, and nobody waits for it.
-    fn tell(&self, text: &str) {
-        let (to, flags) = (&self.manager, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
-        let _ = sendto(self.outside.as_raw_fd(), text.as_bytes(), to, flags);
+    /// What to wait for, of what the program says.
+    pub(super) fn news<'a>(&self, inside: &'a OwnedFd) -> Option<PollFd<'a>> {
+        self.unsaid.is_empty().then(|| PollFd::new(inside.as_fd(), PollFlags::POLLIN))
     }
-}
 
-/// What to wait for.
-pub(super) fn news(inside: &OwnedFd) -> PollFd<'_> {
-    PollFd::new(inside.as_fd(), PollFlags::POLLIN)
+    /// When to attend to it at the latest.
+    pub(super) fn next(&self) -> Option<Instant> {
+        (!self.unsaid.is_empty()).then(|| Instant::now() + MOMENT)
+    }
+
+    fn tell(&mut self, text: String) {
+        self.unsaid.push_back(text);
+        self.speak();
+    }
+
+    /// A manager that does not listen is told nothing.
+    fn speak(&mut self) {
+        while let Some(text) = self.unsaid.front() {
+            let (to, flags) = (&self.manager, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL);
+            match sendto(self.outside.as_raw_fd(), text.as_bytes(), to, flags) {
+                Err(Errno::EAGAIN) => return,
+                _ => drop(self.unsaid.pop_front()),
+            }
+        }
+    }
 }
 
 /// The lines of a message that may go on.
