@@ -16,7 +16,9 @@ mod slurm;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 
+use nix::sys::socket::{Backlog, listen};
 use serde_json::{Value, json};
 
 use crate::common::*;
@@ -233,6 +235,29 @@ fn a_terminal_is_sent_to_the_console_socket() {
     // A terminal whose other end is closed is at its end with EIO.
     _ = terminal.read_to_string(&mut text);
     assert_eq!(text.replace('\r', ""), "/dev/pts/0\n33 77\n");
+}
+
+/// One who has much to accept is waited for, and who waits can be ended.
+#[test]
+fn who_takes_the_terminal_may_be_late() {
+    requires!();
+    let bundle = Bundle::new(&["true"]).set("/process/terminal", json!(true));
+    let (socket, listener) = bundle.console();
+    listen(&listener, Backlog::new(0).expect("a number")).expect("have room for one");
+    let _before = UnixStream::connect(&socket).expect("he has room");
+    let create = ["create", "--bundle", &bundle.path(), "--console-socket", &socket, "web"];
+    let early = bundle.command(&create).spawn();
+    std::thread::sleep(patience(0.5));
+    early.signal(libc::SIGTERM);
+    early.wait().exits(1).explained(&["send the terminal", "stopped by SIGTERM"]);
+    assert_eq!(bundle.left(), 0);
+
+    let create = bundle.command(&create).under(&["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh"]);
+    let late = create.spawn();
+    std::thread::sleep(patience(0.5));
+    drop(listener.accept().expect("who was before"));
+    let _terminal = bundle::receive(&listener);
+    late.wait().exits(0);
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! Who takes the terminal of a program that nobody of ours stays with.
 
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::Box as Size;
 
-use crate::sys::{fd, tty};
+use super::handing;
+use crate::sys::tty;
 
 /// Sends the terminal, of that size, to the socket that listens at `path`.
 ///
@@ -23,9 +23,7 @@ pub fn hand_over(path: &Path, terminal: BorrowedFd<'_>, size: Option<Size>) -> a
         }
         // Who takes it reads it as any other file.
         fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_RDWR)).context("have it wait")?;
-        let socket = UnixStream::connect(path)?;
-        fd::send_with_descriptor(socket.as_fd(), b"console", terminal)?;
-        Ok(())
+        handing::send(path, b"console", terminal)
     };
     send().with_context(|| format!("send the terminal to {path:?}"))
 }

@@ -1,29 +1,19 @@
 //! Who decides about a container's system calls gets the listener of its filter.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, socket,
-};
+use anyhow::Context;
 use nix::unistd::Pid;
 use oci_spec::runtime::{LinuxSeccomp, Spec as Oci};
 use serde::Serialize;
 
+use super::handing;
 use super::status::{State, Status};
 use crate::error::Explain;
-use crate::launch::pause;
 use crate::security::seccomp::bpf::Flags;
 use crate::security::seccomp::from_oci;
 use crate::state::Bundle;
-use crate::sys::{Errno, fd};
-
-/// How long somebody is waited for who doesn't accept or read, and how often he
-/// is looked after.
-const PATIENCE: Duration = Duration::from_secs(10);
-const MOMENT: Duration = Duration::from_millis(20);
 
 /// What goes with it: the "Container Process State" of the runtime
 /// specification.
@@ -61,39 +51,9 @@ pub fn hand_over(
         state: State::of(bundle, status),
     };
     let text = serde_json::to_vec(&state)?;
-    let handed = || -> anyhow::Result<()> {
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-        let (address, until) = (UnixAddr::new(path)?, Instant::now() + PATIENCE);
-        patiently(until, || connect(socket.as_raw_fd(), &address))?;
-        // All at once, if there is room: agents read it so.
-        let first = || fd::stream_with_descriptor(socket.as_fd(), &text, listener.as_fd());
-        let mut sent = patiently(until, first)?;
-        while sent < text.len() {
-            let rest = || send(socket.as_raw_fd(), &text[sent..], MsgFlags::MSG_NOSIGNAL);
-            sent += patiently(until, rest)?;
-        }
-        Ok(())
-    };
-    handed()
+    handing::send(path, &text, listener.as_fd())
         .with_context(|| format!("linux.seccomp.listenerPath: send the listener to {path:?}"))
         .hint("an agent has to listen there that decides about the container's system calls")
-}
-
-/// Does what would have to wait, again and again.
-fn patiently<T>(
-    until: Instant,
-    mut attempt: impl FnMut() -> Result<T, Errno>,
-) -> anyhow::Result<T> {
-    loop {
-        match attempt() {
-            Err(Errno::EAGAIN) if until <= Instant::now() => {
-                bail!("nobody has accepted and read it for {PATIENCE:?}")
-            }
-            Err(Errno::EAGAIN | Errno::EINTR) => pause(MOMENT)?,
-            done => return done.map_err(|errno| anyhow!(errno.desc())),
-        }
-    }
 }
 
 /// Whether a container loads a filter with a listener when it is started: else,

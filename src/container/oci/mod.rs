@@ -11,6 +11,7 @@ pub mod events;
 pub mod exec;
 pub mod features;
 mod group;
+mod handing;
 pub mod hooks;
 pub mod kill;
 pub mod list;
