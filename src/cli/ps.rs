@@ -152,11 +152,9 @@ impl Format {
     }
 
     fn text(&self, views: &[View], whole: bool) -> anyhow::Result<String> {
-        let values: Vec<Value> =
-            views.iter().map(|view| value(view, whole)).collect::<anyhow::Result<_>>()?;
-        let lines = |fill: &dyn Fn(&Value) -> anyhow::Result<String>| {
-            let lines: anyhow::Result<Vec<_>> = values.iter().map(fill).collect();
-            Ok::<_, anyhow::Error>(lines?.into_iter().map(|line| line + "\n").collect::<String>())
+        let lines = |template: &Template| {
+            let lines = views.iter().map(|view| Ok(template.fill(&value(view, whole)?)? + "\n"));
+            lines.collect::<anyhow::Result<String>>()
         };
         match self {
             Self::Table => Ok(table(views, whole)),
@@ -165,9 +163,9 @@ impl Format {
                 .iter()
                 .map(|view| Ok(serde_json::to_string(view)? + "\n"))
                 .collect::<Result<String, serde_json::Error>>()?),
-            Self::Fields(template) => lines(&|value| template.fill(value)).map(terminal::shown),
+            Self::Fields(template) => lines(template).map(terminal::shown),
             Self::FieldsTable(template) => {
-                let rows = template.titles() + "\n" + &lines(&|value| template.fill(value))?;
+                let rows = template.titles() + "\n" + &lines(template)?;
                 let cells = |line: &str| line.split('\t').map(plain).collect();
                 Ok(aligned(&rows.lines().map(cells).collect::<Vec<_>>()))
             }

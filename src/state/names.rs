@@ -7,7 +7,7 @@
 //! under the lock of the directory, so nobody removes what somebody else has
 //! just put in the place of one.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -102,21 +102,21 @@ pub fn look_up(store: &Store, name: &Name) -> Result<Option<ContainerId>> {
     Ok(read(&directory, name.as_str())?.and_then(|owner| owner.parse().ok()))
 }
 
-/// Removes the names whose container is gone. `known` are those whose is not.
-pub fn sweep(store: &Store, known: &HashMap<Name, ContainerId>) -> anyhow::Result<()> {
+/// Removes the names whose container is gone. `known` are those that a record
+/// has: whose such a link is, only who wants the name asks.
+pub fn sweep(store: &Store, known: &HashSet<&Name>) -> anyhow::Result<()> {
     let directory = match files::open_directory(store.fd(), DIRECTORY) {
         Err(Errno::ENOENT) => return Ok(()),
         directory => directory.refused("open", &store.path().join(DIRECTORY))?,
     };
     let mut names = Vec::new();
     path::each_name(directory.as_fd(), |name| {
-        names.extend(name.to_str().ok().and_then(|name| name.parse::<Name>().ok()));
+        let name = name.to_str().ok().and_then(|name| name.parse::<Name>().ok());
+        names.extend(name.filter(|name| !known.contains(name)));
     })
     .refused("read", &store.path().join(DIRECTORY))?;
     for name in names {
-        if let Ok(Some(owner)) = read(&directory, name.as_str())
-            && known.get(&name).is_none_or(|known| known.as_str() != owner)
-        {
+        if let Ok(Some(owner)) = read(&directory, name.as_str()) {
             settle(store, &directory, &name, &owner, None)?;
         }
     }

@@ -1,6 +1,5 @@
 //! All containers of a user.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -149,12 +148,10 @@ impl Store {
                 Err(problem) => listing.problems.push(problem),
             }
         }
-        let named = |record: &Record| Some((record.name.clone()?, record.id.clone()));
-        let known: HashMap<Name, ContainerId> = listing.records.iter().filter_map(named).collect();
+        let known = listing.records.iter().filter_map(|record| record.name.as_ref()).collect();
         listing.problems.extend(names::sweep(self, &known).err());
-        listing
-            .records
-            .sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+        // A record is large: each is moved once.
+        listing.records.sort_by_cached_key(|record| (record.created, record.id.clone()));
         Ok(listing)
     }
 
