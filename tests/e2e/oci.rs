@@ -242,19 +242,27 @@ fn a_terminal_is_sent_to_the_console_socket() {
 fn who_takes_the_terminal_may_be_late() {
     requires!();
     let bundle = Bundle::new(&["true"]).set("/process/terminal", json!(true));
+    // The terminal is the next that is to be handed on.
+    let near = bundle.scratch.join("near");
+    let hook = json!([{"path": "/bin/touch", "args": ["touch", near]}]);
+    let bundle = bundle.set("/hooks", json!({"createRuntime": hook}));
+    let waits = || {
+        eventually(20.0, || fs::remove_file(&near).ok()).expect("it comes so far");
+        std::thread::sleep(patience(0.1));
+    };
     let (socket, listener) = bundle.console();
     listen(&listener, Backlog::new(0).expect("a number")).expect("have room for one");
     let _before = UnixStream::connect(&socket).expect("he has room");
     let create = ["create", "--bundle", &bundle.path(), "--console-socket", &socket, "web"];
     let early = bundle.command(&create).spawn();
-    std::thread::sleep(patience(0.5));
+    waits();
     early.signal(libc::SIGTERM);
-    early.wait().exits(1).explained(&["send the terminal", "stopped by SIGTERM"]);
+    early.wait().exits(1).explained(&["stopped by SIGTERM"]);
     assert_eq!(bundle.left(), 0);
 
     let create = bundle.command(&create).under(&["sh", "-c", "exec \"$@\" >/dev/null 2>&1", "sh"]);
     let late = create.spawn();
-    std::thread::sleep(patience(0.5));
+    waits();
     drop(listener.accept().expect("who was before"));
     let _terminal = bundle::receive(&listener);
     late.wait().exits(0);
