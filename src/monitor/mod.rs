@@ -179,7 +179,7 @@ pub fn supervise(
         if outside.awaited().is_none() {
             relay.relay(outside.clients.as_mut())?;
         }
-        // What it has said before its end, too.
+        // What it has said before its end, too, as far as there is room.
         if let Some(notify) = &mut notify {
             notify.attend(launched.notify.as_ref());
         }

@@ -41,8 +41,8 @@ const LONGEST: usize = 512;
 /// How many are passed on at once before the payload is looked at again.
 const AT_ONCE: usize = 16;
 
-/// How often a manager is tried that has no room: no poll tells when a socket to
-/// which others send as well has some again.
+/// How often a manager is tried that has no room: no poll tells when a socket has
+/// some to which this one is not connected, as it may not be there yet.
 const MOMENT: Duration = Duration::from_millis(50);
 
 /// The way to the manager.
