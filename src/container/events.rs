@@ -274,6 +274,9 @@ impl Follower {
         for change in self.watch.changes()? {
             match change {
                 Change::Changed(id) => self.look(&id, &mut events)?,
+                // What is left of an attempt to make it is put away as well; by
+                // now there may be another that has come further.
+                Change::Removed(id, _) if self.is_there(&id) => self.look(&id, &mut events)?,
                 Change::Removed(id, code) => self.removed(&id, code, &mut events),
                 Change::Any => {
                     for id in self.known.keys().cloned().collect::<Vec<_>>() {
@@ -337,6 +340,13 @@ impl Follower {
         events.append(&mut known.hear(&happenings));
         self.known.insert(known.record.id.clone(), known);
         Ok(())
+    }
+
+    /// Whether a container that is known has a record still.
+    fn is_there(&self, id: &ContainerId) -> bool {
+        let Some(known) = self.known.get(id) else { return false };
+        let found = self.store.seek(id.as_str()).ok().flatten();
+        found.is_some_and(|it| it.id == *id && it.created == known.record.created)
     }
 
     fn removed(&mut self, id: &ContainerId, code: Option<u8>, events: &mut Vec<Event>) {

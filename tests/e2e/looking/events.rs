@@ -136,6 +136,21 @@ fn the_kernel_tells_of_pauses_and_of_memory() {
     events.wait();
 }
 
+/// Who looks at a directory that has just been made may take it for a leftover
+/// and put it away; then it is made again.
+#[test]
+fn what_was_left_of_an_attempt_is_no_end_of_the_container() {
+    requires!();
+    let at = At::new();
+    let mut events = listen(&at, &[]);
+    let _running = at.start("web", &[], SLEEP);
+    follow(&mut events, &["create", "start"]);
+    let dead = format!("run/sublet/.dead-{}", at.scratch.container("web"));
+    std::fs::create_dir(at.scratch.join(dead)).expect("a directory of the store");
+    at.sublet(&["rename", "web", "www"]).ok();
+    follow(&mut events, &["rename"]);
+}
+
 /// Who enters a container, and who goes to it and leaves it.
 #[test]
 fn who_enters_and_who_attaches_is_told() {
