@@ -8,8 +8,8 @@
 //! ready, but writes its pid to a file then; so the file is its standard error.
 //!
 //! Its packets are as long as it makes them, whatever the host's way out takes:
-//! none of them goes there, what they carry is written to sockets. Short ones
-//! only make it slower, and that of 2025 stall (docs/network.md).
+//! none of them goes there, what they carry is written to sockets. With short ones
+//! that of 2025 stalls (docs/network.md).
 
 use std::process::Stdio;
 
