@@ -227,6 +227,12 @@ fn a_terminal_is_sent_to_the_console_socket() {
         .set("/process/terminal", json!(true))
         .set("/process/consoleSize", json!({"height": 33, "width": 77}));
     bundle.create("web").exits(1).explained(&["--console-socket"]);
+    let (file, long) = (bundle.scratch.text("bundle/config.json"), "x".repeat(200));
+    for (socket, why) in [("/no/such", "No such file"), (&*file, "refused"), (&long, "too long")] {
+        let refused = bundle.create_with(&["--console-socket", socket], "web");
+        refused.exits(1).explained(&["send the terminal", why, "somebody listens"]);
+    }
+    assert_eq!(bundle.left(), 0);
     let (socket, listener) = bundle.console();
     bundle.create_with(&["--console-socket", &socket], "web").exits(0);
     let mut terminal = bundle::receive(&listener);

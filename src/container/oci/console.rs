@@ -8,6 +8,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::Box as Size;
 
 use super::handing;
+use crate::error::Explain;
 use crate::sys::tty;
 
 /// Sends the terminal, of that size, to the socket that listens at `path`.
@@ -25,5 +26,7 @@ pub fn hand_over(path: &Path, terminal: BorrowedFd<'_>, size: Option<Size>) -> a
         fcntl(terminal, FcntlArg::F_SETFL(OFlag::O_RDWR)).context("have it wait")?;
         handing::send(path, b"console", terminal)
     };
-    send().with_context(|| format!("send the terminal to {path:?}"))
+    send()
+        .with_context(|| format!("send the terminal to {path:?}"))
+        .hint("--console-socket is where somebody listens who takes it, as an engine does")
 }

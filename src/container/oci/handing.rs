@@ -25,7 +25,8 @@ const MOMENT: Duration = Duration::from_millis(20);
 pub fn send(path: &Path, bytes: &[u8], descriptor: BorrowedFd<'_>) -> anyhow::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let (address, until) = (UnixAddr::new(path)?, Instant::now() + PATIENCE);
+    let address = UnixAddr::new(path).map_err(|errno| anyhow!(errno.desc()))?;
+    let until = Instant::now() + PATIENCE;
     patiently(until, || connect(socket.as_raw_fd(), &address))?;
     // All at once, if there is room: agents read it so.
     let first = || fd::stream_with_descriptor(socket.as_fd(), bytes, descriptor);
