@@ -185,10 +185,12 @@ fn a_fork_bomb_harms_nobody() {
     let options = ["--init", "--pids-limit", "64", "--name", &name];
     let program = Program::run_in(&at.scratch).args(options);
     let running = program.args(["host", "python3", "-c", BOMB]).within(60.0).spawn();
+    // The name is there before the scope is, and the scope before its leaves.
     let link = at.scratch.join("run/sublet/.names").join(&name);
-    eventually(20.0, || link.is_symlink().then_some(())).expect("a record");
+    eventually(20.0, || link.is_symlink().then_some(())).expect("a name");
     let unit = at.unit(&name);
     let payload = scope(&unit).join("payload");
+    eventually(20.0, || payload.exists().then_some(())).expect("a leaf");
     let number = |file: &str| {
         let text = fs::read_to_string(payload.join(file)).expect("read a number");
         text.trim().trim_start_matches("max ").parse::<u64>().expect("a number")
