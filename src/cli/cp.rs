@@ -46,7 +46,8 @@ const HELP: &str = "\
 A directory is copied with all that is in it: into DST where that is a directory,
 else as DST. SRC/. is what is in SRC. On - there is a tar file. Copies belong to
 the container's root inside and to you outside, where no file keeps its
-set-user-id bit. Links are copied as links.
+set-user-id bit. Links are copied as links; a path of yours through a link that a
+container may have put into its volume is refused.
 
 The container may run, stand still, or have ended with a directory as its ROOT;
 what belongs to other ids than yours only one that runs can read.

@@ -81,6 +81,12 @@ pub fn open_component(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Res
     open_at(directory, name, flags | libc::O_NOFOLLOW, 0)
 }
 
+/// Opens `.`, `..` or the one component `name` of `directory`, and follows it
+/// where it is a link.
+pub fn open_following(directory: BorrowedFd<'_>, name: &CStr, flags: i32) -> Result<OwnedFd> {
+    open_at(directory, name, flags, 0)
+}
+
 /// Makes and opens the new file `name` of `directory`; fails where it exists.
 pub fn create_file(directory: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<OwnedFd> {
     let flags = libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_WRONLY;

@@ -251,6 +251,56 @@ fn links_that_come_meanwhile_lead_nowhere_else() {
     }
 }
 
+/// C06, CVE-2026-103916: a directory of the caller's that the container has too
+/// is full of what the container put there.
+#[test]
+fn links_in_a_volume_lead_nowhere_else() {
+    requires!();
+    let at = At::new();
+    let canary = Canary::new(&at.scratch);
+    let (work, other) = (at.scratch.dir("work"), at.scratch.dir("other"));
+    let outside = canary.path().display().to_string();
+    let script =
+        format!("ln -s {outside} /work/out && ln -s /work/out /home/out && echo ready; sleep 600");
+    let volumes = ["-v", &format!("{work}:/work"), "-v", &format!("{other}:/other:ro")];
+    let _web = at.start("web", &volumes, &script);
+    let file = at.scratch.file("log", "overwritten\n");
+    cp(&at, &[&file, "web:/tmp/file"]).ok();
+    let inside_root = at.root.join("home/out").display().to_string();
+    for link in [&format!("{work}/out"), &inside_root] {
+        let refused = |words: [&str; 2]| {
+            let told = ["is a link, and container web can write to its directory", "it leads to"];
+            cp(&at, &words).refused(&told);
+        };
+        refused(["web:/tmp/file", link]);
+        refused(["web:/tmp/file", &format!("{link}/file")]);
+        refused(["web:/tmp/.", &format!("{link}/.")]);
+        refused([&format!("{link}/file"), "web:/tmp/stolen"]);
+        refused([&format!("{link}/."), "web:/tmp"]);
+        canary.untouched();
+        assert_eq!(inside(&at, "ls /tmp"), "file");
+        // A link that is named last is copied as one, as ever.
+        cp(&at, &[link, "web:/tmp"]).ok();
+        assert_eq!(inside(&at, "readlink /tmp/out >/dev/null && rm /tmp/out; ls /tmp"), "file");
+    }
+    // Whoever is meant by the copy: another container can have made the link.
+    let _db = at.start("db", &[], SLEEP);
+    cp(&at, &["db:/etc/passwd", &format!("{work}/out")]).refused(&["container web can write"]);
+    canary.untouched();
+
+    // The caller's own links lead where they do.
+    symlink(&work, at.scratch.join("mine")).unwrap();
+    symlink(&work, at.scratch.join("other/mine")).unwrap();
+    for (name, mine) in [("a", "mine"), ("b", "other/mine")] {
+        let to = at.scratch.join(mine).join(name).display().to_string();
+        cp(&at, &["web:/tmp/file", &to]).ok();
+        assert_eq!(
+            fs::read_to_string(at.scratch.join("work").join(name)).unwrap(),
+            "overwritten\n"
+        );
+    }
+}
+
 #[test]
 fn a_copy_into_itself_ends() {
     requires!();

@@ -12,19 +12,20 @@ use super::source::Source;
 use super::{Container, Copied, End, Ids, stream};
 use crate::host::ids::inside as id_inside;
 
-/// Copies to `path` in the container.
+/// Copies to `path` in the container; `host` is where the caller's paths are
+/// looked up.
 ///
 /// # Errors
 /// What is not there, in the way or not to be had.
 pub fn copy(
     container: Container,
     path: &[u8],
-    from: &End,
+    (from, host): (&End, &Place<'_>),
     ids: Ids,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Copied> {
     let mut copied = Copied::default();
-    let origin = Origin::open(from)?;
+    let origin = Origin::open(from, host)?;
     let begin = origin.begin();
     let Some((inside, idmap)) = &container.running else {
         let place = Place::Root(container.root);
@@ -124,10 +125,10 @@ enum Origin {
 }
 
 impl Origin {
-    fn open(from: &End) -> anyhow::Result<Self> {
+    fn open(from: &End, host: &Place<'_>) -> anyhow::Result<Self> {
         match from {
             End::Stream => Ok(Self::Stream),
-            End::Host(path) => Source::find(&Place::Host, path).map(Self::Files),
+            End::Host(path) => Source::find(host, path).map(Self::Files),
             End::Container(..) => bail!("it is in a container"),
         }
     }

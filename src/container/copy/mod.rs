@@ -12,6 +12,7 @@ mod into;
 mod item;
 mod out;
 mod place;
+mod shared;
 mod sink;
 mod source;
 mod stream;
@@ -34,6 +35,7 @@ use crate::spec::Root;
 use crate::state::{Life, Store};
 use item::{Channel, Item, Kind, Message};
 use place::Place;
+use shared::Shared;
 
 /// One end of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,11 +115,15 @@ pub fn copy(
         }
         (End::Container(name, path), to) => {
             let container = Container::open(store, name, host)?;
-            out::copy(container, path, to, ids, note).with_context(|| format!("copy from {name}"))
+            let host = Place::Host(Shared::of(store));
+            out::copy(container, path, (to, &host), ids, note)
+                .with_context(|| format!("copy from {name}"))
         }
         (from, End::Container(name, path)) => {
             let container = Container::open(store, name, host)?;
-            into::copy(container, path, from, ids, note).with_context(|| format!("copy to {name}"))
+            let host = Place::Host(Shared::of(store));
+            into::copy(container, path, (from, &host), ids, note)
+                .with_context(|| format!("copy to {name}"))
         }
         _ => Err(anyhow!("neither is in a container")).hint("CONTAINER:PATH is in one"),
     }
@@ -163,7 +169,7 @@ impl Container {
         &self,
         inside: &Inside,
         idmap: &Idmap,
-        work: impl FnOnce(&Channel, Place) -> anyhow::Result<()>,
+        work: impl FnOnce(&Channel, Place<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<(Channel, Companion)> {
         let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
         let (ours, theirs) = socketpair(family, SockType::SeqPacket, None, flags)

@@ -14,21 +14,22 @@ use super::stream::Writer;
 use super::{Container, Copied, End, Ids};
 use crate::host::ids::outside;
 
-/// Copies what is at `path` in the container.
+/// Copies what is at `path` in the container; `host` is where the caller's paths
+/// are looked up.
 ///
 /// # Errors
 /// What is not there, in the way or not to be had.
 pub fn copy(
     container: Container,
     path: &[u8],
-    to: &End,
+    (to, host): (&End, &Place<'_>),
     ids: Ids,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Copied> {
     let mut copied = Copied::default();
     let Some((inside, idmap)) = &container.running else {
         let source = Source::find(&Place::Root(container.root), path)?;
-        let mut target = Goal::open(to, &source.begin, Owner::Maker)?;
+        let mut target = Goal::open((to, host), &source.begin, Owner::Maker)?;
         let identity = target.identity()?;
         let mut each = |item: Item, content: Option<OwnedFd>| {
             copied.count(&item);
@@ -59,7 +60,7 @@ pub fn copy(
     // Only root may give files away.
     let kept = ids == Ids::Kept && geteuid().is_root();
     let owner = if kept { Owner::Kept } else { Owner::Maker };
-    let mut target = Goal::open(to, &begin, owner)?;
+    let mut target = Goal::open((to, host), &begin, owner)?;
     let (dev, ino) = target.identity()?;
     channel.send(&Message::Ready(dev, ino), None)?;
     loop {
@@ -90,13 +91,11 @@ enum Goal {
 }
 
 impl Goal {
-    fn open(to: &End, begin: &Begin, owner: Owner) -> anyhow::Result<Self> {
+    fn open((to, host): (&End, &Place<'_>), begin: &Begin, owner: Owner) -> anyhow::Result<Self> {
         match to {
             End::Stream => Ok(Self::Stream(Box::new(Writer::new(stdout().lock(), begin)))),
             // A set-user-id file of a container's would be one of the caller's.
-            End::Host(path) => {
-                Sink::find(&Place::Host, path, begin, owner, SET_ID).map(Self::Files)
-            }
+            End::Host(path) => Sink::find(host, path, begin, owner, SET_ID).map(Self::Files),
             End::Container(..) => bail!("it is in a container"),
         }
     }

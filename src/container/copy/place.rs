@@ -3,33 +3,39 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::sys::path::{open_in_root, open_typed};
-use crate::sys::{Errno, Result};
+use super::shared::Shared;
+use crate::sys::Errno;
+use crate::sys::path::open_in_root;
 
 /// A tree of files that paths begin in.
-#[derive(Debug)]
-pub enum Place {
-    /// The caller's own, as every program looks paths up.
-    Host,
+pub enum Place<'a> {
+    /// The caller's own, as every program looks paths up, but for links that
+    /// containers can have made.
+    Host(Shared<'a>),
     /// A container's root, which is `/`: no link leads out of it.
     Root(OwnedFd),
 }
 
-impl Place {
-    /// Opens a path; flags as in open(2).
-    pub fn open(&self, path: &[u8], flags: i32) -> Result<OwnedFd> {
-        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+impl Place<'_> {
+    /// Opens a path. Flags as in open(2): with `O_PATH` whatever it is, else a
+    /// directory.
+    ///
+    /// # Errors
+    /// An [`Errno`], as open(2); a link that may not be followed.
+    pub fn open(&self, path: &[u8], flags: i32) -> anyhow::Result<OwnedFd> {
         match self {
-            Self::Host if path.is_empty() => open_typed(c".", flags),
-            Self::Host => open_typed(&path, flags),
-            Self::Root(root) => open_in_root(root.as_fd(), &path, flags),
+            Self::Host(shared) => shared.open(path, flags),
+            Self::Root(root) => {
+                let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+                Ok(open_in_root(root.as_fd(), &path, flags)?)
+            }
         }
     }
 
     /// A path of it, for people.
     pub fn told(&self, path: &[u8]) -> String {
         match self {
-            Self::Host => shown(path),
+            Self::Host(_) => shown(path),
             Self::Root(_) => format!("{} in the container", shown(path)),
         }
     }

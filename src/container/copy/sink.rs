@@ -73,7 +73,7 @@ impl Sink {
     /// # Errors
     /// Where there is no directory for it, or something that is none.
     pub fn find(
-        place: &Place,
+        place: &Place<'_>,
         text: &[u8],
         begin: &Begin,
         owner: Owner,
@@ -86,8 +86,8 @@ impl Sink {
                 let facts = fstat(&there).with_context(|| format!("look at {}", told()))?;
                 Some(facts.st_mode & libc::S_IFMT == libc::S_IFDIR)
             }
-            Err(Errno::ENOENT) => None,
-            Err(errno) => return Err(errno).with_context(|| format!("open {}", told())),
+            Err(error) if error.downcast_ref() == Some(&Errno::ENOENT) => None,
+            Err(error) => return Err(error).with_context(|| format!("open {}", told())),
         };
         let open = |path: &[u8]| {
             place.open(path, DIRECTORY).with_context(|| format!("open {}", place.told(path)))
