@@ -15,7 +15,7 @@ use crate::container::events::{Event, Follower};
 use crate::container::record;
 use crate::container::time::moment;
 use crate::error::{Explain, causes};
-use crate::state::Moment;
+use crate::state::{Moment, nearest};
 use crate::sys::Errno;
 
 /// Show what happens to containers
@@ -76,6 +76,68 @@ What a container without a record does is not seen, nor what was done to one
 that has been removed; the code of one that ends with --rm is told while somebody
 looks on.";
 
+/// The events that there are, without what is told behind a colon.
+const ACTIONS: [&str; 18] = [
+    "attach",
+    "create",
+    "destroy",
+    "detach",
+    "die",
+    "exec_create",
+    "exec_detach",
+    "exec_die",
+    "exec_start",
+    "health_status",
+    "kill",
+    "oom",
+    "pause",
+    "rename",
+    "start",
+    "stop",
+    "unpause",
+    "update",
+];
+
+/// Those of docker's and podman's that nothing here brings about: who waits for
+/// them beside others waits well.
+const NEVER: [&str; 19] = [
+    "checkpoint",
+    "cleanup",
+    "commit",
+    "connect",
+    "copy",
+    "disconnect",
+    "export",
+    "import",
+    "init",
+    "mount",
+    "prune",
+    "refresh",
+    "resize",
+    "restart",
+    "restore",
+    "sync",
+    "top",
+    "umount",
+    "unmount",
+];
+
+/// The event that is meant, by docker's word or podman's.
+fn action(word: &str) -> anyhow::Result<&str> {
+    let (action, _) = word.split_once(':').unwrap_or((word, ""));
+    match action {
+        "remove" => Ok("destroy"),
+        "died" => Ok("die"),
+        "exec" => Ok("exec_start"),
+        "exec_died" => Ok("exec_die"),
+        _ if ACTIONS.contains(&action) || NEVER.contains(&action) => Ok(word),
+        _ => Err(anyhow!("there is no event {action:?}")).hint(match nearest(action, &ACTIONS) {
+            Some(near) => format!("there is {near}"),
+            None => ACTIONS.join(", "),
+        }),
+    }
+}
+
 /// What an event has to be.
 enum Filter {
     Action(String),
@@ -90,17 +152,7 @@ impl FromStr for Filter {
         let (key, value) =
             text.split_once('=').with_context(|| format!("{text:?} is not KEY=VALUE"))?;
         Ok(match key {
-            // podman's words, too.
-            "event" => Self::Action(
-                match value {
-                    "remove" => "destroy",
-                    "died" => "die",
-                    "exec" => "exec_start",
-                    "exec_died" => "exec_die",
-                    other => other,
-                }
-                .to_owned(),
-            ),
+            "event" => Self::Action(action(value)?.to_owned()),
             "container" => Self::Container(value.to_owned()),
             "label" => match value.split_once('=') {
                 Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
@@ -214,5 +266,29 @@ fn wait(follower: &Follower, left: Option<u64>) -> anyhow::Result<()> {
     match poll(&mut [PollFd::new(follower.as_fd(), PollFlags::POLLIN)], left) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno).context("wait for events"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::hint;
+
+    #[test]
+    fn an_event_that_never_comes_is_refused() {
+        for (word, meant) in [
+            ("die", "die"),
+            ("died", "die"),
+            ("remove", "destroy"),
+            ("exec", "exec_start"),
+            ("exec_start: sh", "exec_start: sh"),
+            ("health_status: healthy", "health_status: healthy"),
+            ("restart", "restart"),
+        ] {
+            assert_eq!(action(word).unwrap(), meant);
+        }
+        let refused = |word| hint(&action(word).unwrap_err()).unwrap().to_owned();
+        assert_eq!(refused("strat"), "there is start");
+        assert!(refused("bogus").starts_with("attach, create, "));
     }
 }

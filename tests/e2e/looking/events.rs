@@ -105,6 +105,7 @@ fn what_has_been_is_in_the_records() {
     assert_eq!(at.sublet(&past).ok(), "");
     at.sublet(&["events", "--since", "soon"]).refused(&["--since \"soon\"", "10m"]);
     at.sublet(&["events", "-f", "image=x"]).refused(&["no filter \"image\"", "event, container"]);
+    at.sublet(&["events", "-f", "event=strat"]).refused(&["no event \"strat\"", "there is start"]);
 }
 
 #[test]
