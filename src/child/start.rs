@@ -162,6 +162,14 @@ impl Process {
         self.reaped = true;
     }
 
+    /// Waits for its end, and leaves it to be asked about.
+    ///
+    /// # Errors
+    /// What waitid(2) says.
+    pub fn ended(&self) -> Result<Ended> {
+        process::wait_and_leave(self.pidfd())
+    }
+
     /// Waits for its end.
     ///
     /// # Errors

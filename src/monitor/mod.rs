@@ -249,6 +249,9 @@ pub fn supervise(
     let usage = launched.placed.as_ref().map(Placed::usage);
     let mut ran_out = usage.as_ref().and_then(|usage| RanOut::of(usage.memory?));
     let name = ran_out.as_ref().and_then(|_| memory::name_of(launched.payload.pid()));
+    let killed = matches!(launched.payload.ended(), Ok(Ended::Killed(_)));
+    let unstarted =
+        killed && first == First::Payload && state::never_executed(launched.payload.pid());
     let ended = launched.payload.wait().context("wait for the payload")?;
     let (code, signal) = match ended {
         _ if overtime.is_over() => (i32::from(EXIT_TIMED_OUT), None),
@@ -271,11 +274,14 @@ pub fn supervise(
     if signal == Some(nix::libc::SIGSYS) {
         refused = refused_call(launched.payload.pid());
         told.push(match &refused {
+            _ if unstarted => UNSTARTED.to_owned(),
             Some(call) => format!("a system call filter has killed the command: it called {call}"),
             None => "a system call filter has killed the command; which call it was, the kernel \
                      says to root: dmesg | grep type=1326"
                 .to_owned(),
         });
+    } else if unstarted && signal.is_some_and(is_fault) {
+        told.push(UNSTARTED.to_owned());
     }
     Ok(Exit {
         code: code as u8,
@@ -290,6 +296,15 @@ pub fn supervise(
         happened,
         unhealthy,
     })
+}
+
+/// What is told of a filter for which not even the start could go on.
+const UNSTARTED: &str = "the command was not started: the system call filter does not let execve, \
+                         write and exit_group through";
+
+/// Whether this is how a process ends that is not let do anything, not even exit.
+fn is_fault(signal: i32) -> bool {
+    [nix::libc::SIGILL, nix::libc::SIGSEGV, nix::libc::SIGTRAP].contains(&signal)
 }
 
 /// The call for which a filter has killed a process, if the log says so.

@@ -224,13 +224,22 @@ pub enum Ended {
 
 /// Waits for the child behind a pidfd to end, and reaps it.
 pub fn wait(child: BorrowedFd<'_>) -> Result<Ended> {
+    wait_with(child, 0)
+}
+
+/// Waits for the child behind a pidfd to end, and leaves it to be reaped.
+pub fn wait_and_leave(child: BorrowedFd<'_>) -> Result<Ended> {
+    wait_with(child, libc::WNOWAIT)
+}
+
+fn wait_with(child: BorrowedFd<'_>, options: i32) -> Result<Ended> {
     loop {
         // SAFETY: `siginfo_t` is plain memory for which zeroes are a value;
         // waitid fills it, and after it has answered 0 the fields of SIGCHLD
         // are the ones in use.
         let answer = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            let options = libc::WEXITED | libc::__WALL;
+            let options = libc::WEXITED | libc::__WALL | options;
             let child = child.as_raw_fd();
             call!(libc::SYS_waitid, libc::P_PIDFD, child, &raw mut info, options, 0)
                 .map(|_| (info.si_code, info.si_status()))

@@ -181,6 +181,23 @@ fn a_filter_that_killed_is_named() {
     assert!(named || text.contains("dmesg | grep type=1326"), "{text}");
 }
 
+/// One that lets nothing through ends the launcher's own child, which could say
+/// nothing.
+#[test]
+fn a_filter_that_lets_no_start_through_is_told() {
+    requires!();
+    let at = At::new();
+    for action in ["SCMP_ACT_KILL_PROCESS", "SCMP_ACT_ERRNO"] {
+        let text = format!(r#"{{"defaultAction": "{action}", "syscalls": []}}"#);
+        let seccomp = format!("seccomp={}", at.scratch.file("profile.json", &text));
+        let done = at.run(&["--security-opt", &seccomp]).arg("true").run();
+        assert!(done.code() > 128, "{action}: {}", done.stderr);
+        let told =
+            "sublet: the command was not started: the system call filter does not let execve";
+        assert!(done.stderr.starts_with(told), "{action}: {}", done.stderr);
+    }
+}
+
 #[test]
 fn who_may_read_the_kernels_log_hears_the_call() {
     requires!(root, kernel_log);
