@@ -5,7 +5,7 @@ use nix::fcntl::renameat;
 
 use super::entry::{Entry, Loaded};
 use super::files::{self, Refused, Turn};
-use super::lock::Byte;
+use super::lock::{Byte, PATIENCE, patiently};
 use super::record::{Afterwards, Record};
 use super::store::Store;
 use super::{names, process};
@@ -40,7 +40,7 @@ impl Store {
             Loaded::Nothing => self.discard(entry, id),
             Loaded::Record(record) if alive || !record.needs_launcher() => Ok(Some(*record)),
             Loaded::Record(record) => self.mourn(&entry, *record),
-            Loaded::Damaged(why) => Err(self.put_aside(&entry, id, why)),
+            Loaded::Damaged(why) => self.put_aside(entry, id, why),
         }
     }
 
@@ -97,28 +97,41 @@ impl Store {
         Ok(Some(lost))
     }
 
-    /// Puts a record aside that nobody can read, if nobody uses it: what is
-    /// to be told.
+    /// Looks again at a record that could not be read, while nobody changes it,
+    /// and puts it aside if it still can't be and nobody uses it. Who opens the
+    /// file as it is exchanged for another may read what is written to it next.
+    ///
+    /// # Errors
+    /// What is to be told of one that can't be read.
     pub(super) fn put_aside(
         &self,
-        entry: &Entry,
+        entry: Entry,
         id: &ContainerId,
         why: anyhow::Error,
-    ) -> anyhow::Error {
-        let why = why.context(format!("the record of container {} can't be read", id.short()));
+    ) -> anyhow::Result<Option<Record>> {
+        let told = |why: anyhow::Error| {
+            why.context(format!("the record of container {} can't be read", id.short()))
+        };
+        if !patiently(PATIENCE, || entry.lock.take(Byte::Edit)).unwrap_or(false) {
+            return Err(told(why));
+        }
+        let Loaded::Damaged(why) = entry.load(id)? else {
+            drop(entry);
+            return self.visit(id);
+        };
         let own = || -> crate::sys::Result<bool> {
-            Ok(entry.lock.take(Byte::Edit)?
-                && !entry.lock.is_held(Byte::Life)?
-                && entry.is_at(self, id)?)
+            Ok(!entry.lock.is_held(Byte::Life)? && entry.is_at(self, id)?)
         };
         if !own().unwrap_or(false) {
-            return why;
+            return Err(told(why));
         }
         let aside = format!("{BAD}{id}");
-        match self.rename(id, &aside) {
-            Ok(()) => why.context(format!("put aside as {}", self.path().join(aside).display())),
-            Err(_) => why,
-        }
+        Err(match self.rename(id, &aside) {
+            Ok(()) => {
+                told(why).context(format!("put aside as {}", self.path().join(aside).display()))
+            }
+            Err(_) => told(why),
+        })
     }
 
     /// Removes the container `id`; the caller holds a lock of its. First it

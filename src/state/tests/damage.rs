@@ -1,5 +1,6 @@
 //! Records that are not what was written.
 
+use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 
 use nix::unistd::mkfifo;
@@ -122,6 +123,34 @@ fn a_live_containers_record_stays_where_it_is() {
     assert!(reserved.finish(exit(End::Code(0))).is_err());
     assert_eq!(store.list().unwrap().problems.len(), 1);
     assert!(scratch.at(".bad-hurt").is_dir());
+}
+
+/// Who opens a file and reads it when it has been exchanged for another and is
+/// written to once more reads what is half of each.
+#[test]
+fn a_record_that_is_being_changed_is_looked_at_again() {
+    let scratch = Scratch::new();
+    let _other = two(&scratch);
+    let files = [RECORD, OTHER].map(|file| scratch.at("hurt").join(file));
+    let whole = files.clone().map(|file| fs::read(file).unwrap());
+    let writer = lock::Lock::open(
+        open(&scratch.at("hurt"), OFlag::O_DIRECTORY, Mode::empty()).unwrap().as_fd(),
+    )
+    .unwrap();
+    assert!(writer.take(lock::Byte::Edit).unwrap());
+    for (file, whole) in files.iter().zip(&whole) {
+        fs::write(file, &whole[..whole.len() / 2]).unwrap();
+    }
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| end(&scratch.store().find("hurt").unwrap()));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        for (file, whole) in files.iter().zip(&whole) {
+            fs::write(file, whole).unwrap();
+        }
+        writer.release(lock::Byte::Edit).unwrap();
+        assert_eq!(reader.join().unwrap(), Some(End::Code(7)));
+    });
+    assert!(!scratch.at(".bad-hurt").exists());
 }
 
 #[test]

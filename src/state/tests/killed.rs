@@ -163,7 +163,7 @@ fn a_directory_that_was_replaced_is_left_alone() {
     assert_eq!(store.discard(discarded, &id("a")).unwrap(), None);
     assert_eq!(store.mourn(&mourned, record.clone()).unwrap(), None);
     drop(mourned);
-    let _ = store.put_aside(&put_aside, &id("a"), anyhow::anyhow!("bad"));
+    let _ = store.put_aside(put_aside, &id("a"), anyhow::anyhow!("bad"));
     assert_eq!(store.find("a").unwrap(), record);
     assert_eq!(RELEASED.get(), 0);
 }
