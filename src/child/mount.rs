@@ -13,14 +13,20 @@ use crate::sys::mount::{
 };
 use crate::sys::path::{
     PATH_MAX, create_file, make_directory, on_procfs, open_component, open_in_root, open_typed,
-    status,
+    open_without_links, status,
 };
 use crate::sys::{Errno, Result, call};
 
-/// Copies the mounts at a path of the host.
-pub fn open(source: &CStr, reach: Reach, expect: Expect) -> std::result::Result<OwnedFd, Failure> {
+/// Copies the mounts at a path of the host, which leads through links or does
+/// not.
+pub fn open(
+    (source, links): (&CStr, bool),
+    reach: Reach,
+    expect: Expect,
+) -> std::result::Result<OwnedFd, Failure> {
     // One lookup: what is checked and what is mounted are the same.
-    let opened = open_typed(source, libc::O_PATH).map_err(|errno| Part::Resolve.failed(errno))?;
+    let look_up = if links { open_typed } else { open_without_links };
+    let opened = look_up(source, libc::O_PATH).map_err(|errno| Part::Resolve.failed(errno))?;
     let status = status(opened.as_fd())?;
     match expect {
         Expect::Any => {}

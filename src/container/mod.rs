@@ -27,6 +27,7 @@ pub mod record;
 pub mod remove;
 mod request;
 pub mod run;
+mod shared;
 pub mod signal;
 pub mod stats;
 mod streams;

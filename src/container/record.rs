@@ -14,7 +14,7 @@ use nix::unistd::{Pid, getpid};
 
 use super::cidfile::CidFile;
 use super::pause::is_paused;
-use super::remove;
+use super::{remove, shared};
 use crate::cgroup::{Deadline, Directory};
 use crate::control::Listener;
 use crate::error::{causes, exit_code, hint};
@@ -64,6 +64,8 @@ pub struct Recorded {
     goes: Option<PathBuf>,
     /// Whether it has health checks.
     asks: bool,
+    /// The directories that it is given to write, by device and inode.
+    trees: Vec<(u64, u64)>,
 }
 
 /// The records of the caller's containers.
@@ -172,6 +174,7 @@ impl Recorded {
         }
         let goes = upkeep.log.clone().filter(|_| known.remove);
         record.upkeep = upkeep;
+        record.trees = shared::writable_trees(spec);
         reserved.ask(spec, record.afterwards)?;
         reserved.commit(&record)?;
         if let Some(cidfile) = &cidfile {
@@ -180,7 +183,19 @@ impl Recorded {
         let filter = spec.beside.seccomp.clone();
         let (started, oom_kills) = (None, None);
         let asks = spec.beside.health.is_some();
-        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes, asks })
+        let trees = record.trees;
+        Ok(Self {
+            reserved,
+            launcher,
+            started,
+            cidfile,
+            group,
+            filter,
+            oom_kills,
+            goes,
+            asks,
+            trees,
+        })
     }
 
     /// Records a container that is to be started later, by another process.
@@ -216,6 +231,7 @@ impl Recorded {
             oom_kills: None,
             goes,
             asks: spec.beside.health.is_some(),
+            trees: shared::writable_trees(&spec),
         };
         Ok((recorded, spec))
     }
@@ -229,7 +245,7 @@ impl Recorded {
         let (group, place) = group_of(plan);
         self.group = group;
         let launcher = self.launcher.clone();
-        let mut before = None;
+        let (mut before, mut goes) = (None, None);
         self.reserved.edit(|record| {
             let life = std::mem::replace(&mut record.life, Life::Created { launcher });
             before = Some(match life {
@@ -238,7 +254,16 @@ impl Recorded {
             });
             record.place = place;
             keep(&mut record.upkeep);
+            for tree in &self.trees {
+                if !record.trees.contains(tree) {
+                    record.trees.push(*tree);
+                }
+            }
+            // It may have no log before its first start.
+            goes = record.upkeep.log.clone();
+            goes.take_if(|_| record.afterwards != Afterwards::Remove);
         })?;
+        self.goes = goes;
         before.into_iter().for_each(|life| self.reserved.restores(life));
         Ok(())
     }
@@ -248,8 +273,10 @@ impl Recorded {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn restarting(&self, exit: &monitor::Exit) -> anyhow::Result<Record> {
+    pub fn restarting(&mut self, exit: &monitor::Exit) -> anyhow::Result<Record> {
         let exit = self.exit(Some(exit));
+        // That is how it has ended, should it come to no further start.
+        self.reserved.restores(Life::Exited(exit.clone()));
         let launcher = self.launcher.clone().context("it has no launcher")?;
         self.reserved.edit(|record| {
             record.life = Life::Restarting { launcher, exit };

@@ -141,6 +141,7 @@ pub(super) fn start(
     let (mut recorded, mut inside) = (None, Err(Unpublished::None));
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
+        super::shared::settle(&mut plan.steps)?;
         recorded = record(&mut plan)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
         inside = Inside::of(&spec.beside.network, &plan.network);

@@ -175,7 +175,7 @@ impl Supervisor {
                     clients.end(code);
                 }
             };
-            let Some(record) = record else { return tell_end() };
+            let Some(mut record) = record else { return tell_end() };
             let again = match &exit {
                 Ok(exit) if may_go_on(restart, exit) => {
                     record.restarting(exit).is_ok_and(|known| {
@@ -218,20 +218,30 @@ fn may_go_on(restart: Restart, exit: &Exit) -> bool {
 /// Starts it once more.
 fn once_more(
     id: &ContainerId,
-    mut recorded: Recorded,
+    recorded: Recorded,
     log: &Log,
     sockets: Option<&Sockets>,
 ) -> anyhow::Result<Supervisor> {
-    let host = Host::new();
-    let store = record::store()?;
-    let mut spec = store.spec(&store.find(id.as_str())?)?;
-    sockets.iter().for_each(|sockets| spec.hand(sockets));
-    let record = |plan: &mut Plan| {
-        recorded.again(plan, |upkeep| upkeep.restarts += 1)?;
-        Ok(Some(recorded))
+    let mut unused = Some(recorded);
+    let mut start = || {
+        let host = Host::new();
+        let store = record::store()?;
+        let mut spec = store.spec(&store.find(id.as_str())?)?;
+        sockets.iter().for_each(|sockets| spec.hand(sockets));
+        let record = |plan: &mut Plan| {
+            let mut recorded = unused.take().context("a start is recorded once")?;
+            recorded.again(plan, |upkeep| upkeep.restarts += 1)?;
+            Ok(Some(recorded))
+        };
+        let warn = |text: &str| note(log, text);
+        start(&spec, &host, (Rc::clone(log), record), |_| (), warn)
     };
-    let warn = |text: &str| note(log, text);
-    start(&spec, &host, (Rc::clone(log), record), |_| (), warn)
+    let started = start();
+    // What failed before it was recorded is to be found there all the same.
+    if let (Err(error), Some(recorded)) = (&started, unused) {
+        recorded.failed(error);
+    }
+    started
 }
 
 /// Starts a container whose streams we hold.

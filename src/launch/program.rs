@@ -355,6 +355,7 @@ mod tests {
         use crate::sys::mount::Reach;
         let open = |source: &CStr, into| Step::OpenTree {
             source: source.to_owned(),
+            links: true,
             into,
             reach: Reach::Tree,
             expect: Expect::Any,

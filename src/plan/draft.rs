@@ -48,7 +48,7 @@ impl Draft {
     /// Opens a tree of the host, before the gate.
     pub fn open(&mut self, source: CString, reach: Reach, expect: Expect) -> Slot {
         let into = self.slot();
-        self.early.push(Step::OpenTree { source, into, reach, expect });
+        self.early.push(Step::OpenTree { source, links: true, into, reach, expect });
         into
     }
 

@@ -96,6 +96,7 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
     // (mount_namespaces(7), locked mounts).
     let tree = Step::OpenTree {
         source: cstring(&source)?,
+        links: true,
         into: Slot::ROOT,
         reach: Reach::Tree,
         expect: Expect::Directory,

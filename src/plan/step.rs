@@ -242,10 +242,12 @@ pub enum Step {
     /// Sets how mounts pass between the host and here: `MS_PRIVATE` or
     /// `MS_SLAVE`.
     Propagation(u64),
-    /// Copies the mounts at a path of the host, resolved as the caller would.
+    /// Copies the mounts at a path of the host.
     OpenTree {
         /// The path, on the host.
         source: CString,
+        /// It is resolved as the caller would; else no link is followed.
+        links: bool,
         /// Where the copy is kept.
         into: Slot,
         /// The mount, or all below it.

@@ -56,6 +56,11 @@ pub struct Record {
     /// Its ports that the host has, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
+    /// The directories of the host that it was given to write since it was made,
+    /// each by device and inode; those of its last start too, which may be
+    /// others under the same paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trees: Vec<(u64, u64)>,
     /// What its health checks have said since it runs, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -336,6 +341,7 @@ impl Record {
             network: None,
             upkeep: Upkeep::default(),
             ports: Vec::new(),
+            trees: Vec::new(),
             health: None,
             unknown: Map::new(),
         }

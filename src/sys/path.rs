@@ -13,23 +13,40 @@ pub const PATH_MAX: usize = libc::PATH_MAX as usize;
 ///
 /// `flags` are those of open(2); `O_CLOEXEC` is added.
 pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<OwnedFd> {
+    let resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
+    #[cfg(feature = "weaken")]
+    let resolve = weak::apply(resolve);
+    #[cfg(feature = "weaken")]
+    let path = weak::below(path);
+    let path = if path.is_empty() { c"." } else { path };
+    open_resolving(root, path, flags, resolve)
+}
+
+/// Opens `path` as the kernel resolves it for this process; `ELOOP` where any
+/// part of it is a link.
+pub fn open_without_links(path: &CStr, flags: i32) -> Result<OwnedFd> {
+    open_resolving(here(), path, flags, libc::RESOLVE_NO_SYMLINKS)
+}
+
+/// openat2(2).
+fn open_resolving(
+    directory: BorrowedFd<'_>,
+    path: &CStr,
+    flags: i32,
+    resolve: u64,
+) -> Result<OwnedFd> {
     // SAFETY: `open_how` is plain numbers for which zero is the documented
     // default of every field.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
-    how.resolve = libc::RESOLVE_IN_ROOT | libc::RESOLVE_NO_MAGICLINKS;
-    #[cfg(feature = "weaken")]
-    weak::apply(&mut how.resolve);
-    #[cfg(feature = "weaken")]
-    let path = weak::below(path);
-    let path = if path.is_empty() { c"." } else { path };
+    how.resolve = resolve;
     loop {
         // SAFETY: `path` is NUL-terminated, `how` outlives the call and its
         // true size is given; a non-negative answer is a new descriptor.
         let answer = unsafe {
             call!(
                 libc::SYS_openat2,
-                root.as_raw_fd(),
+                directory.as_raw_fd(),
                 path.as_ptr(),
                 &raw const how,
                 size_of::<libc::open_how>()
@@ -46,6 +63,13 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &CStr, flags: i32) -> Result<Own
     }
 }
 
+/// Where relative paths begin.
+fn here() -> BorrowedFd<'static> {
+    // SAFETY: AT_FDCWD is the documented "no directory" value, is never
+    // closed, and is only handed on to openat(2) and openat2(2).
+    unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) }
+}
+
 /// The switches of the feature `weaken`: how a launcher looks paths up that
 /// does not mind who made them.
 #[cfg(feature = "weaken")]
@@ -55,10 +79,8 @@ mod weak {
 
     pub static PLAIN: AtomicBool = AtomicBool::new(false);
 
-    pub fn apply(resolve: &mut u64) {
-        if PLAIN.load(Relaxed) {
-            *resolve = 0;
-        }
+    pub fn apply(resolve: u64) -> u64 {
+        if PLAIN.load(Relaxed) { 0 } else { resolve }
     }
 
     /// Without RESOLVE_IN_ROOT an absolute path would begin at the host's
@@ -102,10 +124,7 @@ pub fn append_to(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 /// Opens `path` as the kernel resolves it for this process, links and all:
 /// only for paths that the user typed.
 pub fn open_typed(path: &CStr, flags: i32) -> Result<OwnedFd> {
-    // SAFETY: AT_FDCWD is the documented "no directory" value, is never
-    // closed, and is only handed on to openat(2).
-    let here = unsafe { BorrowedFd::borrow_raw(libc::AT_FDCWD) };
-    open_at(here, path, flags, 0)
+    open_at(here(), path, flags, 0)
 }
 
 fn open_at(directory: BorrowedFd<'_>, name: &CStr, flags: i32, mode: u32) -> Result<OwnedFd> {

@@ -257,6 +257,75 @@ fn it_is_made_now_and_started_later() {
     says(&at, "front", "again");
 }
 
+/// C06: what a container has put in the place of its own volume, or of its root,
+/// is not what it is given when it is started again.
+#[test]
+fn a_link_in_place_of_a_volume_is_not_followed() {
+    requires!();
+    let at = At::new();
+    let canary = Canary::new(&at.scratch);
+    let outside = canary.path().display().to_string();
+    let (work, sub) = (at.scratch.dir("work"), at.scratch.dir("work/sub"));
+    let volumes = ["-v", &format!("{work}:/mnt"), "-v", &format!("{sub}:/srv")];
+    let script = |name: &str, to: &str| {
+        format!(
+            "[ -e /mnt/old ] && echo again && exit; \
+             mv /mnt/{name} /mnt/old; ln -s {to} /mnt/{name}; echo ready; exec sleep 600"
+        )
+    };
+    let refused = |name: &str| {
+        says(&at, name, "ready");
+        let told = format!("is a link, and container {name} can write to its directory");
+        at.sublet(&["restart", "-t", "0", name]).refused(&[&told, "it leads to"]);
+        at.sublet(&["start", name]).refused(&[&told]);
+        canary.untouched();
+    };
+    start(&at, &[&["--name", "web"], &volumes[..]].concat(), &script("sub", &outside));
+    refused("web");
+    says(&at, "web", "ready");
+    // What the caller puts there instead is as good as any.
+    fs::remove_file(&sub).unwrap();
+    fs::create_dir(&sub).unwrap();
+    assert_eq!(at.sublet(&["start", "web"]).ok(), "web");
+    says(&at, "web", "ready\nagain");
+
+    let place = at.scratch.dir("place");
+    let root = format!("{place}/root");
+    Program::new("cp").args(["-a", &at.root.text(), &root]).ok();
+    let inside = at.sublet(&["run", "-d", "--name", "db", "-v", &format!("{place}:/mnt"), &root]);
+    inside.args(["sh", "-c", &script("root", &outside)]).ok();
+    refused("db");
+    // Nor is it where files are copied to and from.
+    let file = at.scratch.file("some", "overwritten\n");
+    for words in [[&file, "db:/file"], ["db:/file", &at.scratch.text("stolen")]] {
+        at.sublet(&[&["cp"], &words[..]].concat()).refused(&["container db can write"]);
+    }
+    canary.untouched();
+    assert!(!at.scratch.join("stolen").exists());
+
+    // By itself, as long as it fails.
+    let place = at.scratch.dir("other");
+    fs::create_dir(format!("{place}/sub")).unwrap();
+    let volumes = ["-v", &format!("{place}:/mnt"), "-v", &format!("{place}/sub:/srv")];
+    let options = [&["--name", "job", "--restart", "on-failure"], &volumes[..]].concat();
+    start(&at, &options, &script("sub", &outside).replace("exec sleep 600", "exit 1"));
+    becomes(&at, "job", "exited");
+    let said = at.sublet(&["logs", "job"]).run();
+    assert!(!said.stdout().contains("again"), "{}", said.stdout());
+    canary.untouched();
+}
+
+/// What was made to be started later has its log no longer than others.
+#[test]
+fn what_goes_by_itself_takes_its_log_along() {
+    requires!();
+    let at = At::new();
+    at.sublet(&["create", "--rm", "--name", "web"]).arg(at.root.path()).arg("true").ok();
+    at.sublet(&["start", "-a", "web"]).ok();
+    let gone = || (logs(&at).is_empty() && at.names(&["-a"]).is_empty()).then_some(());
+    eventually(20.0, gone).unwrap_or_else(|| panic!("{:?}", logs(&at)));
+}
+
 #[test]
 fn a_start_that_fails_later_leaves_it_as_it_was() {
     requires!();

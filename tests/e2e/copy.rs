@@ -286,6 +286,20 @@ fn links_in_a_volume_lead_nowhere_else() {
     // Whoever is meant by the copy: another container can have made the link.
     let _db = at.start("db", &[], SLEEP);
     cp(&at, &["db:/etc/passwd", &format!("{work}/out")]).refused(&["container web can write"]);
+    cp(&at, &["web:/tmp/file", ""]).refused(&["an empty path"]);
+    canary.untouched();
+
+    // A volume is the same by another name, one that the container may open too.
+    fs::rename(&work, at.scratch.join("moved")).unwrap();
+    let moved = at.scratch.text("moved/out");
+    cp(&at, &["web:/tmp/file", &moved]).refused(&["container web can write"]);
+    fs::rename(at.scratch.join("moved"), &work).unwrap();
+    let closed = at.scratch.dir("closed");
+    symlink(&outside, at.scratch.join("closed/out")).unwrap();
+    let volume = format!("{closed}:/closed:ro");
+    let _strong = at.start("strong", &["-v", &volume, "--cap-add", "SYS_ADMIN"], SLEEP);
+    let out = format!("{closed}/out");
+    cp(&at, &["web:/tmp/file", &out]).refused(&["container strong can write"]);
     canary.untouched();
 
     // The caller's own links lead where they do.

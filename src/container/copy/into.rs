@@ -20,7 +20,7 @@ use crate::host::ids::inside as id_inside;
 pub fn copy(
     container: Container,
     path: &[u8],
-    (from, host): (&End, &Place<'_>),
+    (from, host): (&End, &Place),
     ids: Ids,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Copied> {
@@ -125,7 +125,7 @@ enum Origin {
 }
 
 impl Origin {
-    fn open(from: &End, host: &Place<'_>) -> anyhow::Result<Self> {
+    fn open(from: &End, host: &Place) -> anyhow::Result<Self> {
         match from {
             End::Stream => Ok(Self::Stream),
             End::Host(path) => Source::find(host, path).map(Self::Files),

@@ -12,20 +12,21 @@ mod into;
 mod item;
 mod out;
 mod place;
-mod shared;
 mod sink;
 mod source;
 mod stream;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::{Context, anyhow};
-use nix::fcntl::{OFlag, open};
+use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, umask};
 
 use super::exec::Target;
+use super::shared::Shared;
 use crate::child::companion::Companion;
 use crate::error::{Explain, causes};
 use crate::host::Host;
@@ -35,7 +36,6 @@ use crate::spec::Root;
 use crate::state::{Life, Store};
 use item::{Channel, Item, Kind, Message};
 use place::Place;
-use shared::Shared;
 
 /// One end of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,18 +110,21 @@ pub fn copy(
     }
     umask(Mode::empty());
     match (from, to) {
+        (End::Host(path), _) | (_, End::Host(path)) if path.is_empty() => {
+            Err(anyhow!("an empty path is no file's")).hint("the directory that you are in is .")
+        }
         (End::Container(..), End::Container(..)) => {
             Err(anyhow!("both are in containers")).hint("copy it to a directory of yours first")
         }
         (End::Container(name, path), to) => {
             let container = Container::open(store, name, host)?;
-            let host = Place::Host(Shared::of(store));
+            let host = Place::Host(Shared::default());
             out::copy(container, path, (to, &host), ids, note)
                 .with_context(|| format!("copy from {name}"))
         }
         (from, End::Container(name, path)) => {
             let container = Container::open(store, name, host)?;
-            let host = Place::Host(Shared::of(store));
+            let host = Place::Host(Shared::default());
             into::copy(container, path, (from, &host), ids, note)
                 .with_context(|| format!("copy to {name}"))
         }
@@ -153,8 +156,9 @@ impl Container {
         };
         match &spec.beside.root {
             Root::Directory(path) => {
-                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-                let root = open(path, flags, Mode::empty());
+                // It may have put something else in its own place.
+                let flags = libc::O_PATH | libc::O_DIRECTORY;
+                let root = Shared::default().open(path.as_os_str().as_bytes(), flags);
                 let root = root.with_context(|| format!("open {}", path.display()))?;
                 Ok(Self { root, running: None })
             }
@@ -169,7 +173,7 @@ impl Container {
         &self,
         inside: &Inside,
         idmap: &Idmap,
-        work: impl FnOnce(&Channel, Place<'_>) -> anyhow::Result<()>,
+        work: impl FnOnce(&Channel, Place) -> anyhow::Result<()>,
     ) -> anyhow::Result<(Channel, Companion)> {
         let (family, flags) = (AddressFamily::Unix, SockFlag::SOCK_CLOEXEC);
         let (ours, theirs) = socketpair(family, SockType::SeqPacket, None, flags)

@@ -22,7 +22,7 @@ use crate::host::ids::outside;
 pub fn copy(
     container: Container,
     path: &[u8],
-    (to, host): (&End, &Place<'_>),
+    (to, host): (&End, &Place),
     ids: Ids,
     note: &dyn Fn(&str),
 ) -> anyhow::Result<Copied> {
@@ -91,7 +91,7 @@ enum Goal {
 }
 
 impl Goal {
-    fn open((to, host): (&End, &Place<'_>), begin: &Begin, owner: Owner) -> anyhow::Result<Self> {
+    fn open((to, host): (&End, &Place), begin: &Begin, owner: Owner) -> anyhow::Result<Self> {
         match to {
             End::Stream => Ok(Self::Stream(Box::new(Writer::new(stdout().lock(), begin)))),
             // A set-user-id file of a container's would be one of the caller's.

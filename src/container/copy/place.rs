@@ -3,20 +3,21 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::shared::Shared;
+use crate::container::shared::Shared;
+pub use crate::container::shared::shown;
 use crate::sys::Errno;
 use crate::sys::path::open_in_root;
 
 /// A tree of files that paths begin in.
-pub enum Place<'a> {
+pub enum Place {
     /// The caller's own, as every program looks paths up, but for links that
     /// containers can have made.
-    Host(Shared<'a>),
+    Host(Shared),
     /// A container's root, which is `/`: no link leads out of it.
     Root(OwnedFd),
 }
 
-impl Place<'_> {
+impl Place {
     /// Opens a path. Flags as in open(2): with `O_PATH` whatever it is, else a
     /// directory.
     ///
@@ -39,11 +40,6 @@ impl Place<'_> {
             Self::Root(_) => format!("{} in the container", shown(path)),
         }
     }
-}
-
-/// A path in quotes, without control characters.
-pub fn shown(path: &[u8]) -> String {
-    format!("{:?}", String::from_utf8_lossy(path))
 }
 
 /// What a path names.

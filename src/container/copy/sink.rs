@@ -73,7 +73,7 @@ impl Sink {
     /// # Errors
     /// Where there is no directory for it, or something that is none.
     pub fn find(
-        place: &Place<'_>,
+        place: &Place,
         text: &[u8],
         begin: &Begin,
         owner: Owner,

@@ -42,7 +42,7 @@ impl Source {
     ///
     /// # Errors
     /// Where it is not there.
-    pub fn find(place: &Place<'_>, text: &[u8]) -> anyhow::Result<Self> {
+    pub fn find(place: &Place, text: &[u8]) -> anyhow::Result<Self> {
         let what = || format!("open {}", place.told(text));
         let open = |path: &[u8], flags| place.open(path, flags).with_context(what);
         match split(text) {
