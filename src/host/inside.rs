@@ -73,8 +73,12 @@ impl Inside {
             ))
         };
         let looked: anyhow::Result<_> = look();
-        // What was opened by its number is that process's if it has that now.
-        if has_ended(process.as_fd()) {
+        // What was opened by its number is that process's if it has that now. One
+        // that is ending has no namespaces any more before it counts as ended.
+        let ending = |error: &anyhow::Error| {
+            matches!(error.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH))
+        };
+        if has_ended(process.as_fd()) || looked.as_ref().is_err_and(ending) {
             return Ok(None);
         }
         let (namespaces, (uids, gids), setgroups, root) =

@@ -291,7 +291,7 @@ fn a_link_in_place_of_a_volume_is_not_followed() {
 
     let place = at.scratch.dir("place");
     let root = format!("{place}/root");
-    Program::new("cp").args(["-a", &at.root.text(), &root]).ok();
+    Program::new("cp").args(["-a", at.root.text(), &root]).ok();
     let inside = at.sublet(&["run", "-d", "--name", "db", "-v", &format!("{place}:/mnt"), &root]);
     inside.args(["sh", "-c", &script("root", &outside)]).ok();
     refused("db");

@@ -19,7 +19,7 @@ mod stream;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -34,6 +34,7 @@ use crate::host::inside::Inside;
 use crate::plan::idmap::{self, Idmap};
 use crate::spec::Root;
 use crate::state::{Life, Store};
+use crate::sys::Errno;
 use item::{Channel, Item, Kind, Message};
 use place::Place;
 
@@ -183,6 +184,9 @@ impl Container {
         let kept = [channel.0.as_fd(), self.root.as_fd()];
         let work = |entered: crate::sys::Result<()>| {
             let work = || {
+                if entered == Err(Errno::ESRCH) {
+                    bail!("it has ended meanwhile");
+                }
                 entered.context("enter its user namespace")?;
                 work(&channel, Place::Root(self.root.try_clone()?))
             };
