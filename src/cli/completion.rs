@@ -1,10 +1,12 @@
 //! `sublet completion`: what a shell needs to complete command lines, made of
 //! their definition.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Args, Command, ValueEnum};
 use clap_complete::generate;
 use clap_complete::shells::{Bash, Fish, Zsh};
 
+use super::help::TOPICS;
 use super::terminal;
 
 /// Print what a shell needs to complete sublet's command lines
@@ -59,8 +61,43 @@ fn words(verb: &Command) -> Vec<&Arg> {
     own.chain(verb.get_subcommands().flat_map(words)).collect()
 }
 
+/// Flags that take one of a few words, or begin with one.
+const WORDS: [(&str, &[&str]); 12] = [
+    ("network", &["slirp4netns", "pasta", "auto", "none", "loopback", "host"]),
+    ("userns", &["auto", "single", "nomap", "keep-id"]),
+    ("restart", &["no", "on-failure", "always", "unless-stopped"]),
+    ("pid", &["host", "private"]),
+    ("ipc", &["host", "private"]),
+    ("uts", &["host", "private"]),
+    ("cgroupns", &["host", "private"]),
+    ("cgroups", &["auto", "systemd", "direct", "require", "disabled"]),
+    ("limits", &["strict", "best-effort"]),
+    ("log-driver", &["k8s-file", "none"]),
+    ("sdnotify", &["container", "conmon", "healthy", "ignore"]),
+    ("health-on-failure", &["none", "kill", "restart", "stop"]),
+];
+
+/// The definition, in which what is read as text has the words that a person may
+/// want to choose from.
+fn with_words() -> Command {
+    let command = super::for_reading();
+    // Names of commands live as long as the program.
+    let verbs = command.get_subcommands().map(|verb| &*verb.get_name().to_owned().leak());
+    let help: Vec<&'static str> = verbs.chain(TOPICS.map(|(name, _)| name)).collect();
+    let of_flag = |arg: Arg| match WORDS.iter().find(|(flag, _)| arg.get_long() == Some(flag)) {
+        Some((_, words)) => arg.value_parser(PossibleValuesParser::new(*words)),
+        None => arg,
+    };
+    let of_verb = |verb: Command| match verb.get_name() {
+        "run" | "create" => verb.mut_args(of_flag),
+        "help" => verb.mut_arg("word", |word| word.value_parser(PossibleValuesParser::new(&help))),
+        _ => verb,
+    };
+    command.mut_subcommands(of_verb)
+}
+
 fn script(shell: Shell) -> String {
-    let mut command = super::for_reading();
+    let mut command = with_words();
     let mut bytes = Vec::new();
     match shell {
         Shell::Bash => generate(Bash, &mut command, "sublet", &mut bytes),
@@ -79,16 +116,33 @@ fn script(shell: Shell) -> String {
 fn bash(command: &Command) -> String {
     let case = |verb: &Command| {
         let own: String =
-            verb.get_subcommands().map(|own| own.get_name().to_owned() + " ").collect();
+            verb.get_subcommands().map(|own| " ".to_owned() + own.get_name()).collect();
         let verb = verb.get_name();
-        format!("        {verb},*) COMPREPLY=( $(compgen -W \"{own}$({NAMES})\" -- \"$2\") ) ;;\n")
+        format!("        {verb},*) _sublet_names \"$2\"{own} ;;\n")
     };
     let cases: String = verbs(command).into_iter().map(case).collect();
     format!(
         "
+# The names of containers, and behind a verb that has some its own verbs.
+_sublet_names() {{
+    local word=\"$1\" words
+    words=\"$({NAMES})\"
+    shift
+    [[ $COMP_CWORD -ne 2 ]] || words=\"$* $words\"
+    COMPREPLY=( $(compgen -W \"$words\" -- \"$word\") )
+}}
+
+# The same with what stands between a name and a path of it; else files.
+_sublet_places() {{
+    _sublet_names \"$1\"
+    COMPREPLY=( \"${{COMPREPLY[@]/%/:}}\" )
+    [[ ${{#COMPREPLY[@]}} -eq 0 ]] || compopt -o nospace 2>/dev/null || true
+}}
+
 _sublet_or_names() {{
     case \"${{COMP_WORDS[1]}},$2\" in
         *,-*) _sublet \"$@\" ;;
+        cp,*) _sublet_places \"$2\" ;;
 {cases}        *) _sublet \"$@\" ;;
     esac
 }}
@@ -128,10 +182,21 @@ fn mark(word: &Arg) -> String {
     format!("::{} -- {plain}", word.get_id())
 }
 
+/// Words that are no flag, of which the generated lines have none.
 fn fish(command: &Command) -> String {
-    let verbs: Vec<_> = verbs(command).into_iter().map(Command::get_name).collect();
-    let verbs = verbs.join(" ");
-    format!("complete -c sublet -n \"__fish_seen_subcommand_from {verbs}\" -f -a \"({NAMES})\"\n")
+    let line = |verbs: &str, words: &str| {
+        format!("complete -c sublet -n \"__fish_seen_subcommand_from {verbs}\" {words}\n")
+    };
+    let names: Vec<_> = verbs(command).into_iter().map(Command::get_name).collect();
+    let help = command.find_subcommand("help").and_then(|help| help.get_positionals().next());
+    let help = help.map(Arg::get_possible_values).unwrap_or_default();
+    let help: Vec<_> = help.iter().map(|word| word.get_name()).collect();
+    [
+        line(&names.join(" "), &format!("-f -a \"({NAMES})\"")),
+        line("cp", &format!("-a \"({NAMES} | sed 's/\\$/:/')\"")),
+        line("help", &format!("-f -a \"{}\"", help.join(" "))),
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -147,6 +212,32 @@ mod tests {
             }
             assert!(text.contains("--publish") || text.contains("-l publish"), "{shell:?}");
             assert!(text.contains(NAMES), "{shell:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_flags_that_there_are() {
+        let command = with_words();
+        for verb in ["run", "create"] {
+            let verb = command.find_subcommand(verb).unwrap();
+            for (flag, words) in WORDS {
+                let arg = verb.get_arguments().find(|arg| arg.get_long() == Some(flag));
+                let values = arg.expect(flag).get_possible_values();
+                let values: Vec<_> = values.iter().map(|value| value.get_name()).collect();
+                assert_eq!(values, words, "{flag}");
+                let line = |word: &&str| [&format!("--{flag}={word}"), "host"].map(str::to_owned);
+                // What is refused is refused for what goes with it.
+                for [word, root] in words.iter().map(line) {
+                    let asked = crate::cli::asked_alone(&[&word, &root]);
+                    let told = asked.err().map(|error| format!("{error:#}")).unwrap_or_default();
+                    assert!(told.is_empty() || told.contains("without"), "{word}: {told}");
+                }
+            }
+        }
+        let help = command.find_subcommand("help").unwrap().get_positionals().next().unwrap();
+        let values = help.get_possible_values();
+        for word in ["run", "doctor", "exit-codes"] {
+            assert!(values.iter().any(|value| value.get_name() == word), "{word}");
         }
     }
 

@@ -7,12 +7,13 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use nix::libc;
+use toml_span::ErrorKind;
 use toml_span::value::{Table, ValueInner};
 
 use super::run::Caller;
@@ -140,11 +141,13 @@ fn read(file: &Path) -> anyhow::Result<Option<String>> {
     // A pipe would have us wait for who writes to it.
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let opened = match File::options().read(true).custom_flags(flags).open(file) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             return Ok(None);
         }
         // Somebody else's home, as under su: its settings are not for us.
-        Err(error) if error.kind() == ErrorKind::PermissionDenied && !file.exists() => {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !file.exists() => {
             return Ok(None);
         }
         opened => opened.with_context(what)?,
@@ -165,7 +168,8 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<Vec<Setting>> {
     let at = |span: toml_span::Span| format!("{}:{}", file.display(), line(span.start));
     let mut whole = toml_span::parse(text).map_err(|error| {
         let place = at(error.span);
-        anyhow!("{}", error.kind).context(place)
+        let typed = text.lines().nth(line(error.span.start) - 1).unwrap_or_default();
+        no_toml(&error, typed).context(place)
     })?;
     let mut settings = Vec::new();
     let ValueInner::Table(sections) = whole.take() else { return Ok(settings) };
@@ -182,6 +186,27 @@ fn parse(file: &Path, text: &str) -> anyhow::Result<Vec<Setting>> {
         settings.extend(of_section(table, file, &line)?);
     }
     Ok(settings)
+}
+
+/// Why a line is no TOML, in words for who wrote it; `typed` is the line.
+fn no_toml(error: &toml_span::Error, typed: &str) -> anyhow::Error {
+    const EXAMPLE: &str = "a setting is a line such as memory = \"2g\", below a line [run]";
+    let (cause, hint) = match &error.kind {
+        ErrorKind::UnquotedString | ErrorKind::InvalidNumber => {
+            let (name, value) = typed.split_once('=').unwrap_or(("network", "none"));
+            let value = value.split('#').next().unwrap_or_default();
+            (
+                "the value is neither a text in quotes nor a number".to_owned(),
+                format!("a text stands in quotes: {} = {:?}", name.trim(), value.trim()),
+            )
+        }
+        ErrorKind::DuplicateKey { key, .. } => {
+            (format!("{key} is there twice"), "one of the two has to go".to_owned())
+        }
+        _ => (error.to_string(), EXAMPLE.to_owned()),
+    };
+    let result = Err::<(), _>(anyhow!(cause)).hint(hint);
+    result.err().unwrap_or_else(|| anyhow!("it is no TOML"))
 }
 
 fn of_section(
@@ -253,6 +278,21 @@ mod tests {
         assert!(told("run = 1\n").contains("is a section"));
         for broken in ["[run\n", "[run]\nmemory = 1\nmemory = 2\n", "\u{0}", "a = {"] {
             assert!(told(broken).starts_with("error: /c.toml:"), "{broken:?}: {}", told(broken));
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_in_words() {
+        for (line, cause, hint) in [
+            ("network = none", "neither a text in quotes", "quotes: network = \"none\""),
+            ("memory = 2g # much", "nor a number", "quotes: memory = \"2g\""),
+            ("[run", "expected a right bracket, found a newline", "memory = \"2g\", below"),
+            ("memory \"2g\"", "expected an equals, found", "memory = \"2g\", below"),
+            ("cpus = 1\ncpus = 2", "cpus is there twice", "has to go"),
+        ] {
+            let told = told(&format!("[run]\n{line}\n"));
+            assert!(told.starts_with("error: /c.toml:"), "{line}: {told}");
+            assert!(told.contains(cause) && told.contains(hint), "{line}: {told}");
         }
     }
 

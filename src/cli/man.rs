@@ -1,10 +1,12 @@
 //! `sublet man`: manual pages, made of the command line's definition.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::Context;
+use clap::builder::Resettable;
 use clap::{ArgAction, Args};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
@@ -58,13 +60,10 @@ fn pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut command = super::for_reading();
     command.build();
     let date = date();
-    let page = |command: clap::Command| -> anyhow::Result<(String, Vec<u8>)> {
-        let man = Man::new(command).manual("sublet").date(&date);
-        let mut bytes = Vec::new();
-        man.render(&mut bytes).context("make a page")?;
-        // What clap calls what comes after the options.
-        let text = String::from_utf8_lossy(&bytes).replace(".SH EXTRA", ".SH EXAMPLES");
-        Ok((man.get_filename(), text.into_bytes()))
+    let page = |command: clap::Command| {
+        let man = Man::new(command.clone()).manual("sublet").date(&date);
+        let page = of_command(&command, &man).context("make a page")?;
+        anyhow::Ok((man.get_filename(), page))
     };
     let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| {
         let name = format!("sublet-{}", verb.get_name());
@@ -76,6 +75,65 @@ fn pages() -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     see_also(&mut own)?;
     let topics = TOPICS.map(|(name, text)| topic(name, text, &date));
     [Ok((name, own))].into_iter().chain(verbs).chain(topics).collect()
+}
+
+/// The page of a command. What its help says beside its options is not among
+/// what clap_mangen knows of it.
+fn of_command(command: &clap::Command, man: &Man) -> io::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    section("DESCRIPTION", &description(command), &mut page)?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if let Some(examples) = command.get_after_help() {
+        section("EXAMPLES", &examples.to_string(), &mut page)?;
+    }
+    if command.get_version().is_some() {
+        man.render_version_section(&mut page)?;
+    }
+    Ok(page)
+}
+
+/// What its help says between usage and options, else what it is in one line:
+/// its help without the options, behind the usage.
+fn description(command: &clap::Command) -> String {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let usage = command.get_overridden_usage().map(ToString::to_string).unwrap_or_default();
+    let mut bare = command
+        .clone()
+        .mut_args(|arg| arg.hide(true))
+        .mut_subcommands(|verb| verb.hide(true))
+        .after_help(Resettable::Reset);
+    let help = bare.render_help().to_string();
+    let text = help.split_once(&usage).map(|(_, text)| text.trim()).unwrap_or_default();
+    if text.is_empty() { about } else { text.to_owned() }
+}
+
+/// A section of text. Paragraphs that have columns or are indented stay as they
+/// are in the terminal.
+fn section(title: &str, text: &str, page: &mut Vec<u8>) -> io::Result<()> {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    for (at, paragraph) in text.split("\n\n").enumerate() {
+        if at > 0 {
+            roff.control("PP", []);
+        }
+        let as_it_is = paragraph.lines().any(|line| line.starts_with(' '));
+        if as_it_is {
+            roff.control("nf", []);
+        }
+        for line in paragraph.lines() {
+            roff.text([roman(line)]);
+        }
+        if as_it_is {
+            roff.control("fi", []);
+        }
+    }
+    roff.to_writer(page)
 }
 
 /// A topic of `sublet help`: its first line says what it is about, and the rest
@@ -121,6 +179,24 @@ mod tests {
         };
         let run = text("sublet-run.1");
         assert!(run.contains("\\-\\-publish") && run.contains(".SH EXAMPLES"), "{run}");
+        let described = |page: &str| {
+            let page = text(page);
+            let (_, text) = page.split_once(".SH DESCRIPTION\n").unwrap();
+            text.split(".SH ").next().unwrap().replace("\\-", "-").replace('\n', " ")
+        };
+        for (page, said) in [
+            ("sublet-run.1", "ROOT is a directory (/path or ./path;"),
+            ("sublet-wait.1", "-1"),
+            ("sublet-doctor.1", "exit"),
+            ("sublet-port.1", "clients kept"),
+            ("sublet-completion.1", "Print what a shell needs"),
+        ] {
+            let text = described(page);
+            assert!(text.contains(said), "{page}: {text}");
+            assert!(!text.contains("Usage") && !text.contains("Examples:"), "{page}: {text}");
+        }
+        let columns = ".nf\nExamples:\n  sublet run host \\-\\- ls /home             nothing of";
+        assert!(run.contains(columns), "{run}");
         for (topic, _) in TOPICS {
             assert!(text(&format!("sublet-help-{topic}.1")).contains(".SH DESCRIPTION"), "{topic}");
         }

@@ -263,6 +263,7 @@ fn usage(mut error: clap::Error) -> anyhow::Result<u8> {
     if let Some(error) = later::explain(&error) {
         return Err(error);
     }
+    later::keep_near(&mut error);
     match error.kind() {
         ErrorKind::InvalidUtf8 => {
             bail!("an argument is not UTF-8, and OCI's JSON can hold nothing else")

@@ -148,7 +148,7 @@ impl Told<'_> {
                 "a symbolic link on the way leads to nothing inside the root"
             }
             (Step::Attach { .. }, Part::Resolve, Errno::ENOTDIR) => {
-                "the root has something there that is not a directory"
+                "in the root that is no directory, or something on the way to it is none"
             }
             (Step::Attach { .. }, Part::Whole, Errno::EINVAL | Errno::ENOTDIR) => {
                 "one is a directory and the other is not"
@@ -213,14 +213,17 @@ impl Told<'_> {
                 });
             }
             (Step::Exec { .. }, _, Errno::EACCES) => {
-                "the file needs its x bit, and so do the directories that lead to it, for the \
-                 user inside; and its mount must not be noexec"
+                "it has to be a file, not a directory: it needs its x bit, and so do the \
+                 directories that lead to it, for the user inside; and its mount must not be noexec"
             }
             (Step::Exec { .. }, _, Errno::ENOEXEC) => {
                 "is it for another architecture, or a script without a #! line?"
             }
             (Step::OpenTree { into: Slot::ROOT, .. }, Part::Resolve, Errno::ENOENT) => {
                 "ROOT is a directory with a system in it, or the word host for this machine's own"
+            }
+            (Step::OpenTree { expect: Expect::Node, .. }, Part::Resolve, Errno::ENOENT) => {
+                "this machine has no such device: ls /dev shows those that it has"
             }
             (Step::OpenTree { source, .. }, Part::Resolve, Errno::ENOENT) => {
                 return Some(format!(
@@ -246,6 +249,9 @@ impl Told<'_> {
             (Step::Attach { .. }, Part::Create, Errno::EACCES | Errno::EPERM) => {
                 "the mount point has to be made in the root, which you may not write: make it, or \
                  put an overlay over the root, ROOT:O"
+            }
+            (Step::Attach { .. }, Part::Resolve, Errno::ENOTDIR) => {
+                "mount a directory on a directory and a file on a file"
             }
             (Step::Attach { .. }, Part::Resolve | Part::Create, _) => {
                 "mount points are looked up inside the root, links included: repair the root there"

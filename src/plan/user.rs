@@ -71,9 +71,10 @@ pub fn plan(spec: &Spec, idmap: &Idmap, files: &Files) -> anyhow::Result<User> {
                                   cat /proc/self/uid_map /proc/self/gid_map"
                     .to_owned(),
                 Lifetime::WithLauncher => format!(
-                    "{}\na range of ids has it, or the map can be told to: \
-                     --userns keep-id:uid={},gid={}",
-                    idmap.rung, ids.uid, ids.gid
+                    "{}\nits map can be told to: --userns keep-id:uid={},gid={}",
+                    told(idmap),
+                    ids.uid,
+                    ids.gid
                 ),
             });
     }
@@ -90,6 +91,11 @@ pub fn plan(spec: &Spec, idmap: &Idmap, files: &Files) -> anyhow::Result<User> {
     };
     let groups = groups(spec, idmap, ids, named, files)?;
     Ok(User { ids, groups, home })
+}
+
+/// Which ids there are, for somebody who has asked for another.
+fn told(idmap: &Idmap) -> String {
+    format!("the container has {}", idmap.rung)
 }
 
 fn groups(
@@ -111,8 +117,7 @@ fn groups(
     for group in &spec.beside.groups {
         let gid = files.gid(group)?;
         if idmap.gid_outside(gid).is_none() {
-            return Err(anyhow!("group {gid} is not in the container's map"))
-                .hint(idmap.rung.to_string());
+            return Err(anyhow!("group {gid} is not in the container's map")).hint(told(idmap));
         }
         wanted.push(gid);
     }
@@ -125,7 +130,7 @@ fn groups(
             return Err(anyhow!(
                 "group {gid} cannot be added: setgroups is denied in this container"
             ))
-            .hint(idmap.rung.to_string());
+            .hint(told(idmap));
         }
         return Ok(Groups::Keep);
     }

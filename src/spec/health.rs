@@ -4,7 +4,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// How a container is asked. The defaults are docker's.
@@ -88,9 +88,15 @@ impl FromStr for OnFailure {
 /// What names no command.
 pub fn command(text: &str) -> anyhow::Result<Option<Vec<String>>> {
     let shell = |line: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()];
-    let Ok(mut words) = serde_json::from_str::<Vec<String>>(text) else {
-        ensure!(!text.trim().is_empty(), "it is empty");
-        return Ok((text != "none").then(|| shell(text)));
+    let mut words = match serde_json::from_str::<Vec<String>>(text) {
+        Ok(words) => words,
+        Err(error) if begins_an_array(text) => {
+            return Err(error).context("it begins like a JSON array of strings but is none");
+        }
+        Err(_) => {
+            ensure!(!text.trim().is_empty(), "it is empty");
+            return Ok((text != "none").then(|| shell(text)));
+        }
     };
     match words.first().map(String::as_str) {
         Some("NONE") => return Ok(None),
@@ -100,6 +106,13 @@ pub fn command(text: &str) -> anyhow::Result<Option<Vec<String>>> {
     }
     ensure!(words.first().is_some_and(|word| !word.is_empty()), "it names no command");
     Ok(Some(words))
+}
+
+/// Whether a bracket at the beginning is JSON's: that of a shell's test, `[ -e
+/// /up ]` or `[[ -e /up ]]`, has a blank or another one behind it.
+fn begins_an_array(text: &str) -> bool {
+    let behind = text.trim_start().strip_prefix('[');
+    behind.is_some_and(|behind| !behind.starts_with(|c: char| c.is_whitespace() || c == '['))
 }
 
 #[cfg(test)]
@@ -118,8 +131,11 @@ mod tests {
         assert_eq!(read(r#"["a","b"]"#), words(&["a", "b"]));
         assert_eq!(read(r#"["CMD-SHELL","a | b"]"#), words(&["/bin/sh", "-c", "a | b"]));
         assert_eq!(read("[ -e /up ]"), words(&["/bin/sh", "-c", "[ -e /up ]"]));
+        assert_eq!(read(r#"[ "$A" = b ]"#), words(&["/bin/sh", "-c", r#"[ "$A" = b ]"#]));
+        assert_eq!(read("[[ -e /up ]]"), words(&["/bin/sh", "-c", "[[ -e /up ]]"]));
         assert_eq!((read("none"), read(r#"["NONE"]"#)), (None, None));
-        for text in ["", " ", "[]", r#"["CMD"]"#, r#"[""]"#] {
+        for text in ["", " ", "[]", r#"["CMD"]"#, r#"[""]"#, r#"["CMD", "true""#, "['true']", "[1]"]
+        {
             assert!(command(text).is_err(), "{text:?} was taken");
         }
     }

@@ -4,9 +4,20 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, ensure};
 
 use super::{Root, mount::host_path};
+use crate::error::Explain;
+
+impl Root {
+    /// How the files of an image become a directory, as there are no images here.
+    pub const UNPACK: &str = "\
+as there are no images yet, ROOT is a directory, or the word host; another engine
+gives the files of one, and a container unpacks them:
+  mkdir root; podman export \"$(podman create IMAGE)\" |
+      sublet run -i -v \"$PWD/root:/mnt\" host -- tar -C /mnt -x --exclude='dev/*'
+  sublet run -it ./root";
+}
 
 impl FromStr for Root {
     type Err = anyhow::Error;
@@ -26,13 +37,15 @@ impl FromStr for Root {
         ensure!(!path.is_empty(), "the root is empty: a directory, or the word host");
         ensure!(path != "host", "host is read-only already and takes no overlay");
         let spelt_as_path = path.contains('/') || matches!(path, "." | "..");
-        if !spelt_as_path && Path::new(path).is_dir() {
-            bail!("{path:?} is not taken for a directory without a slash: write ./{path}");
+        if !spelt_as_path {
+            let directory = Path::new(path).is_dir();
+            return Err(anyhow!("it is neither a path with a slash in it nor the word host")).hint(
+                match directory {
+                    true => format!("the directory of that name is ./{text}"),
+                    false => Self::UNPACK.to_owned(),
+                },
+            );
         }
-        ensure!(
-            spelt_as_path,
-            "{path:?} is not a root: a directory such as /path or ./path, or the word host"
-        );
         let path = host_path(path)?;
         Ok(if overlay { Self::Overlay(path) } else { Self::Directory(path) })
     }
@@ -52,6 +65,7 @@ impl fmt::Display for Root {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::report;
 
     #[test]
     fn a_slash_makes_a_directory() {
@@ -75,7 +89,11 @@ mod tests {
         for text in ["", ":O", "alpine", "host:O", "alpine:latest", "..."] {
             assert!(text.parse::<Root>().is_err(), "{text:?} was taken");
         }
-        let error = "src".parse::<Root>().unwrap_err();
-        assert!(error.to_string().contains("./src"), "{error}");
+        for (text, hint) in
+            [("src", "is ./src"), ("src:O", "is ./src:O"), ("alpine", "podman export")]
+        {
+            let told = report(&text.parse::<Root>().unwrap_err());
+            assert!(told.contains("a slash in it") && told.contains(hint), "{told}");
+        }
     }
 }

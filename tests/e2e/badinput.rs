@@ -31,7 +31,7 @@ fn a_root_that_is_not_there() {
 fn a_root_that_is_a_word() {
     requires!();
     let scratch = Scratch::new();
-    run(&scratch, &["alpine", "true"]).refused(&["alpine", "./path", "host"]);
+    run(&scratch, &["alpine", "true"]).refused(&["alpine", "host", "podman export"]);
     run(&scratch, &["", "true"]).refused(&["root"]);
 }
 
@@ -88,12 +88,52 @@ fn no_root_at_all() {
     assert!(done.stderr.contains("ROOT"), "{}", done.stderr);
 }
 
+/// Options behind ROOT would be the name of a program.
+#[test]
+fn options_behind_the_root() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let words = ["\"-it\" is no program", "options of sublet come before ROOT"];
+    run(&scratch, &[root.text(), "-it", "sh"]).refused(&words);
+    Program::sublet(&scratch).args(["create", root.text(), "-it", "sh"]).refused(&words);
+    Leaks::of(&scratch).none();
+}
+
+#[test]
+fn a_directory_is_no_program() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let done = run(&scratch, &[root.text(), "/bin"]).run();
+    done.exits(126).explained(&["permission denied", "not a directory"]);
+}
+
 // ---- volumes
 
 #[test]
 fn a_volume_without_its_source() {
     requires!();
     refused(&["-v", "/no/such/source:/v"], &["/no/such/source"]);
+}
+
+/// A directory on a file, or the other way around.
+#[test]
+fn a_volume_of_another_kind_than_its_target() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let (directory, file) = (scratch.dir("directory"), scratch.file("file", ""));
+    for volume in [format!("{directory}:/bin/busybox"), format!("{file}:/bin")] {
+        let words = ["-v", &volume, root.text(), "true"];
+        run(&scratch, &words).refused(&["mount a directory on a directory and a file on a file"]);
+    }
+}
+
+#[test]
+fn a_device_that_is_not_there() {
+    requires!();
+    refused(&["--device", "/dev/no-such"], &["/dev/no-such", "this machine has no such device"]);
 }
 
 #[test]

@@ -67,7 +67,8 @@ fn a_mistake_is_an_error_with_its_line() {
         ("[run]\nmemroy = \"1g\"\n", 2, "there is no setting \"memroy\", but there is memory"),
         ("[run]\n\nmemory = \"much\"\n", 3, "--memory"),
         ("[runs]\n", 1, "but there is run"),
-        ("[run\n", 1, ""),
+        ("[run\n", 1, "expected a right bracket"),
+        ("[run]\nnetwork = none\n", 2, "a text stands in quotes: network = \"none\""),
     ] {
         let (scratch, file) = with(text);
         let place = format!("{file}:{line}");

@@ -32,15 +32,21 @@ fn bash_completes_verbs_flags_and_names() {
         function=$(complete -p sublet | sed 's/.*-F \([^ ]*\).*/\1/')
         tell() {
             COMP_WORDS=(sublet "$@"); COMP_CWORD=$#; COMPREPLY=()
-            $function sublet "${!#}" "${COMP_WORDS[COMP_CWORD-1]}"
+            $function sublet "${!#}" "${COMP_WORDS[COMP_CWORD-1]}" || true
             echo "${COMPREPLY[*]}"
         }
         tell doc; tell run --publish-; tell rm comp; tell completion ba
-        tell exec comp; tell logs comp; tell port comp; tell port ad"#;
+        tell exec comp; tell logs comp; tell port comp; tell port ad
+        tell port add a; tell port add comp; tell healthcheck run ru; tell cp comp; tell cp none
+        tell help exit; tell help runn; tell help pru
+        tell run --network no; tell create --restart al; tell run --userns keep"#;
     let bash = Program::new("bash").args(["--norc", "-euc", script, "bash", &file]);
     let told = bash.at_home(&scratch).env("PATH", path).run();
-    let expected =
-        "doctor\n--publish-address\ncompleted\nbash\ncompleted\ncompleted\ncompleted\nadd";
+    let expected = "doctor\n--publish-address\ncompleted\nbash\n\
+                    completed\ncompleted\ncompleted\nadd\n\
+                    \ncompleted\n\ncompleted:\n\n\
+                    exit-codes\n\nprune\n\
+                    none\nalways\nkeep-id";
     assert_eq!(told.ok(), expected);
     assert_eq!(told.stderr, "");
 }
@@ -73,7 +79,8 @@ fn fish_completes_verbs_flags_and_names() {
     let (scratch, file, path) = prepared("fish", "sublet.fish");
     known(&scratch);
     let script =
-        "source $argv[1]; for line in 'doc' 'run --publish-' 'rm comp' 'exec comp' 'logs comp'
+        "source $argv[1]; for line in 'doc' 'run --publish-' 'rm comp' 'exec comp' 'logs comp' \
+                  'cp comp' 'help exit' 'run --network no'
                   complete -C \"sublet $line\"; end";
     let fish = Program::new("fish").args(["--no-config", "-c", script, &file]);
     let told = fish.at_home(&scratch).env("PATH", path).run();
@@ -82,8 +89,17 @@ fn fish_completes_verbs_flags_and_names() {
         .lines()
         .map(|line| line.split('\t').next().unwrap_or_default().to_owned())
         .collect();
-    let names = ["completed"; 3];
-    assert_eq!(words, [&["doctor", "--publish-address"][..], &names].concat(), "{}", told.stderr);
+    let expected = [
+        "doctor",
+        "--publish-address",
+        "completed",
+        "completed",
+        "completed",
+        "completed:",
+        "exit-codes",
+        "none",
+    ];
+    assert_eq!(words, expected, "{}", told.stderr);
 }
 
 #[test]
@@ -99,6 +115,9 @@ fn manual_pages_have_no_mistake() {
     assert_eq!((lint.stdout().as_str(), lint.stderr.as_str()), ("", ""));
     let page = Program::new("mandoc").args(["-T", "ascii"]).arg(at.join("sublet-run.1")).ok();
     assert!(page.contains("Examples:"), "{page}");
+    assert!(page.contains("ROOT is a directory"), "{page}");
+    let line = "sublet run host -- ls /home             nothing of yours is there";
+    assert!(page.contains(line), "columns stay: {page}");
     let topic = Program::new("mandoc").args(["-T", "ascii"]).arg(at.join("sublet-help-network.1"));
     assert!(topic.ok().contains("--network none         nothing but loopback"), "as in a terminal");
 }

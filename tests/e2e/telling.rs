@@ -83,7 +83,10 @@ fn errors_say_what_would_help() {
         (&["/no/such/root", "true"], &["/no/such/root"]),
         (&["-v", "/no/such:/v", root.text(), "true"], &["/no/such"]),
         (&["-u", "nobody-here", root.text(), "true"], &["/etc/passwd"]),
-        (&["--userns", "single", "-u", "5", root.text(), "true"], &["--userns"]),
+        (
+            &["--userns", "single", "-u", "5", root.text(), "true"],
+            &["the container has one id", "--userns keep-id:uid=5,gid=0"],
+        ),
         (&["--cap-add", "SYS_NO", root.text(), "true"], &["SYS_NO"]),
         (&["--network", "bridge", root.text(), "true"], &["none", "slirp4netns"]),
         (&["--ulimit", "files=5", root.text(), "true"], &["nofile"]),

@@ -279,12 +279,24 @@ impl RunArgs {
         self.network.enter(&mut spec)?;
         self.storage.enter(&mut spec)?;
         self.process.enter(&mut spec, command, caller, &mut warnings)?;
+        is_program(&spec)?;
         self.security.enter(&mut spec)?;
         self.limits.enter(&mut spec, caller)?;
         let (detach, keys) = (self.background.detach(), self.background.keys()?);
         self.health.enter(&mut spec)?;
         self.background.enter(&mut spec)?;
         Ok(Asked { spec, telling: self.telling.into(), detach, keys, warnings })
+    }
+}
+
+/// Whether what is run can be one: options behind ROOT are meant for sublet.
+fn is_program(spec: &Spec) -> anyhow::Result<()> {
+    let arguments = spec.oci.process().as_ref().and_then(|process| process.args().as_ref());
+    match arguments.and_then(|arguments| arguments.first()) {
+        Some(word) if word.starts_with('-') => {
+            Err(anyhow!("{word:?} is no program")).hint("options of sublet come before ROOT")
+        }
+        _ => Ok(()),
     }
 }
 

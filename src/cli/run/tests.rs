@@ -88,12 +88,21 @@ fn after_root_everything_is_the_commands() {
     {
         assert_eq!(oci(line)["process"]["args"], json!(["ls", "-u", "7", "--help"]), "{line}");
     }
-    assert_eq!(oci("host -it -- x")["process"]["args"], json!(["-it", "--", "x"]));
-    assert_eq!(oci("host -- -- x")["process"]["args"], json!(["--", "x"]));
+    assert_eq!(oci("--entrypoint sh host -c -it")["process"]["args"], json!(["sh", "-c", "-it"]));
     assert_eq!(
         oci(r#"--entrypoint ["sh","-c"] host ls"#)["process"]["args"],
         json!(["sh", "-c", "ls"])
     );
+}
+
+#[test]
+fn options_behind_root_are_no_program() {
+    for (line, word) in [("host -it sh", "-it"), ("host -- -x", "-x"), ("host -- -- x", "--")] {
+        let told = refused(line);
+        let error =
+            format!("error: {word:?} is no program\n hint: options of sublet come before ROOT");
+        assert_eq!(told, error, "{line}");
+    }
 }
 
 #[test]

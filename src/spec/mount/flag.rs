@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use oci_spec::runtime::Mount;
 
 use super::bind::Bind;
 use super::tmpfs::Tmpfs;
 use super::{entry, host_path, mode, target_path};
 use crate::spec::csv;
+use crate::state::nearest;
 
 /// Reads `type=bind|tmpfs|devpts|mqueue,src=...,dst=...,OPTION,...`: fields
 /// in CSV, so a path with a comma goes into quotes.
@@ -18,27 +19,30 @@ pub fn mount(text: &str) -> anyhow::Result<Mount> {
     let mut target = None;
     let mut options = Vec::new();
     for field in csv::fields(text)? {
-        let (key, value) = match field.split_once('=') {
+        let (typed, value) = match field.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (field.as_str(), None),
         };
-        match (key.to_ascii_lowercase().as_str(), value) {
+        match (typed.to_ascii_lowercase().as_str(), value) {
             ("type", Some(value)) => kind = Some(value),
             ("source" | "src", Some(value)) => source = Some(value),
             ("target" | "destination" | "dest" | "dst", Some(value)) => target = Some(value),
             ("type" | "source" | "src" | "target" | "destination" | "dest" | "dst", None) => {
-                bail!("{key:?} has no value")
+                bail!("{typed:?} has no value")
             }
             // macOS only; every docker takes it and does nothing here.
             ("consistency", _) => {}
-            (key, value) => options.push((key.to_owned(), value)),
+            (key, value) => {
+                options.push(Choice { typed: typed.to_owned(), key: key.to_owned(), value });
+            }
         }
     }
-    let target = target_path(&target.context("dst= is missing")?)?;
-    let kind = kind.context("type= is missing: bind, tmpfs, devpts or mqueue")?;
+    let missing = |what| missing(what, &options);
+    let target = target_path(&target.ok_or_else(|| missing("dst= is missing"))?)?;
+    let kind = kind.ok_or_else(|| missing("type= is missing: bind, tmpfs, devpts or mqueue"))?;
     match (kind.as_str(), source) {
         ("bind", Some(source)) => bind(host_source(&source)?, target, options),
-        ("bind", None) => bail!("src= is missing"),
+        ("bind", None) => bail!(missing("src= is missing")),
         ("tmpfs" | "devpts" | "mqueue", Some(_)) => bail!("a {kind} has no src="),
         ("tmpfs", None) => tmpfs(target, options),
         ("devpts", None) => devpts(target, options),
@@ -53,7 +57,53 @@ pub fn mount(text: &str) -> anyhow::Result<Mount> {
     }
 }
 
-type Options = Vec<(String, Option<String>)>;
+/// A field that is no type, source or target.
+struct Choice {
+    /// Its key as it was typed.
+    typed: String,
+    /// The same in small letters, as it is read.
+    key: String,
+    value: Option<String>,
+}
+
+type Options = Vec<Choice>;
+
+const KEYS: [&str; 7] = ["type", "src", "dst", "source", "target", "dest", "destination"];
+const BIND: [&str; 16] = [
+    "ro",
+    "readonly",
+    "rw",
+    "readwrite",
+    "bind-propagation",
+    "bind-nonrecursive",
+    "bind-recursive",
+    "relabel",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "idmap",
+    "chown",
+];
+const TMPFS: [&str; 6] = ["ro", "readonly", "rw", "readwrite", "tmpfs-size", "tmpfs-mode"];
+const DEVPTS: [&str; 4] = ["mode", "uid", "gid", "max"];
+
+/// The error for what was not said, or for a key that there is not and that may
+/// have been meant to say it.
+fn missing(what: &'static str, options: &Options) -> anyhow::Error {
+    let known = [&KEYS[..], &BIND, &TMPFS, &DEVPTS].concat();
+    let is_strange =
+        |choice: &&Choice| choice.value.is_some() && !known.contains(&choice.key.as_str());
+    let Some(Choice { typed, key, .. }) = options.iter().find(is_strange) else {
+        return anyhow!(what);
+    };
+    match nearest(key, &KEYS) {
+        Some(near) => anyhow!("there is no key {typed:?}, but there is {near}"),
+        None => anyhow!("there is no key {typed:?}: type, src, dst, ro and their like are"),
+    }
+}
 
 fn host_source(source: &str) -> anyhow::Result<PathBuf> {
     ensure!(!source.is_empty(), "src= is empty");
@@ -62,7 +112,7 @@ fn host_source(source: &str) -> anyhow::Result<PathBuf> {
 
 fn bind(source: PathBuf, target: PathBuf, options: Options) -> anyhow::Result<Mount> {
     let mut bind = Bind::default();
-    for (key, value) in options {
+    for Choice { typed, key, value } in options {
         match (key.as_str(), value.as_deref()) {
             ("ro" | "readonly", value) => bind.word(either(value, "ro", "rw")?)?,
             ("rw" | "readwrite", value) => bind.word(either(value, "rw", "ro")?)?,
@@ -76,7 +126,9 @@ fn bind(source: PathBuf, target: PathBuf, options: Options) -> anyhow::Result<Mo
             // Only with SELinux is there anything to relabel.
             ("relabel", Some("shared" | "private")) => {}
             ("suid" | "nosuid" | "dev" | "nodev" | "exec" | "noexec", None) => bind.word(&key)?,
-            (key, value) => bail!(unknown(key, value, "bind")),
+            ("u" | "chown", _) => bind.word("U")?,
+            ("idmap", _) => bind.word("idmap")?,
+            (_, value) => bail!(unknown(&typed, value, "bind", &BIND)),
         }
     }
     bind.mount(source, target)
@@ -84,14 +136,14 @@ fn bind(source: PathBuf, target: PathBuf, options: Options) -> anyhow::Result<Mo
 
 fn tmpfs(target: PathBuf, options: Options) -> anyhow::Result<Mount> {
     let mut tmpfs = Tmpfs::default();
-    for (key, value) in options {
+    for Choice { typed, key, value } in options {
         match (key.as_str(), value.as_deref()) {
             ("ro" | "readonly", value) => tmpfs.word(either(value, "ro", "rw")?)?,
             ("rw" | "readwrite", value) => tmpfs.word(either(value, "rw", "ro")?)?,
             ("tmpfs-size", Some(value)) => tmpfs.word(&format!("size={value}"))?,
             ("tmpfs-mode", Some(value)) => tmpfs.word(&format!("mode={value}"))?,
             (key, None) => tmpfs.word(key)?,
-            (key, value) => bail!(unknown(key, value, "tmpfs")),
+            (_, value) => bail!(unknown(&typed, value, "tmpfs", &TMPFS)),
         }
     }
     Ok(entry(target, "tmpfs", "tmpfs", &tmpfs.options()))
@@ -99,14 +151,14 @@ fn tmpfs(target: PathBuf, options: Options) -> anyhow::Result<Mount> {
 
 fn devpts(target: PathBuf, options: Options) -> anyhow::Result<Mount> {
     let mut words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666"].map(String::from).to_vec();
-    for (key, value) in options {
+    for Choice { typed, key, value } in options {
         words.push(match (key.as_str(), value.as_deref()) {
             ("mode", Some(value)) => format!("mode={:04o}", mode(value)?),
             ("uid" | "gid" | "max", Some(value)) => {
                 let value = value.parse::<u32>().with_context(|| format!("{key}={value:?}"))?;
                 format!("{key}={value}")
             }
-            (key, value) => bail!(unknown(key, value, "devpts")),
+            (_, value) => bail!(unknown(&typed, value, "devpts", &DEVPTS)),
         });
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -130,11 +182,17 @@ fn propagates(word: &str) -> bool {
     matches!(word.strip_prefix('r').unwrap_or(word), "private" | "shared" | "slave")
 }
 
-fn unknown(key: &str, value: Option<&str>, kind: &str) -> String {
-    match value {
-        Some(value) => format!("{key}={value} is not an option of a {kind} mount"),
-        None => format!("{key:?} is not an option of a {kind} mount"),
-    }
+fn unknown(typed: &str, value: Option<&str>, kind: &str, known: &[&str]) -> String {
+    let word = match value {
+        Some(value) => format!("{typed}={value}"),
+        None => typed.to_owned(),
+    };
+    let known = [&KEYS[..], known].concat();
+    let near = match nearest(typed, &known) {
+        Some(near) if near != typed => format!(", but {near} is"),
+        _ => String::new(),
+    };
+    format!("{word:?} is not an option of a {kind} mount{near}")
 }
 
 #[cfg(test)]
@@ -181,6 +239,31 @@ mod tests {
             "devpts devpts /p nosuid,noexec,newinstance,ptmxmode=0666,gid=7,max=10"
         );
         assert_eq!(told("type=mqueue,dst=/q"), "mqueue mqueue /q nosuid,noexec,nodev");
+    }
+
+    #[test]
+    fn a_key_that_there_is_not_is_named() {
+        for (text, error) in [
+            (
+                "tpye=bind,src=/a,dst=/b",
+                "there is no key \"tpye\": type, src, dst, ro and their like are",
+            ),
+            ("typ=bind,src=/a,dst=/b", "there is no key \"typ\", but there is type"),
+            ("type=bind, src=/a,dst=/b", "there is no key \" src\", but there is src"),
+            ("type=bind, src=/a, dst=/b", "there is no key \" src\", but there is src"),
+            ("type=bind,Srcs=/a,dst=/b", "there is no key \"Srcs\", but there is src"),
+            ("dst=/b,noatime", "type= is missing: bind, tmpfs, devpts or mqueue"),
+            ("src=/a,dst=/b,ro", "type= is missing: bind, tmpfs, devpts or mqueue"),
+            (
+                "type=bind,src=/a,dst=/b,readnoly",
+                "\"readnoly\" is not an option of a bind mount, but readonly is",
+            ),
+            ("type=bind,src=/a,dst=/b,X=1", "\"X=1\" is not an option of a bind mount"),
+            ("type=bind,src=/a,dst=/b,U=true", "\"U\" is not in sublet yet"),
+            ("type=bind,src=/a,dst=/b,idmap", "\"idmap\" is not in sublet yet"),
+        ] {
+            assert_eq!(mount(text).unwrap_err().to_string(), error, "{text}");
+        }
     }
 
     #[test]
