@@ -86,11 +86,26 @@ pub fn report(error: &anyhow::Error) -> String {
     report
 }
 
-/// A stranger's words for a terminal: no control characters, no novels.
+/// Whether a character changes more of a terminal than the cell it stands in:
+/// it controls it, or turns the order of what is written around it, so that a
+/// line reads as another one (Unicode's bidirectional controls, UAX 9).
+pub fn is_harmful(c: char) -> bool {
+    let turns = matches!(
+        c,
+        '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+    );
+    c.is_control() || turns
+}
+
+/// A stranger's words for a terminal: nothing harmful, no novels.
 pub fn printable(text: &str) -> String {
     /// In characters.
     const MOST: usize = 500;
-    let escape = |c: char| match c.is_control() {
+    let escape = |c: char| match is_harmful(c) {
         true => c.escape_default().collect(),
         false => String::from(c),
     };
@@ -115,6 +130,15 @@ mod tests {
              hint: give your user a range\n       for example alice:100000:65536"
         );
         assert_eq!(exit_code(&error), EXIT_NOT_FOUND);
+    }
+
+    #[test]
+    fn what_turns_a_line_is_escaped_as_what_controls() {
+        for c in "\x1b\n\u{9b}\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}".chars() {
+            assert_eq!(printable(&format!("a{c}b")), format!("a{}b", c.escape_default()));
+        }
+        let letters = "aé\u{5d0}\u{200d}\u{2060}\u{206a}";
+        assert_eq!(printable(letters), letters);
     }
 
     #[test]

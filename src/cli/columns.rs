@@ -1,30 +1,43 @@
 //! Cells below their titles.
 
-/// Lines of cells, each column as wide as its widest cell.
+use crate::error::is_harmful;
+
+/// Lines of cells, each column as wide as its widest cell: the last of a line
+/// ends it.
 pub fn aligned<S: AsRef<str>>(rows: &[Vec<S>]) -> String {
-    let width = |text: &S| text.as_ref().chars().count();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(width).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
     for row in rows {
-        let cells =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}", cell.as_ref()));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        let begin = text.len();
+        let mut gap = 0;
+        for (cell, widest) in row.iter().zip(&widths) {
+            // By hand: a width of format! has 16 bits, and a command line more.
+            text.extend(std::iter::repeat_n(' ', gap));
+            text.push_str(cell.as_ref());
+            gap = widest - width(cell) + 2;
+        }
+        text.truncate(begin + text[begin..].trim_end().len());
         text.push('\n');
     }
     text
 }
 
-/// What somebody has typed, on one line and without control characters.
+fn width(text: &impl AsRef<str>) -> usize {
+    text.as_ref().chars().count()
+}
+
+/// What somebody has typed, on one line and without what is harmful to a
+/// terminal.
 pub fn plain(text: &str) -> String {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_harmful) {
         return text.to_owned();
     }
     let mut plain = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match c.is_control() {
+        match is_harmful(c) {
             true => plain.extend(c.escape_default()),
             false => plain.push(c),
         }
@@ -64,6 +77,14 @@ mod tests {
         let rows = [vec!["A", "LONG", "C"], vec!["größer", "b", ""], vec!["x"]];
         assert_eq!(aligned(&rows), "A       LONG  C\ngrößer  b\nx\n");
         assert_eq!(aligned::<&str>(&[]), "");
+        assert_eq!(aligned(&[vec!["a", ""], vec!["", ""]]), "a\n\n");
+    }
+
+    #[test]
+    fn a_cell_may_be_longer_than_a_width_of_format() {
+        let long = "A".repeat(70_000);
+        let table = aligned(&[vec!["PID", "CMD", "X"], vec!["1", &long, "x"]]);
+        assert!(table.ends_with(&format!("\n1    {long}  x\n")));
     }
 
     #[test]
@@ -77,5 +98,6 @@ mod tests {
     #[test]
     fn nothing_typed_reaches_a_terminal_as_it_is() {
         assert_eq!(plain("a\u{1b}[2J\nö\t"), "a\\u{1b}[2J\\nö\\t");
+        assert_eq!(plain("a\u{202e}b"), "a\\u{202e}b");
     }
 }

@@ -63,7 +63,7 @@ pub fn run(args: DiffArgs) -> anyhow::Result<u8> {
     let record = record::store()?.find(word).exits_with(EXIT_CONTAINER)?;
     let changes = diff(&record).exits_with(EXIT_CONTAINER)?;
     let text = match args.format {
-        Some(Format::Json) => serde_json::to_string_pretty(&lists(&changes))? + "\n",
+        Some(Format::Json) => terminal::pretty_json(&lists(&changes))? + "\n",
         None => changes
             .iter()
             .map(|(path, became)| {

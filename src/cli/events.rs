@@ -140,6 +140,8 @@ fn action(word: &str) -> anyhow::Result<&str> {
 
 /// What an event has to be.
 enum Filter {
+    /// Of that type, as all are.
+    Type,
     Action(String),
     Container(String),
     Label(String, Option<String>),
@@ -158,7 +160,7 @@ impl FromStr for Filter {
                 Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
                 None => Self::Label(value.to_owned(), None),
             },
-            "type" if value == "container" => Self::Container(String::new()),
+            "type" if value == "container" => Self::Type,
             _ => {
                 return Err(anyhow!("there is no filter {key:?}"))
                     .hint("event, container, label, and type=container");
@@ -171,6 +173,7 @@ impl Filter {
     fn passes(&self, event: &Event) -> bool {
         let attributes = &event.actor.attributes;
         match self {
+            Self::Type => true,
             Self::Action(action) => {
                 // Without what is told behind it, as docker has it.
                 let word = event.action.split_once(':').map_or(&*event.action, |(word, _)| word);
@@ -208,7 +211,7 @@ impl Format {
     fn line(&self, event: &Event) -> anyhow::Result<String> {
         Ok(match self {
             Self::Text => plain(&event.line()),
-            Self::Json => serde_json::to_string(event)?,
+            Self::Json => terminal::json(event)?,
             Self::Fields(template) => {
                 terminal::shown(template.fill(&serde_json::to_value(event)?)?)
             }

@@ -55,7 +55,7 @@ A file of settings:
 pub fn run(args: InfoArgs) -> anyhow::Result<u8> {
     let value = info()?;
     let text = match args.json {
-        true => serde_json::to_string_pretty(&value)? + "\n",
+        true => terminal::pretty_json(&value)? + "\n",
         false => page(&value),
     };
     terminal::answer(&text).map(|_| 0)

@@ -74,7 +74,7 @@ impl Format {
 
     fn text(&self, found: &[Value]) -> anyhow::Result<String> {
         match self {
-            Self::Json => Ok(serde_json::to_string_pretty(found)? + "\n"),
+            Self::Json => Ok(terminal::pretty_json(found)? + "\n"),
             Self::Jsonl => Ok(found.iter().map(|one| format!("{one}\n")).collect()),
             Self::Fields(template) => {
                 let lines = found.iter().map(|one| Ok(template.fill(one)? + "\n"));

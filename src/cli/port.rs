@@ -147,7 +147,7 @@ impl Format {
             .collect::<Result<_, _>>()?;
         match self {
             Self::Text => Ok(ports.iter().map(|port| line(port, told) + "\n").collect()),
-            Self::Json => Ok(serde_json::to_string_pretty(&values)? + "\n"),
+            Self::Json => Ok(terminal::pretty_json(&values)? + "\n"),
             Self::Jsonl => Ok(values.iter().map(|value| format!("{value}\n")).collect()),
             Self::Fields(template) => {
                 let lines = values.iter().map(|value| Ok(template.fill(value)? + "\n"));

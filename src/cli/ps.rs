@@ -158,11 +158,8 @@ impl Format {
         };
         match self {
             Self::Table => Ok(table(views, whole)),
-            Self::Json => Ok(serde_json::to_string_pretty(views)? + "\n"),
-            Self::Jsonl => Ok(views
-                .iter()
-                .map(|view| Ok(serde_json::to_string(view)? + "\n"))
-                .collect::<Result<String, serde_json::Error>>()?),
+            Self::Json => Ok(terminal::pretty_json(views)? + "\n"),
+            Self::Jsonl => views.iter().map(|view| Ok(terminal::json(view)? + "\n")).collect(),
             Self::Fields(template) => lines(template).map(terminal::shown),
             Self::FieldsTable(template) => {
                 let rows = template.titles() + "\n" + &lines(template)?;
@@ -197,7 +194,7 @@ fn command(view: &View, whole: bool) -> String {
 }
 
 fn table(views: &[View], whole: bool) -> String {
-    let titles = ["CONTAINER ID", "ROOT", "COMMAND", "CREATED", "STATUS", "NAMES"];
+    let titles = ["CONTAINER ID", "ROOT", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     rows.extend(views.iter().map(|view| {
         vec![
@@ -206,6 +203,7 @@ fn table(views: &[View], whole: bool) -> String {
             plain(&command(view, whole)),
             view.running_for.clone(),
             view.status.clone(),
+            view.ports.clone(),
             view.names.clone(),
         ]
     }));
@@ -301,8 +299,8 @@ mod tests {
     #[test]
     fn people_get_a_table() {
         let lines = [
-            "CONTAINER ID  ROOT  COMMAND                              CREATED        STATUS                    NAMES",
-            "abababababab  host  sh -c while :; do :; done # \\u{1b}…  3 minutes ago  Up 3 minutes              web",
+            "CONTAINER ID  ROOT  COMMAND                              CREATED        STATUS                    PORTS  NAMES",
+            "abababababab  host  sh -c while :; do :; done # \\u{1b}…  3 minutes ago  Up 3 minutes                     web",
             "cdcdcdcdcdcd  host  sleep 600                            3 minutes ago  Exited (7) 2 minutes ago",
         ];
         assert_eq!(text("table", &two(), false), lines.join("\n") + "\n");

@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 
 use anyhow::Context;
+use serde::Serialize;
 
 use super::columns::plain;
-use crate::error::report;
+use crate::error::{is_harmful, report};
 use crate::log::{More, Stream};
 
 /// Prints an error on standard error, its first word red on a terminal.
@@ -48,9 +49,38 @@ pub fn repaint(table: &str) -> String {
 }
 
 /// What somebody has typed, in a form that a user has chosen: as it is for a
-/// program, and without control characters on a terminal.
+/// program, and on a terminal without what is harmful to it.
 pub fn shown(text: String) -> String {
     if std::io::stdout().is_terminal() { harmless(&text) } else { text }
+}
+
+/// A value for a program, in one line of JSON.
+///
+/// # Errors
+/// What can't be written so.
+pub fn json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<String> {
+    Ok(escaped(&serde_json::to_string(value)?))
+}
+
+/// The same in many lines, which people look at, too.
+///
+/// # Errors
+/// What can't be written so.
+pub fn pretty_json(value: &(impl Serialize + ?Sized)) -> anyhow::Result<String> {
+    Ok(escaped(&serde_json::to_string_pretty(value)?))
+}
+
+/// JSON that means the same and does a terminal no harm. All that is harmful is
+/// in strings, but for the ends of its lines, and has four digits.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_harmful(c) && c != '\n' {
+            true => escaped.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 fn harmless(text: &str) -> String {
@@ -103,7 +133,7 @@ pub fn escape(text: &[u8], into: &mut Vec<u8>) {
             '\t' => into.push(b'\t'),
             // The terminal of a container ends its lines so.
             '\r' if rest.len() == 1 => {}
-            _ if character.is_control() => {
+            _ if is_harmful(character) => {
                 into.extend(character.escape_unicode().to_string().bytes());
             }
             _ => into.extend_from_slice(&rest.as_bytes()[..length]),
@@ -203,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn json_means_the_same_and_harms_nobody() {
+        let value = ["a\u{1b}\n\u{7f}\u{9b}2J\u{202e}\u{2069}é\\"];
+        let (line, lines) = (json(&value).unwrap(), pretty_json(&value).unwrap());
+        assert!(!line.contains(is_harmful) && line.contains("\\u009b2J\\u202e\\u2069é"), "{line}");
+        assert_eq!(lines, format!("[\n  {}\n]", &line[1..line.len() - 1]));
+        assert_eq!(serde_json::from_str::<[String; 1]>(&lines).unwrap(), value);
+    }
+
+    #[test]
     fn a_repaint_clears_what_was_longer() {
         assert_eq!(repaint("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
     }
@@ -216,6 +255,7 @@ mod tests {
             ("\x1b[2J\x1b[", "\\u{1b}[2J\\u{1b}["),
             ("a\rb\r", "a\\u{d}b"),
             ("\u{9b}2J", "\\u{9b}2J"),
+            ("\u{202e}gpj.\u{2066}", "\\u{202e}gpj.\\u{2066}"),
         ] {
             let mut bytes = Vec::new();
             escape(text.as_bytes(), &mut bytes);

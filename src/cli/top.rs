@@ -56,7 +56,7 @@ pub fn run(args: TopArgs) -> anyhow::Result<u8> {
             &[titles].into_iter().chain(rows(&pids)?.into_iter().map(cells)).collect::<Vec<_>>(),
         )
     } else {
-        ps(options, &pids)?
+        terminal::shown(ps(options, &pids)?)
     };
     terminal::answer(&text).map(|_| 0)
 }

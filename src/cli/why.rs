@@ -75,7 +75,7 @@ pub fn run(args: WhyArgs) -> anyhow::Result<u8> {
     let text = match args.json {
         true => {
             let told: Vec<&Why> = told.iter().map(|(_, why)| why).collect();
-            serde_json::to_string_pretty(&told)? + "\n"
+            terminal::pretty_json(&told)? + "\n"
         }
         false => {
             let paper = Paper::of_output();

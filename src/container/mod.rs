@@ -17,6 +17,7 @@ mod joined;
 mod linger;
 pub mod list;
 pub mod logs;
+pub mod newfile;
 pub mod ns;
 pub mod oci;
 pub mod pause;

@@ -39,6 +39,38 @@ impl From<&PublishedPort> for View {
     }
 }
 
+/// The ports in a line, in docker's form; neighbours that lead to neighbours are
+/// told of together.
+pub fn line(ports: &[PublishedPort]) -> String {
+    let mut ports = ports.to_vec();
+    ports.sort_unstable_by_key(|port| (port.protocol, port.host, port.container));
+    let mut runs: Vec<(PublishedPort, u16)> = Vec::new();
+    for port in ports {
+        let place = |port: &PublishedPort| (port.protocol, port.host.ip());
+        match runs.last_mut() {
+            Some((first, more))
+                if place(first) == place(&port)
+                    && first.host.port().checked_add(*more + 1) == Some(port.host.port())
+                    && first.container.checked_add(*more + 1) == Some(port.container) =>
+            {
+                *more += 1;
+            }
+            _ => runs.push((port, 0)),
+        }
+    }
+    let told = runs.iter().map(|(first, more)| {
+        let range = |from: u16| match more {
+            0 => from.to_string(),
+            more => format!("{from}-{}", from + more),
+        };
+        let (address, protocol) = (first.host, first.protocol);
+        let host = address.to_string();
+        let (ip, _) = host.rsplit_once(':').unwrap_or((&host, ""));
+        format!("{ip}:{}->{}/{protocol}", range(address.port()), range(first.container))
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// The published ports of a container, in the order of its own; of one of its
 /// ports where `wanted` is one.
 ///
@@ -128,6 +160,27 @@ pub(crate) mod tests {
             ports.iter().map(|port| format!("{} {}", port.container, port.host)).collect()
         });
         lines.map_or_else(|error| format!("{error:#}"), |lines: Vec<_>| lines.join(", "))
+    }
+
+    #[test]
+    fn a_range_is_told_of_as_one() {
+        let mut record = published();
+        assert_eq!(
+            line(&record.ports),
+            "0.0.0.0:8443->443/tcp, 127.0.0.1:8080->80/tcp, [::1]:8080->80/tcp, \
+             127.0.0.1:5353->53/udp"
+        );
+        let first = record.ports[3];
+        let more = (1..=3).map(|more| PublishedPort {
+            container: 80 + more,
+            host: std::net::SocketAddr::new(first.host.ip(), 8080 + more),
+            ..first
+        });
+        record.ports = more.chain([first]).collect();
+        assert_eq!(line(&record.ports), "127.0.0.1:8080-8083->80-83/tcp");
+        record.ports.remove(1);
+        assert_eq!(line(&record.ports), "127.0.0.1:8080-8081->80-81/tcp, 127.0.0.1:8083->83/tcp");
+        assert_eq!(line(&[]), "");
     }
 
     #[test]

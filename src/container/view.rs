@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::pause;
 use super::time::{between, utc};
+use super::{pause, port};
 use crate::spec::ContainerId;
 use crate::state::{End, Life, Moment, Record, Wellness};
 
@@ -18,7 +18,7 @@ pub struct View {
     pub id: ContainerId,
     /// Its name, or nothing.
     pub names: String,
-    /// Its root, as typed.
+    /// Its root; of a directory the whole path.
     pub root: String,
     /// Its command and the arguments, in one line.
     pub command: String,
@@ -30,6 +30,8 @@ pub struct View {
     pub status: String,
     /// The same in a word: [`pause::status`].
     pub state: &'static str,
+    /// Its ports that the host has, in a line.
+    pub ports: String,
     /// What the user says of it.
     pub labels: BTreeMap<String, String>,
     /// Its first process; none where it doesn't run.
@@ -58,6 +60,7 @@ impl View {
             running_for: format!("{} ago", between(record.created, now)),
             status: status(&record.life, now) + more(record, state),
             state,
+            ports: port::line(&record.ports),
             labels: record.asked.labels.clone(),
             pid: pid(&record.life),
             exit_code: code,
@@ -130,6 +133,14 @@ pub(crate) mod tests {
         let (started, finished) = (Some(Moment(0)), Moment(60 * SECOND));
         let (usage, story) = (Usage::default(), Story::default());
         record.life = Life::Exited(Exit { started, finished, end, usage, story });
+        record
+    }
+
+    /// The same, about to be started again.
+    pub(crate) fn restarting(mut record: Record) -> Record {
+        let launcher = record.life.launcher().cloned().unwrap();
+        let Life::Exited(exit) = ended(record.clone(), End::Code(1)).life else { unreachable!() };
+        record.life = Life::Restarting { launcher, exit };
         record
     }
 

@@ -1,6 +1,7 @@
 //! What root has to do here, as a script for a ticket.
 
 use super::{Report, Verdict};
+use crate::error::is_harmful;
 
 /// A POSIX shell script with a part for each thing that is lacking and that
 /// root can mend, and nothing else. It may be run twice.
@@ -38,7 +39,7 @@ pub fn script(report: &Report) -> String {
 
 /// As one line of a comment, whatever it holds.
 fn line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::error::is_harmful;
 use crate::host::Host;
 use crate::host::advice::table::ids;
 use crate::host::advice::{self, Advice};
@@ -77,7 +78,7 @@ impl Running {
         let text = String::from_utf8_lossy(complaint);
         // What is printed reaches a terminal.
         let words: String =
-            text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            text.trim().chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect();
         let name = self.program.display();
         let said = if words.is_empty() { status.to_string() } else { words };
         meaning(&said, host).beside(anyhow!("run {name}: {said}"))

@@ -15,7 +15,7 @@ use super::words::Words;
 use crate::child::helper;
 use crate::error::Explain;
 use crate::host::advice::{self, Advice, table::network};
-use crate::plan::network::Helper;
+use crate::plan::network::{Driver, Helper};
 use crate::sys::{fd, process};
 
 /// A helper that has been started. Dropped, it is killed and reaped.
@@ -175,7 +175,13 @@ const SILENT: &str = "it has not said";
 /// What helps against a helper's last words.
 fn hint(words: &str, helper: &Helper) -> String {
     let advice = meaning(words, helper.driver.name());
-    format!("{}\nor go on without a network: --network none", advice.hint)
+    let asked = match &helper.driver {
+        Driver::Pasta { arguments, .. } if !arguments.is_empty() => {
+            "what is behind pasta: is passed to it as its arguments, see man pasta\n"
+        }
+        _ => "",
+    };
+    format!("{asked}{}\nor go on without a network: --network none", advice.hint)
 }
 
 /// What the last words of the helper `name` mean, slirp4netns or pasta.

@@ -6,28 +6,37 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::error::is_harmful;
 use crate::sys::fd;
 
 /// Its standard error.
 pub struct Words {
     /// Until its end.
     pipe: Option<OwnedFd>,
-    /// The last bytes.
+    /// The last bytes, up to the usage.
     text: Vec<u8>,
+    /// Whether the usage has begun: nothing is kept of it.
+    is_usage: bool,
 }
 
 /// The most that is kept.
 const KEPT: usize = 4096;
 
-/// What slirp4netns says when all is well.
-const CHATTER: [&str; 3] = ["sent tapfd=", "received tapfd=", "WARNING: Support for"];
+/// What slirp4netns says when all is well, and pasta of every line where there
+/// is no log of the system's.
+const CHATTER: [&str; 4] =
+    ["sent tapfd=", "received tapfd=", "WARNING: Support for", "Failed to send "];
+
+/// What both say after what is wrong with their options: how they are used, at
+/// length.
+const USAGE: &[u8] = b"\nUsage: ";
 
 impl Words {
     /// Of a pipe.
     pub fn new(pipe: OwnedFd) -> Self {
         // Where this fails, a read may wait; it is only made when told to.
         let _ = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-        Self { pipe: Some(pipe), text: Vec::new() }
+        Self { pipe: Some(pipe), text: Vec::new(), is_usage: false }
     }
 
     /// What there is to poll, until its end.
@@ -40,17 +49,24 @@ impl Words {
         let mut part = [0; 1024];
         while let Some(pipe) = &self.pipe {
             match fd::read(pipe.as_fd(), &mut part) {
-                Ok(length @ 1..) => {
-                    self.text.extend_from_slice(&part[..length]);
-                    let surplus = self.text.len().saturating_sub(KEPT);
-                    self.text.drain(..surplus);
-                }
+                Ok(1..) if self.is_usage => {}
+                Ok(length @ 1..) => self.keep(&part[..length]),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return false,
                 Ok(_) | Err(_) => self.pipe = None,
             }
         }
         true
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        self.text.extend_from_slice(part);
+        if let Some(at) = self.text.windows(USAGE.len()).position(|bytes| bytes == USAGE) {
+            self.text.truncate(at + 1);
+            self.is_usage = true;
+        }
+        let surplus = self.text.len().saturating_sub(KEPT);
+        self.text.drain(..surplus);
     }
 
     /// Whether there is a line with nothing but this number.
@@ -72,7 +88,7 @@ impl Words {
         let lines: Vec<&str> = text.lines().map(str::trim).filter(means).collect();
         let last = &lines[lines.len().saturating_sub(4)..];
         let told: String =
-            last.join("; ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            last.join("; ").chars().map(|c| if is_harmful(c) { ' ' } else { c }).collect();
         (!told.is_empty()).then_some(told)
     }
 }
@@ -82,6 +98,20 @@ mod tests {
     use std::io::{Write, pipe};
 
     use super::*;
+
+    #[test]
+    fn what_is_wrong_is_told_and_not_how_it_is_used() {
+        let (reader, mut writer) = pipe().unwrap();
+        let mut words = Words::new(reader.into());
+        let said = "pasta: unrecognized option '--nope'\nFailed to send 51 bytes to syslog\nUsa";
+        writer.write_all(said.as_bytes()).unwrap();
+        assert!(!words.read());
+        writer.write_all(b"ge: pasta [OPTION]...\n").unwrap();
+        writer.write_all(&b"  --option  does\n".repeat(500)).unwrap();
+        drop(writer);
+        assert!(words.read());
+        assert_eq!(words.told().unwrap(), "pasta: unrecognized option '--nope'");
+    }
 
     #[test]
     fn what_was_said_is_kept_and_never_waited_for() {

@@ -86,7 +86,7 @@ pub enum Afterwards {
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
-    /// The root, as typed.
+    /// The root; of a directory the whole path.
     pub root: String,
     /// The command and its arguments.
     pub command: Vec<String>,

@@ -289,6 +289,8 @@ fn names_and_hosts_are_as_asked() {
     let resolv = "nameserver 192.0.2.9\nsearch a.example\noptions ndots:2\n";
     assert!(told.starts_with(resolv) && told.contains("\tbox\n"), "{told}");
     assert!(told.ends_with("\n192.0.2.7\tdb"), "{told}");
+    let gateway = run(&scratch, &["--add-host", "db:host-gateway"]).arg(root.path()).arg("true");
+    gateway.refused(&["--add-host \"db:host-gateway\"", "--host-service PORT"]);
     let own = run(&scratch, &["--no-hosts"]).arg(root.path()).args(["cat", "/etc/hosts"]).ok();
     assert_eq!(own, "the root's own");
 }
@@ -537,6 +539,17 @@ fn a_helper_that_fails_says_why() {
     let text = "echo \"slirp4netns: unrecognized option '--outbound-addr'\" >&2; exit 1";
     in_its_place(&old, text).refused(&["unrecognized option", "slirp4netns 1.2"]);
     Leaks::of(&scratch).none();
+}
+
+/// It says so first, and then at length how it is used.
+#[test]
+fn an_argument_that_pasta_does_not_know_is_told() {
+    requires!(pasta);
+    let scratch = Scratch::new();
+    let root = Root::busybox(&scratch);
+    let done = run(&scratch, &["--network", "pasta:--nope"]).arg(root.path()).arg("true").run();
+    done.refused(&["unrecognized option '--nope'", "what is behind pasta: is passed to it"]);
+    assert!(!done.stderr.contains("syslog") && !done.stderr.contains("Usage"), "{}", done.stderr);
 }
 
 #[test]

@@ -109,7 +109,7 @@ pub fn rungs(report: &Report) -> String {
     let rungs = ci::rungs(report);
     let cells = |rung: &ci::Rung| {
         let stands = if rung.stands { "yes" } else { "no" };
-        vec![rung.what.to_owned(), stands.to_owned(), rung.recipe.clone()]
+        vec![rung.what.to_owned(), stands.to_owned(), plain(&rung.recipe)]
     };
     let mut rows =
         vec![vec!["A JOB HAS".to_owned(), "HERE".to_owned(), "A LINE FOR IT".to_owned()]];

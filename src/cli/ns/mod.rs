@@ -11,7 +11,7 @@ use clap::{ArgAction, Args};
 
 use super::paper::Paper;
 use super::terminal;
-use crate::container::{ns, record};
+use crate::container::{newfile, ns, record};
 use crate::error::causes;
 use crate::host::Host;
 
@@ -77,13 +77,13 @@ pub fn run(args: NsArgs) -> anyhow::Result<u8> {
         }
     }
     let text = match (args.json, &args.svg) {
-        (true, _) => serde_json::to_string_pretty(&picture.to_json())? + "\n",
+        (true, _) => terminal::pretty_json(&picture.to_json())? + "\n",
         (false, None) => tree::tree(&picture, Paper::of_output()),
         (false, Some(file)) => {
             let text = svg::svg(&picture);
             if file != Path::new("-") {
-                std::fs::write(file, text)
-                    .with_context(|| format!("--svg: write {}", file.display()))?;
+                let written = newfile::write(file, text.as_bytes());
+                written.with_context(|| format!("--svg: write {}", file.display()))?;
                 return Ok(0);
             }
             text

@@ -157,7 +157,7 @@ impl View {
         Ok(match self.format {
             Format::Table if self.repaints => terminal::repaint(&table::table(figures, self.ids)),
             Format::Table => table::table(figures, self.ids),
-            Format::Json => serde_json::to_string_pretty(figures)? + "\n",
+            Format::Json => terminal::pretty_json(figures)? + "\n",
             Format::Jsonl => {
                 let lines: Result<Vec<_>, _> = figures.iter().map(serde_json::to_string).collect();
                 lines?.into_iter().map(|line| line + "\n").collect()

@@ -100,6 +100,9 @@ fn what_has_been_is_in_the_records() {
     assert_eq!(words(&[&["-f", "container=one"][..], &fields].concat()).lines().count(), 3);
     assert_eq!(words(&["-f", "label=x", "-f", "event=start"]).lines().count(), 1);
     assert_eq!(words(&["-f", "label=y"]), "");
+    let typed = ["-f", "type=container", "-f", "container=one"];
+    assert_eq!(words(&typed).lines().count(), 3, "each key is passed");
+    assert_eq!(words(&["-f", "type=container"]), text);
     assert_eq!(at.sublet(&["events", "--since", "1h", "--stream=false"]).ok(), text);
     let past = ["events", "--since", "2000-01-01", "--until", "2000-01-02T00:00:00Z"];
     assert_eq!(at.sublet(&past).ok(), "");

@@ -175,6 +175,14 @@ fn nothing_typed_reaches_the_terminal_or_the_picture() {
     let drawn = at.sublet(&["ns", "--svg", "-", "web"]).ok();
     harmless(&drawn);
     assert!(!drawn.contains("<script>"), "{drawn}");
+    // Where a container may write, there may be a link of its own.
+    let link = at.scratch.join("picture.svg");
+    let canary = at.scratch.file("canary", "untouched");
+    std::os::unix::fs::symlink(&canary, &link).expect("a link");
+    at.sublet(&["ns", "--svg", link.to_str().expect("a path"), "web"]).ok();
+    assert_eq!(fs::read_to_string(&canary).expect("read it"), "untouched");
+    assert_eq!(fs::read_to_string(&link).expect("a picture").trim_end(), drawn);
+    at.sublet(&["ns", "--svg", "/dev/null"]).refused(&["--svg", "not a file"]);
     web.signal(libc::SIGTERM);
     web.wait();
 }
