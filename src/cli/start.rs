@@ -14,10 +14,10 @@ use crate::container::detach::Which;
 use crate::container::record;
 use crate::container::run::protect_program;
 use crate::container::signal::stop;
-use crate::error::{EXIT_CONTAINER, Explain};
+use crate::error::{EXIT_CONTAINER, EXIT_LAUNCHER, Explain};
 use crate::plan::check_descriptors;
 use crate::spec::sockets::Sockets;
-use crate::state::{Life, Store};
+use crate::state::{Afterwards, Life, Record, Store};
 
 /// Start containers that have ended, or were only prepared
 #[derive(Debug, Args)]
@@ -96,7 +96,8 @@ const HELP_RESTART: &str = "\
 {usage-heading} {usage}
 
 CONTAINER is a name, an id or the beginning of one. One that does not run is only
-started. It runs in the background then.
+started. It runs in the background then. One that runs with --rm is left as it is:
+nothing is left of it to be started again.
 
 {all-args}{after-help}";
 
@@ -117,7 +118,7 @@ pub fn run(args: StartArgs) -> anyhow::Result<u8> {
         Life::Running { .. } | Life::Restarting { .. } => {
             terminal::answer(&format!("{word}\n")).map(|_| 0)
         }
-        _ => behind(Which::Known(word, &sockets), sockets.count, None, word),
+        _ => again(store, word, &sockets, None),
     })
 }
 
@@ -139,7 +140,7 @@ fn attached(args: &StartArgs) -> anyhow::Result<u8> {
             }
             _ => {
                 let foreground = Foreground { input, keys: keys.clone(), ends: false, proxy };
-                behind(Which::Known(word, &sockets), sockets.count, Some(foreground), word)
+                again(store, word, &sockets, Some(foreground))
             }
         }
     })
@@ -150,9 +151,37 @@ pub fn run_restart(args: RestartArgs) -> anyhow::Result<u8> {
     let patience = args.time.map(|seconds| Duration::from_secs(seconds.into()));
     let sockets = sockets(&args.containers)?;
     each(&args.containers, |store, word| {
-        stop(store, &store.find(word)?, None, patience)?;
-        behind(Which::Known(word, &sockets), sockets.count, None, word)
+        let record = store.find(word)?;
+        outlives_its_stop(&record)?;
+        stop(store, &record, None, patience)?;
+        again(store, word, &sockets, None)
     })
+}
+
+/// Insists that there is something to be started again once it has been
+/// stopped.
+fn outlives_its_stop(record: &Record) -> anyhow::Result<()> {
+    if record.afterwards == Afterwards::Remove && record.life.launcher().is_some() {
+        let label = record.label();
+        let hint = format!(
+            "sublet stop {label}, then the same sublet run; without --rm it could be restarted"
+        );
+        return Err(anyhow!("container {label} is removed as soon as it ends: --rm")).hint(hint);
+    }
+    Ok(())
+}
+
+/// Starts one that is known. Whether it is still, only the start itself can
+/// tell: others may have removed it meanwhile.
+fn again(
+    store: &Store,
+    word: &str,
+    sockets: &Sockets,
+    foreground: Option<Foreground>,
+) -> anyhow::Result<u8> {
+    let code = behind(Which::Known(word, sockets), sockets.count, foreground, word)?;
+    let is_gone = code == EXIT_LAUNCHER && store.seek(word)?.is_none();
+    Ok(if is_gone { EXIT_CONTAINER } else { code })
 }
 
 /// Those of a service manager that the one container is to have.

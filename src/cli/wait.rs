@@ -22,7 +22,7 @@ pub struct WaitArgs {
     #[command(flatten)]
     which: Which,
 
-    /// Until it is that: exited, running, paused or created; may be repeated
+    /// Until it is that: exited, running, paused, restarting or created; may be repeated
     #[arg(long, value_name = "STATUS", default_value = "exited", hide_default_value = true)]
     condition: Vec<String>,
 
@@ -82,10 +82,11 @@ fn condition(text: &str) -> anyhow::Result<&'static str> {
         "exited" | "stopped" => "exited",
         "running" => "running",
         "paused" => "paused",
+        "restarting" => "restarting",
         "created" => "created",
         _ => {
             return Err(anyhow!("{text:?} is not a condition"))
-                .hint("exited, running, paused, created");
+                .hint("exited, running, paused, restarting, created");
         }
     })
 }

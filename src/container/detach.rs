@@ -20,9 +20,10 @@ use crate::error::{causes, exit_code, report};
 use crate::host::Host;
 use crate::monitor::Caller;
 use crate::spec::Spec;
+use crate::spec::signal::Signal;
 use crate::spec::sockets::Sockets;
 use crate::sys::fd::Patience;
-use crate::sys::process::Made;
+use crate::sys::process::{Ended, Made};
 use crate::sys::{Errno, fd, process};
 
 /// What the supervisor says while it starts the container.
@@ -105,8 +106,7 @@ pub fn detach(
                     received => received.context("hear from the supervisor")?,
                 };
                 if length == 0 {
-                    let ended = process::wait(made.pidfd.as_fd());
-                    bail!("the supervisor has ended before the container ran: {ended:?}");
+                    return lost(&made);
                 }
                 match serde_json::from_slice(&packet[..length])? {
                     Said::Tell(text) => tell(&text),
@@ -139,6 +139,16 @@ pub fn detach(
             }
         }
     }
+}
+
+/// What is told of a supervisor that has said nothing, and has ended.
+fn lost<T>(supervisor: &Made) -> anyhow::Result<T> {
+    let how = match process::wait(supervisor.pidfd.as_fd()) {
+        Ok(Ended::Killed(number)) => format!("{} killed it", Signal(number)),
+        Ok(Ended::Exited(code)) => format!("its exit code is {code}"),
+        Err(_) => "how is not known".to_owned(),
+    };
+    bail!("the supervisor has ended before the container ran: {how}")
 }
 
 /// Takes the supervisor, and with it the container, out of what ends with the

@@ -42,7 +42,8 @@ pub struct Part {
     last: bool,
 }
 
-const STATUSES: [&str; 6] = ["created", "running", "paused", "exited", "supervisor-lost", "reboot"];
+const STATUSES: [&str; 7] =
+    ["created", "running", "paused", "restarting", "exited", "supervisor-lost", "reboot"];
 
 const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
@@ -165,7 +166,7 @@ pub fn pass(filters: &[Filter], record: &Record) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::{ended, record};
+    use super::super::view::tests::{ended, record, restarting};
     use super::*;
     use crate::error::report;
     use crate::state::End;
@@ -217,6 +218,13 @@ mod tests {
         }
         assert!(!passes(&["name=web"], &record(1, None)));
         assert!(!passes(&["exited=0"], &ended(record(1, None), End::SupervisorLost)));
+    }
+
+    #[test]
+    fn one_that_is_about_to_be_started_again_has_a_status() {
+        let web = restarting(record(1, Some("web")));
+        assert!(passes(&["status=restarting"], &web));
+        assert!(!passes(&["status=running"], &web) && !passes(&["status=exited"], &web));
     }
 
     #[test]

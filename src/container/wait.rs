@@ -77,7 +77,7 @@ pub fn wait_for(
         let status = if ended { "exited" } else { pause::status(&now) };
         if wanted.contains(&status) {
             return Ok(match now.life {
-                Life::Exited(exit) => exit.end.code(),
+                Life::Exited(exit) | Life::Restarting { exit, .. } => exit.end.code(),
                 _ => None,
             });
         }

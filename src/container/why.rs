@@ -7,8 +7,9 @@ use nix::libc;
 use serde::Serialize;
 
 use super::time::between;
-use crate::monitor::mebibytes;
+use crate::monitor::{UNWELL, mebibytes};
 use crate::spec::ContainerId;
+use crate::spec::background::Restart;
 use crate::spec::signal::Signal;
 use crate::state::{End, Exit, Failed, Life, Moment, Record, Request, Sender, Sent, Story};
 
@@ -70,6 +71,15 @@ struct Told {
 impl Told {
     fn say(&mut self, sentence: impl Into<String>) {
         self.story.push(sentence.into());
+    }
+
+    /// That it was told to end because its health check failed, if it was.
+    fn say_unwell(&mut self, story: &Story) {
+        if let Some(action) = unwell(story) {
+            self.say(format!(
+                "Before, its health check failed, and --health-on-failure {action} had it end."
+            ));
+        }
     }
 
     fn advise(&mut self, hint: impl Into<String>) {
@@ -173,11 +183,13 @@ fn ended(record: &Record, exit: &Exit, now: Moment, told: &mut Told) -> Reason {
         End::Code(code) if story.timed_out => {
             told.say(format!("Its time (--timeout) was over {ago}, hence {code}.{lived}"));
             told.advise("give it more: --timeout, or none with --timeout 0");
+            told.say_unwell(story);
             Reason::TimedOut
         }
         End::Code(code) => {
-            told.say(format!("It ended by itself with {code} {ago}.{lived}"));
+            told.say(format!("It ended by itself with the code {code}, {ago}.{lived}"));
             told.say(meaning(code));
+            told.say_unwell(story);
             if let Some(sent) = &story.sent {
                 let signal = Signal(sent.signal);
                 told.say(format!("Before, it was sent {signal} by {}.", who(sent, record)));
@@ -187,6 +199,7 @@ fn ended(record: &Record, exit: &Exit, now: Moment, told: &mut Told) -> Reason {
         End::Signal(number) => {
             let (signal, code) = (Signal(number), exit.end.code().unwrap_or(0));
             told.say(format!("{signal} ended it {ago}, hence {code}.{lived}"));
+            told.say_unwell(story);
             killed(record, exit, number, told)
         }
     };
@@ -204,8 +217,35 @@ fn ended(record: &Record, exit: &Exit, now: Moment, told: &mut Told) -> Reason {
         told.say(format!("{kills} {processes} of it had been killed for want of memory."));
         told.advise("give it more memory: --memory");
     }
-    story.happened.iter().for_each(|line| told.say(format!("While it ran: {line}.")));
+    let happened = story.happened.iter().filter(|line| !line.starts_with(UNWELL));
+    happened.for_each(|line| told.say(format!("While it ran: {line}.")));
+    restarts(record, told);
     reason
+}
+
+/// How often it has been started again, and whether it may be once more.
+fn restarts(record: &Record, told: &mut Told) {
+    let (restart, count) = (record.upkeep.restart, record.upkeep.restarts);
+    if count == 0 {
+        return;
+    }
+    let often = match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{count} times"),
+    };
+    let rest = match restart {
+        Restart::OnFailure(Some(most)) if count >= most => {
+            format!(", and --restart on-failure:{most} allows no more")
+        }
+        _ => String::new(),
+    };
+    told.say(format!("It had been started again {often} before{rest}."));
+}
+
+/// What was done because its health check failed, if anything was.
+fn unwell(story: &Story) -> Option<&str> {
+    story.happened.iter().find_map(|line| line.strip_prefix(UNWELL))
 }
 
 fn times(count: u64) -> String {
@@ -244,6 +284,10 @@ fn killed(record: &Record, exit: &Exit, number: i32, told: &mut Told) -> Reason 
     }
     if let Some(request) = record.request.as_ref().filter(|request| request.signal == number) {
         told.say(format!("sublet {} sent it{}.", request.verb, after(request)));
+        return Reason::Signal;
+    }
+    let stops = record.upkeep.stop_signal.unwrap_or(libc::SIGTERM);
+    if unwell(&exit.story).is_some() && [libc::SIGKILL, stops].contains(&number) {
         return Reason::Signal;
     }
     if number == libc::SIGKILL {
@@ -312,12 +356,14 @@ fn who(sent: &Sent, record: &Record) -> String {
             _ => "the kernel".to_owned(),
         },
         Sender::Process { pid, uid, program } => {
-            let asked = record.request.as_ref().filter(|request| request.signal == sent.signal);
-            // It may have been gone when it was looked for.
+            // It may have been gone when it was looked for; and it may have sent
+            // another signal since, as stop does to what does not end in time.
             let is_ours = |request: &&Request| {
-                u32::try_from(*pid) == Ok(request.pid) || program.as_deref() == Some("sublet")
+                let same = *pid != 0 && u32::try_from(*pid) == Ok(request.pid);
+                let called_so = program.as_deref() == Some("sublet");
+                same || (called_so && request.signal == sent.signal)
             };
-            if let Some(request) = asked.filter(is_ours) {
+            if let Some(request) = record.request.as_ref().filter(is_ours) {
                 return format!("sublet {} (process {pid}, uid {uid})", request.verb);
             }
             match (program, *pid) {
@@ -430,7 +476,7 @@ mod tests {
             let (reason, story, _) = told(&over(End::Code(code), |_| {}));
             assert_eq!(reason, Reason::Exited);
             let began =
-                format!("It ended by itself with {code} 2 minutes ago. It had run for 60 seconds.");
+                format!("It ended by itself with the code {code}, 2 minutes ago. It had run for");
             assert!(story.starts_with(&began) && story.contains(word), "{story}");
         }
     }
@@ -485,6 +531,8 @@ mod tests {
         let mut gone = sent(15, by(None));
         gone.request = request(15, "kill");
         assert!(told(&gone).1.contains("sent by sublet kill (process 77"));
+        gone.request = request(9, "stop");
+        assert!(told(&gone).1.contains("sent by sublet stop (process 77"), "and it kills next");
         gone.request.as_mut().unwrap().pid = 78;
         assert!(told(&gone).1.contains("process 77 (uid 1001), which is gone"));
         let mut killed = over(End::Signal(9), |_| {});
@@ -492,6 +540,42 @@ mod tests {
         assert!(told(&killed).1.contains("sublet stop sent it, for it had not ended"));
         killed.request = request(15, "stop");
         assert!(told(&killed).1.contains("outside of the container"), "another signal");
+    }
+
+    #[test]
+    fn a_health_check_that_had_it_ended_is_the_cause() {
+        let unwell = |end, action: &str| {
+            over(end, |exit| exit.story.happened = vec![format!("{UNWELL}{action}")])
+        };
+        for (end, action) in [
+            (End::Signal(9), "kill"),
+            (End::Signal(15), "stop"),
+            (End::Signal(9), "stop"),
+            (End::Code(0), "stop"),
+        ] {
+            let (_, story, _) = told(&unwell(end, action));
+            let cause = format!("its health check failed, and --health-on-failure {action} had");
+            assert!(story.contains(&cause), "{story}");
+            for word in ["outside of the container", "was not seen", "While it ran"] {
+                assert!(!story.contains(word), "{word}: {story}");
+            }
+        }
+        // A fault on its way to the end stays one.
+        let (_, story, _) = told(&unwell(End::Signal(11), "stop"));
+        assert!(story.contains("health check failed") && story.contains("not its own"), "{story}");
+    }
+
+    #[test]
+    fn starts_that_are_used_up_are_told() {
+        let mut gave_up = over(End::Code(1), |_| {});
+        gave_up.upkeep.restart = Restart::OnFailure(Some(2));
+        assert!(!told(&gave_up).1.contains("started again"));
+        gave_up.upkeep.restarts = 2;
+        let used_up = "It had been started again twice before, and --restart on-failure:2 allows \
+                       no more.";
+        assert!(told(&gave_up).1.ends_with(used_up), "{}", told(&gave_up).1);
+        gave_up.upkeep.restart = Restart::Always;
+        assert!(told(&gave_up).1.ends_with("started again twice before."));
     }
 
     #[test]

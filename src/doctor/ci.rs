@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
+use std::path::Path;
+
 use super::{Finding, Report, Verdict};
+use crate::spec::process::PATH;
 
 /// One rung.
 #[derive(Debug, Serialize)]
@@ -75,11 +78,34 @@ const KINDS: [Kind; 7] = [
     Kind {
         what: "containers inside",
         on: &["nested-user-namespace"],
-        with: "sublet run --nested host -- sublet run host -- id",
+        with: NESTED,
         without: "sublet run host -- id",
         needs: "user.max_user_namespaces above zero",
     },
 ];
+
+/// A container in another, where this program is found inside as well.
+const NESTED: &str = "sublet run --nested host -- sublet run host -- id";
+
+/// The same with the program at a place where it is, as the trial has it: what
+/// lies in a home, in /tmp or in /run is not there under `host`.
+fn nested(program: &str) -> String {
+    let found = |directory| Some(Path::new(directory)) == Path::new(program).parent();
+    if PATH.split(':').any(found) {
+        return NESTED.to_owned();
+    }
+    let volume = word(&format!("{program}:/run/sublet:ro"));
+    format!("sublet run --nested -v {volume} host -- /run/sublet run host -- id")
+}
+
+/// As a word for a shell.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:".contains(c);
+    match text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
 
 /// All rungs, the first that everything stands on first.
 pub fn rungs(report: &Report) -> Vec<Rung> {
@@ -88,9 +114,13 @@ pub fn rungs(report: &Report) -> Vec<Rung> {
         .iter()
         .map(|kind| {
             let stands = runs && kind.on.iter().any(|id| report.has(id));
-            let recipe = if stands { kind.with } else { kind.without };
+            let recipe = match (stands, kind.with) {
+                (true, NESTED) => nested(&report.program),
+                (true, with) => with.to_owned(),
+                (false, _) => kind.without.to_owned(),
+            };
             let needs = if stands { "" } else { kind.needs };
-            Rung { what: kind.what, stands, recipe: recipe.to_owned(), needs: needs.to_owned() }
+            Rung { what: kind.what, stands, recipe, needs: needs.to_owned() }
         })
         .collect()
 }
@@ -101,4 +131,22 @@ pub fn why(report: &Report, rung: &Rung) -> Option<String> {
     let seen = |id: &&str| report.finding(id);
     let lacks = |finding: &&Finding| finding.verdict != Verdict::Ok;
     kind.on.iter().filter_map(seen).find(lacks).map(|finding| finding.evidence.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_not_inside_is_brought_along() {
+        for installed in ["/usr/bin/sublet", "/usr/local/bin/sublet-1"] {
+            assert_eq!(nested(installed), NESTED);
+        }
+        assert_eq!(
+            nested("/home/anna/bin/sublet"),
+            "sublet run --nested -v /home/anna/bin/sublet:/run/sublet:ro host -- /run/sublet run \
+             host -- id"
+        );
+        assert!(nested("/tmp/it's/sublet").contains(r"-v '/tmp/it'\''s/sublet:/run/sublet:ro' "));
+    }
 }

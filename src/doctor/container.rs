@@ -157,7 +157,7 @@ impl Running {
     fn start(options: &[&str], bench: &Bench<'_>) -> Result<Self, String> {
         let program = bench.host.gates().program.display().to_string();
         Command::new("/proc/self/exe")
-            .arg("run")
+            .args(["run", "--rm"])
             .args(options)
             .args(["--mount", &format!("type=bind,src={program},dst=/run/sublet,ro")])
             .args(["host", "/run/sublet", "--version"])

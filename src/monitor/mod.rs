@@ -78,6 +78,9 @@ pub struct Exit {
 /// The code of a payload whose time was over: podman's.
 const EXIT_TIMED_OUT: u8 = 255;
 
+/// What happened to one whose health check fails, without what is done then.
+pub const UNWELL: &str = "it was unhealthy: --health-on-failure ";
+
 /// What became of a payload whose caller's own process was killed.
 const LOST: &str = "the command that it ran in the foreground of was killed, and it with that";
 
@@ -195,7 +198,7 @@ pub fn supervise(
             notify.well();
         }
         if let Some(action) = acts {
-            happened.push(format!("it was unhealthy: --health-on-failure {}", action.name()));
+            happened.push(format!("{UNWELL}{}", action.name()));
             unhealthy = Some(action);
             let patience = stop.timeout.unwrap_or(STOP_TIMEOUT);
             killing = match action {

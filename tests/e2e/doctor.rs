@@ -153,6 +153,24 @@ fn people_have_a_page_and_tickets_a_script() {
     assert!(text.contains("a network of its own  no    sublet run --network host"), "{text}");
 }
 
+/// Its trials are containers, too, and are gone with their end. The line for
+/// those inside of others is one that works, wherever sublet lies.
+#[test]
+fn a_doctor_leaves_nothing_and_its_last_rung_stands() {
+    requires!();
+    let scratch = Scratch::new();
+    let told = Program::sublet(&scratch).args(["doctor", "--ci", "--json"]).within(60.0).run();
+    assert_eq!(Program::sublet(&scratch).args(["ps", "-aq"]).ok(), "");
+    let rungs: Value = serde_json::from_slice(&told.bytes).expect("JSON");
+    let nested = rungs.as_array().and_then(|rungs| rungs.last()).expect("a rung");
+    if nested["stands"] != true {
+        return;
+    }
+    let line = nested["recipe"].as_str().expect("a line");
+    let script = format!("sublet() {{ '{}' \"$@\"; }}; {line} -u", launcher().display());
+    assert_eq!(Program::sublet(&scratch).inside(&script).ok(), "0", "{line}");
+}
+
 #[test]
 fn a_quota_of_zero_is_no_full_disk() {
     requires!(unshare);

@@ -32,6 +32,37 @@ fn what_is_asked_to_end_ends_or_is_killed() {
     at.sublet(&["stop"]).refused(&["CONTAINER is missing", "sublet ps"]);
 }
 
+/// Nothing would be left of it to be started again: it is not even stopped.
+#[test]
+fn one_that_goes_with_its_end_is_not_restarted() {
+    requires!();
+    let at = At::new();
+    let running = at.start("web", &["--rm"], SLEEP);
+    let refused = at.sublet(&["restart", "-t", "0", "web"]).run();
+    refused.exits(1).explained(&["removed as soon as it ends", "sublet stop web"]);
+    assert_eq!(at.inspect("web")["State"]["Status"], "running");
+    at.sublet(&["stop", "web"]).ok();
+    running.wait().exits(143);
+}
+
+/// Whoever comes first: what is not there is told by the code for that.
+#[test]
+fn one_that_is_removed_while_it_is_started_is_not_there() {
+    requires!();
+    let at = At::new();
+    let sleeps = ["sh", "-c", SLEEP];
+    for _ in 0..races().min(20) {
+        at.sublet(&["create", "--name", "web", at.root.text()]).args(sleeps).ok();
+        let starts = at.sublet(&["start", "web"]).spawn();
+        at.sublet(&["rm", "-f", "web"]).run();
+        let started = starts.wait();
+        if started.stderr.contains("there is no container") {
+            started.exits(1);
+        }
+        at.sublet(&["rm", "-f", "-i", "web"]).run();
+    }
+}
+
 /// Nobody is there to hear what it is asked.
 #[test]
 fn a_stopped_launcher_keeps_nothing_alive() {

@@ -49,8 +49,10 @@ impl Entry {
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let (name, address) = text.split_once(':').context("it is not NAME:IP")?;
         if address == "host-gateway" {
-            return Err(anyhow!("the host is not reached from inside"))
-                .hint("name the address that the service is at: --add-host NAME:IP");
+            return Err(anyhow!("the host is not reached from inside")).hint(
+                "--host-service PORT[:NAME] opens one port of it, which is then at NAME;\n\
+                 a service at an address of its own is named by --add-host NAME:IP",
+            );
         }
         let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let address = server(inner.unwrap_or(address))?;
@@ -80,6 +82,7 @@ pub fn name(text: &str) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::hint;
 
     #[test]
     fn entries_are_names_with_addresses() {
@@ -90,7 +93,8 @@ mod tests {
         for text in ["db", "db:", ":192.0.2.7", "d b:192.0.2.7", "db:x", "a\nb:1.1.1.1", "db:1.1"] {
             assert!(entry(text).is_err(), "{text:?} was taken");
         }
-        assert!(entry("db:host-gateway").unwrap_err().to_string().is_empty());
+        let gateway = entry("db:host-gateway").unwrap_err();
+        assert!(hint(&gateway).unwrap().contains("--host-service PORT[:NAME]"));
         assert!(server("fe80::1%eth0").is_err());
     }
 }

@@ -93,6 +93,34 @@ fn verbs_are_about_all_or_the_newest_or_those_that_pass() {
 }
 
 #[test]
+fn one_that_is_about_to_be_started_again_is_found() {
+    requires!();
+    let at = At::new();
+    let words = ["-d", "--name", "web", "--restart", "always"];
+    at.run(&words).args(["sh", "-c", "exit 3"]).ok();
+    let waits = ["wait", "--condition", "restarting", "--interval", "5ms", "web"];
+    assert_eq!(at.sublet(&waits).ok(), "3");
+    let found = || (at.names(&["--filter", "status=restarting"]) == ["web"]).then_some(());
+    eventually(30.0, found).expect("it is restarting");
+    at.sublet(&["rm", "-f", "web"]).ok();
+}
+
+/// Longer than a width that Rust knows.
+#[test]
+fn a_command_line_may_be_long() {
+    requires!();
+    let at = At::new();
+    let long = "A".repeat(70_000);
+    let stays = ["sh", "-c", "echo ready; while :; do sleep 0.1; done", &long];
+    let mut web = at.run(&["--name", "web"]).args(stays).within(120.0).spawn();
+    assert_eq!(web.line(), "ready");
+    eventually(10.0, || (at.names(&[]) == ["web"]).then_some(())).expect("it runs");
+    assert!(at.sublet(&["top", "web"]).ok().contains(&long));
+    at.sublet(&["kill", "web"]).ok();
+    web.wait();
+}
+
+#[test]
 fn a_stop_may_begin_with_another_signal() {
     requires!();
     let at = At::new();

@@ -22,7 +22,10 @@ fn a_code_and_who_has_sent_a_signal() {
     at.run(&["--name", "web"]).args(["sh", "-c", "exit 3"]).run().exits(3);
     let (json, text) = told(&at, "web");
     assert_eq!((&json["Reason"], &json["ExitCode"]), (&json!("exited"), &json!(3)));
-    assert!(text.contains("web (") && text.contains("It ended by itself with 3"), "{text}");
+    assert!(
+        text.contains("web (") && text.contains("It ended by itself with the code 3,"),
+        "{text}"
+    );
     let newest = at.sublet(&["why", "--json"]).json()[0].take();
     assert_eq!(newest["Id"], json["Id"], "it is the newest");
     assert!(newest["Id"].is_string());
@@ -52,6 +55,13 @@ fn a_code_and_who_has_sent_a_signal() {
         let (_, text) = told(&at, "cache");
         assert!(text.contains(told_so), "{words:?}: {text}");
     }
+    // The kernel tells either signal, whichever came first.
+    let running = at.start("cache", &["--replace"], SLEEP);
+    at.sublet(&["stop", "-t", "0", "cache"]).ok();
+    running.wait();
+    let (_, text) = told(&at, "cache");
+    assert!(text.contains("sublet stop (process") || text.contains("sublet stop sent"), "{text}");
+
     let running = at.start("cache", &["--replace"], SLEEP);
     let payload = at.inspect("cache")["State"]["Pid"].to_string();
     Program::new("kill").args(["-KILL", &payload]).ok();
@@ -65,6 +75,28 @@ fn a_code_and_who_has_sent_a_signal() {
     assert_eq!((&json["Reason"], &json["ExitCode"]), (&json!("supervisor-lost"), &Value::Null));
     assert!(text.contains("Its launcher was killed"), "{text}");
     at.sublet(&["why", "none"]).run().exits(1).explained(&["no container none"]);
+}
+
+/// Those that end it without a word of anybody's, or that don't begin it again.
+#[test]
+fn a_health_check_and_starts_that_are_used_up() {
+    requires!();
+    let at = At::new();
+    for action in ["kill", "stop"] {
+        let name = ["-d", "--name", "web", "--replace", "--health-cmd", "false"];
+        let health = ["--health-interval", "50ms", "--health-retries", "1"];
+        let options = [&name[..], &health, &["--health-on-failure", action]].concat();
+        at.run(&options).args(["sh", "-c", SLEEP]).ok();
+        at.sublet(&["wait", "web"]).within(60.0).ok();
+        let (_, text) = told(&at, "web");
+        let cause = format!("its health check failed, and --health-on-failure {action} had it end");
+        assert!(text.contains(&cause) && !text.contains("not seen"), "{text}");
+        assert!(!text.contains("No command") && !text.contains("While it ran"), "{text}");
+    }
+    at.run(&["-d", "--name", "job", "--restart", "on-failure:2"]).args(["sh", "-c", "exit 1"]).ok();
+    assert_eq!(at.sublet(&["wait", "job"]).within(60.0).ok(), "1");
+    let (_, text) = told(&at, "job");
+    assert!(text.contains("started again twice before") && text.contains("no more"), "{text}");
 }
 
 #[test]
