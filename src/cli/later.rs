@@ -281,10 +281,10 @@ pub fn keep_near(error: &mut clap::Error) {
     ] {
         let Some(ContextValue::String(typed)) = error.get(typed) else { continue };
         let typed = typed.trim_start_matches('-');
-        let near = |word: &String| nearest(typed, &[word.trim_start_matches('-')]).is_some();
+        let near = |word: &&String| nearest(typed, &[word.trim_start_matches('-')]).is_some();
         let kept: Vec<String> = match error.get(suggested) {
-            Some(ContextValue::String(word)) => [word].into_iter().cloned().filter(near).collect(),
-            Some(ContextValue::Strings(words)) => words.iter().cloned().filter(near).collect(),
+            Some(ContextValue::String(word)) => [word].into_iter().filter(near).cloned().collect(),
+            Some(ContextValue::Strings(words)) => words.iter().filter(near).cloned().collect(),
             _ => continue,
         };
         error.remove(suggested);
