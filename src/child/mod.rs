@@ -130,8 +130,8 @@ impl Child {
             Step::Meet(gate) => doorstep::meet(self, *gate),
             Step::Mark(phase) => self.send(&Report::mark(*phase)),
             Step::Propagation(kind) => Ok(crate::sys::mount::set_root_propagation(*kind)?),
-            Step::OpenTree { source, links, into, reach, expect } => {
-                let tree = mount::open((source, *links), *reach, *expect)?;
+            Step::OpenTree { source, lookup, into, reach, expect } => {
+                let tree = mount::open(source, *lookup, *reach, *expect)?;
                 self.keep(*into, tree)
             }
             Step::OpenSpot { path, into } => {

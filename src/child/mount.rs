@@ -7,7 +7,7 @@ use nix::libc;
 
 use super::report::Part;
 use super::{Child, Failure, Outcome};
-use crate::plan::step::{Expect, Missing, Slot, Target};
+use crate::plan::step::{Expect, Lookup, Missing, Slot, Target};
 use crate::sys::mount::{
     MountAttr, Reach, mount_id, move_mount, move_mount_to, open_tree, set_attr,
 };
@@ -17,16 +17,19 @@ use crate::sys::path::{
 };
 use crate::sys::{Errno, Result, call};
 
-/// Copies the mounts at a path of the host, which leads through links or does
-/// not.
+/// Copies the mounts at a path of the host.
 pub fn open(
-    (source, links): (&CStr, bool),
+    source: &CStr,
+    lookup: Lookup,
     reach: Reach,
     expect: Expect,
 ) -> std::result::Result<OwnedFd, Failure> {
     // One lookup: what is checked and what is mounted are the same.
-    let look_up = if links { open_typed } else { open_without_links };
-    let opened = look_up(source, libc::O_PATH).map_err(|errno| Part::Resolve.failed(errno))?;
+    let opened = match lookup {
+        Lookup::AsTyped => open_typed(source, libc::O_PATH),
+        Lookup::NoLinks => open_without_links(source, libc::O_PATH),
+    };
+    let opened = opened.map_err(|errno| Part::Resolve.failed(errno))?;
     let status = status(opened.as_fd())?;
     match expect {
         Expect::Any => {}

@@ -14,7 +14,7 @@ use nix::unistd::{Pid, getpid};
 
 use super::cidfile::CidFile;
 use super::pause::is_paused;
-use super::{remove, shared};
+use super::remove;
 use crate::cgroup::{Deadline, Directory};
 use crate::control::Listener;
 use crate::error::{causes, exit_code, hint};
@@ -29,7 +29,7 @@ use crate::spec::{Seccomp, Spec};
 use crate::state::happening::{What, note};
 use crate::state::{
     Afterwards, Asked, Checked, End, Exit, Failed, Health, Identity, Life, Link, Moment, Network,
-    Place, PublishedPort, Record, Reserved, Store, Story, Upkeep, Usage, Wellness, boot,
+    Place, PublishedPort, Record, Reserved, Store, Story, Tree, Upkeep, Usage, Wellness, boot,
 };
 use crate::sys::Errno;
 
@@ -64,8 +64,6 @@ pub struct Recorded {
     goes: Option<PathBuf>,
     /// Whether it has health checks.
     asks: bool,
-    /// The directories that it is given to write, by device and inode.
-    trees: Vec<(u64, u64)>,
 }
 
 /// The records of the caller's containers.
@@ -78,12 +76,14 @@ pub fn store() -> anyhow::Result<Store> {
 
 /// Records what is about to be started, if it is to be known. Where it can't
 /// be and nobody has a word for it, the plan notes that others won't know it.
+/// `trees` are those of the host that it can write to.
 ///
 /// # Errors
 /// A name that is taken, or can't be recorded.
 pub fn begin(
     spec: &Spec,
     plan: &mut Plan,
+    trees: Vec<Tree>,
     upkeep: Upkeep,
     wanted: Wanted,
 ) -> anyhow::Result<Option<Recorded>> {
@@ -96,7 +96,7 @@ pub fn begin(
         return Ok(None);
     }
     let launcher = boot().and_then(|boot| Identity::of(getpid(), &boot));
-    match launcher.and_then(|it| Recorded::new(spec, plan, upkeep, asked, Some(it))) {
+    match launcher.and_then(|it| Recorded::new(spec, plan, trees, upkeep, asked, Some(it))) {
         Ok(recorded) => Ok(Some(recorded)),
         Err(error) if asked => Err(error),
         Err(error) => {
@@ -138,6 +138,7 @@ impl Recorded {
     fn new(
         spec: &Spec,
         plan: &Plan,
+        trees: Vec<Tree>,
         upkeep: Upkeep,
         stays: bool,
         launcher: Option<Identity>,
@@ -174,7 +175,7 @@ impl Recorded {
         }
         let goes = upkeep.log.clone().filter(|_| known.remove);
         record.upkeep = upkeep;
-        record.trees = shared::writable_trees(spec);
+        record.trees = trees;
         reserved.ask(spec, record.afterwards)?;
         reserved.commit(&record)?;
         if let Some(cidfile) = &cidfile {
@@ -183,19 +184,7 @@ impl Recorded {
         let filter = spec.beside.seccomp.clone();
         let (started, oom_kills) = (None, None);
         let asks = spec.beside.health.is_some();
-        let trees = record.trees;
-        Ok(Self {
-            reserved,
-            launcher,
-            started,
-            cidfile,
-            group,
-            filter,
-            oom_kills,
-            goes,
-            asks,
-            trees,
-        })
+        Ok(Self { reserved, launcher, started, cidfile, group, filter, oom_kills, goes, asks })
     }
 
     /// Records a container that is to be started later, by another process.
@@ -203,7 +192,7 @@ impl Recorded {
     /// # Errors
     /// As [`begin`].
     pub fn create(spec: &Spec, plan: &Plan, upkeep: Upkeep) -> anyhow::Result<()> {
-        let mut recorded = Self::new(spec, plan, upkeep, true, None)?;
+        let mut recorded = Self::new(spec, plan, Vec::new(), upkeep, true, None)?;
         if let Some(cidfile) = &mut recorded.cidfile {
             cidfile.keep();
         }
@@ -231,17 +220,21 @@ impl Recorded {
             oom_kills: None,
             goes,
             asks: spec.beside.health.is_some(),
-            trees: shared::writable_trees(&spec),
         };
         Ok((recorded, spec))
     }
 
-    /// Says that it is started once more. If that fails, it has ended as it had
-    /// before.
+    /// Says that it is started once more, with these trees of the host to write
+    /// to. If that fails, it has ended as it had before.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn again(&mut self, plan: &Plan, keep: impl FnOnce(&mut Upkeep)) -> anyhow::Result<()> {
+    pub fn again(
+        &mut self,
+        plan: &Plan,
+        trees: Vec<Tree>,
+        keep: impl FnOnce(&mut Upkeep),
+    ) -> anyhow::Result<()> {
         let (group, place) = group_of(plan);
         self.group = group;
         let launcher = self.launcher.clone();
@@ -254,9 +247,9 @@ impl Recorded {
             });
             record.place = place;
             keep(&mut record.upkeep);
-            for tree in &self.trees {
-                if !record.trees.contains(tree) {
-                    record.trees.push(*tree);
+            for tree in trees {
+                if !record.trees.contains(&tree) {
+                    record.trees.push(tree);
                 }
             }
             // It may have no log before its first start.

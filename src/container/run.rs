@@ -20,7 +20,7 @@ use crate::spec::background::{self, Stop};
 use crate::spec::health::Health;
 use crate::spec::{ContainerId, Spec, Stdin};
 use crate::state::happening::What;
-use crate::state::{PublishedPort, Upkeep};
+use crate::state::{PublishedPort, Tree, Upkeep};
 
 /// Makes sure that no container can write to the launcher's own program file;
 /// may start the program over.
@@ -70,7 +70,8 @@ pub fn run(
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Exit> {
-    let record = |plan: &mut Plan| record::begin(spec, plan, upkeep(spec), Wanted::IfAsked);
+    let record =
+        |plan: &mut Plan, trees| record::begin(spec, plan, trees, upkeep(spec), Wanted::IfAsked);
     let started = start(spec, clock, host, record, tell, &warn)?;
     let front = match spec.beside.stdin {
         Stdin::Inherit => Front::Attached,
@@ -119,7 +120,8 @@ pub(super) struct Stayed {
     pub clients: Option<Clients>,
 }
 
-/// Starts a container. `record` notes it, once it is known what will be done.
+/// Starts a container. `record` notes it, once it is known what will be done, and
+/// which directories of the host it can write to.
 ///
 /// # Errors
 /// Whatever kept the payload from running, with what would help.
@@ -127,7 +129,7 @@ pub(super) fn start(
     spec: &Spec,
     clock: Clock,
     host: &Host,
-    record: impl FnOnce(&mut Plan) -> anyhow::Result<Option<Recorded>>,
+    record: impl FnOnce(&mut Plan, Vec<Tree>) -> anyhow::Result<Option<Recorded>>,
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Started> {
@@ -141,8 +143,8 @@ pub(super) fn start(
     let (mut recorded, mut inside) = (None, Err(Unpublished::None));
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
-        super::shared::settle(&mut plan.steps)?;
-        recorded = record(&mut plan)?;
+        let trees = super::shared::settle(&mut plan.steps, spec)?;
+        recorded = record(&mut plan, trees)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
         inside = Inside::of(&spec.beside.network, &plan.network);
         plan.notes.iter().for_each(|note| warn(note));

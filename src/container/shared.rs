@@ -3,29 +3,30 @@
 //! Who types `sublet cp web:/log work/out` means the directory `out`, and who
 //! starts a container again with `-v work/data:/data` what lies there. Where a
 //! container has `work` as a volume it may have put a link in its place, to
-//! whatever the caller can write to and it can't (hardening C06,
-//! CVE-2026-103916). So a path through links is walked here name by name, and a
-//! link that lies in such a directory is followed nowhere. Other links are the
-//! caller's own, and followed.
+//! whatever the caller can write to and it can't (CVE-2026-103916). So a path
+//! through links is walked here name by name, and a link that lies in such a
+//! directory is followed nowhere, unless it is older than the container. Other
+//! links are the caller's own, and followed.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use nix::fcntl::{readlink, readlinkat};
 use nix::libc;
-use nix::sys::stat::{FileStat, fstat, stat};
+use nix::sys::stat::{FileStat, fstat};
 use nix::unistd::geteuid;
 use oci_spec::runtime::Capability;
 
 use super::record;
 use crate::error::Explain;
-use crate::plan::step::{Expect, Step};
+use crate::plan::step::{Expect, Lookup, Step};
 use crate::spec::{Root, Spec};
+use crate::state::{Moment, Tree};
 use crate::sys::path::{on_procfs, open_component, open_following, open_typed, open_without_links};
 use crate::sys::{Errno, Result};
 
@@ -35,20 +36,30 @@ const LINKS: usize = 40;
 
 const DIRECTORY: i32 = libc::O_PATH | libc::O_DIRECTORY;
 
-/// A directory, by device and inode: these are the same under whatever path it
-/// is mounted.
-pub type Identity = (u64, u64);
+/// The directories that containers can write to: since when, and whose they
+/// are. Of several, whoever has it longest.
+type Known = HashMap<Tree, (Moment, String)>;
 
-/// The directories that containers can write to, and whose they are.
+/// How much earlier than it was made a file may seem to be, in nanoseconds: its
+/// time is that of the kernel's last tick, of which there are 100 a second at
+/// least.
+const TICK: u64 = 20_000_000;
+
+/// Looks whose links are on a path.
 #[derive(Default)]
 pub struct Shared {
     /// Asked for once a path leads through a link: most don't.
-    known: OnceCell<HashMap<Identity, String>>,
+    known: OnceCell<Known>,
 }
 
-/// A path that leads where another one did, and through no link.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Settled(pub CString);
+/// What a path leads to.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// A path to the same that leads through no link, if there is one.
+    path: Option<CString>,
+    /// What is there, if anything is.
+    opened: Option<OwnedFd>,
+}
 
 impl Shared {
     /// Opens a path of the caller's. Flags as in open(2): with `O_PATH`
@@ -74,24 +85,32 @@ impl Shared {
     }
 
     /// What a path of the caller's leads to now, for somebody who opens it a
-    /// moment later and follows no link; `None` where that can't be said, for
-    /// the path leads through a link of procfs.
+    /// moment later and follows no link.
     ///
     /// # Errors
     /// A link that a container may have made.
-    pub fn settle(&self, path: &CStr) -> anyhow::Result<Option<Settled>> {
+    pub fn settle(&self, path: &CStr) -> anyhow::Result<Settled> {
         // Whatever else is the matter, who opens it will say.
-        if plainly(path, libc::O_PATH).is_some() {
-            return Ok(Some(Settled(path.to_owned())));
+        if let Some(opened) = plainly(path, libc::O_PATH) {
+            return Ok(Settled { path: Some(path.to_owned()), opened: opened.ok() });
         }
-        let Walk { passed, stopped, through_process } = self.walk(path.to_bytes())?;
-        let Some(at) = passed.last().filter(|_| !through_process) else { return Ok(None) };
+        let Walk { mut passed, stopped, through_process } = self.walk(path.to_bytes())?;
+        let Some(at) = passed.pop() else { return Ok(Settled::default()) };
         let mut settled = name_of(at.as_fd())?;
-        if let Some((_, rest)) = stopped {
+        if let Some((_, rest)) = &stopped {
             settled.push(b'/');
             settled.extend(rest);
         }
-        Ok(CString::new(settled).ok().map(Settled))
+        let path = CString::new(settled).ok();
+        if through_process {
+            // What such a link leads to may have no path, or not here.
+            let again =
+                path.as_deref().and_then(|path| open_without_links(path, libc::O_PATH).ok());
+            let is_the_same = again
+                .is_some_and(|again| Tree::of(again.as_fd()).ok() == Tree::of(at.as_fd()).ok());
+            return Ok(Settled { path: path.filter(|_| is_the_same), opened: Some(at) });
+        }
+        Ok(Settled { path, opened: Some(at).filter(|_| stopped.is_none()) })
     }
 
     /// Goes along a path, as far as it leads.
@@ -136,13 +155,20 @@ impl Shared {
             if on_procfs(at)? {
                 // Its text doesn't say where it leads.
                 through_process = true;
-                let there = open_following(at, &name, libc::O_PATH)?;
-                passed.push(there);
+                match open_following(at, &name, libc::O_PATH) {
+                    Ok(there) => passed = vec![there],
+                    Err(errno) => {
+                        let stopped = Some((errno, name.into_bytes()));
+                        return Ok(Walk { passed, stopped, through_process });
+                    }
+                }
                 continue;
             }
             let target = readlinkat(&there, c"")?.into_vec();
-            if !is_roots(&facts, &fstat(at)?) {
-                self.refuse(at, &name, &target)?;
+            if !is_roots(&facts, &fstat(at)?)
+                && let Some(whose) = self.maker(&facts, &target, at)?
+            {
+                return refused(at, &name, &target, whose);
             }
             let mut leads = components(&target);
             leads.append(&mut ahead);
@@ -154,18 +180,15 @@ impl Shared {
         Ok(Walk { passed, stopped: None, through_process })
     }
 
-    /// Refuses a link where a container can write, and says where it leads.
-    fn refuse(&self, directory: BorrowedFd<'_>, name: &CStr, target: &[u8]) -> anyhow::Result<()> {
-        let Some(whose) = self.holder(directory)? else { return Ok(()) };
-        let place = name_of(directory)?;
-        let (link, target) = (shown(&[&place, &b"/"[..], name.to_bytes()].concat()), shown(target));
-        Err(anyhow!("{link} is a link, and container {whose} can write to its directory"))
-            .hint(format!("it leads to {target}: name that itself, if it is meant"))
-    }
-
-    /// The container that can write to this directory, for it has it or one
-    /// above it.
-    fn holder(&self, directory: BorrowedFd<'_>) -> anyhow::Result<Option<&str>> {
+    /// The container that may have put this link into that directory, or had it
+    /// lead elsewhere by moving a directory that it is in: one that can write
+    /// there, and since before that was last done.
+    fn maker(
+        &self,
+        link: &FileStat,
+        target: &[u8],
+        directory: BorrowedFd<'_>,
+    ) -> anyhow::Result<Option<&str>> {
         let known = match self.known.get() {
             Some(known) => known,
             None => {
@@ -173,15 +196,22 @@ impl Shared {
                 self.known.get_or_init(|| known)
             }
         };
+        let leads_up = target.split(|byte| *byte == b'/').any(|name| name == b"..");
+        let mut newest = changed(link);
         let mut at = open_following(directory, c".", DIRECTORY)?;
-        let mut this = identity(&fstat(&at)?);
+        let mut this = Tree::of(at.as_fd())?;
         loop {
-            if let Some(whose) = known.get(&this) {
+            if let Some((since, whose)) = known.get(&this)
+                && newest.0.saturating_add(TICK) >= since.0
+            {
                 return Ok(Some(whose));
+            }
+            if leads_up {
+                newest = newest.max(changed(&fstat(&at)?));
             }
             let above = open_following(at.as_fd(), c"..", DIRECTORY)
                 .context("look whether a container can write to where a link of the path lies")?;
-            let that = identity(&fstat(&above)?);
+            let that = Tree::of(above.as_fd())?;
             // Only the root is its own parent.
             if this == that {
                 return Ok(None);
@@ -189,6 +219,27 @@ impl Shared {
             (at, this) = (above, that);
         }
     }
+}
+
+/// When a file was made or moved, or changed otherwise: nobody can set that
+/// back.
+fn changed(facts: &FileStat) -> Moment {
+    let seconds = u64::try_from(facts.st_ctime).unwrap_or(0);
+    let rest = u64::try_from(facts.st_ctime_nsec).unwrap_or(0);
+    Moment(seconds.saturating_mul(1_000_000_000).saturating_add(rest))
+}
+
+/// Says where the link lies and where it leads.
+fn refused<T>(
+    directory: BorrowedFd<'_>,
+    name: &CStr,
+    target: &[u8],
+    whose: &str,
+) -> anyhow::Result<T> {
+    let place = name_of(directory)?;
+    let (link, target) = (shown(&[&place, &b"/"[..], name.to_bytes()].concat()), shown(target));
+    Err(anyhow!("{link} is a link, and container {whose} can write to its directory"))
+        .hint(format!("it leads to {target}: name that itself, if it is meant"))
 }
 
 /// How far a path has led.
@@ -214,53 +265,49 @@ fn plainly(path: &CStr, flags: i32) -> Option<Result<OwnedFd>> {
 }
 
 /// Has a start open the caller's trees where they lie now, and through no link:
-/// whose a tree is was looked at here.
+/// whose a tree is was looked at here. Gives those that the container can write
+/// to.
 ///
 /// # Errors
 /// A link that a container may have made.
-pub fn settle(steps: &mut [Step]) -> anyhow::Result<()> {
-    let shared = Shared::default();
+pub fn settle(steps: &mut [Step], spec: &Spec) -> anyhow::Result<Vec<Tree>> {
+    let given: HashSet<&[u8]> = writable(spec).map(|path| path.as_os_str().as_bytes()).collect();
+    let (shared, mut trees) = (Shared::default(), Vec::new());
     for step in steps {
-        let Step::OpenTree { source, links, expect, .. } = step else { continue };
+        let Step::OpenTree { source, lookup, expect, .. } = step else { continue };
         // The host's own, as they have to be.
         if matches!(expect, Expect::Device { .. } | Expect::Block { .. }) {
             continue;
         }
-        let settled = shared.settle(source).with_context(|| format!("open {source:?}"))?;
-        if let Some(Settled(path)) = settled {
-            (*source, *links) = (path, false);
+        let Settled { path, opened } =
+            shared.settle(source).with_context(|| format!("open {source:?}"))?;
+        if let Some(opened) = opened.filter(|_| given.contains(source.to_bytes()))
+            && is(&fstat(&opened)?, libc::S_IFDIR)
+        {
+            trees.push(Tree::of(opened.as_fd())?);
+        }
+        if let Some(path) = path {
+            (*source, *lookup) = (path, Lookup::NoLinks);
         }
     }
-    Ok(())
+    Ok(trees)
 }
 
-/// What every container that there is a record of was given to write.
-fn known() -> anyhow::Result<HashMap<Identity, String>> {
-    let store = record::store()?;
-    let listing = store.list()?;
-    if let Some(problem) = listing.problems.into_iter().next() {
-        return Err(problem);
-    }
-    let mut known = HashMap::new();
-    for record in listing.records {
-        let spec = match store.spec(&record) {
-            Ok(spec) => spec,
-            // Removed meanwhile.
-            Err(_) if store.seek(record.id.as_str())?.is_none() => continue,
-            Err(error) => return Err(error),
-        };
-        let trees = writable_trees(&spec).into_iter().chain(record.trees.iter().copied());
-        known.extend(trees.map(|tree| (tree, record.label().to_owned())));
+/// What every container that there is a record of was given to write. Where
+/// nothing can be recorded there is none.
+fn known() -> anyhow::Result<Known> {
+    let mut known = Known::new();
+    let Ok(store) = record::store() else { return Ok(known) };
+    for record in store.list()?.records {
+        for tree in &record.trees {
+            let has_it = || (record.created, record.label().to_owned());
+            let first = known.entry(*tree).or_insert_with(has_it);
+            if record.created < first.0 {
+                *first = has_it();
+            }
+        }
     }
     Ok(known)
-}
-
-/// The directories of the host that a container can write to, where their paths
-/// lead by now.
-pub fn writable_trees(spec: &Spec) -> Vec<Identity> {
-    let directories = writable(spec).filter_map(|path| stat(path).ok());
-    let directories = directories.filter(|facts| is(facts, libc::S_IFDIR));
-    directories.map(|facts| identity(&facts)).collect()
 }
 
 /// The directories and files of the host that a container can write to: its
@@ -307,10 +354,6 @@ fn is(facts: &FileStat, kind: libc::mode_t) -> bool {
     facts.st_mode & libc::S_IFMT == kind
 }
 
-fn identity(facts: &FileStat) -> Identity {
-    (facts.st_dev, facts.st_ino)
-}
-
 /// Where the walk of a path begins.
 fn start(path: &[u8]) -> Result<OwnedFd> {
     open_typed(if path.starts_with(b"/") { c"/" } else { c"." }, DIRECTORY)
@@ -352,21 +395,26 @@ mod tests {
             symlink(target, self.0.join(name)).unwrap();
         }
 
-        fn open(&self, path: &str, flags: i32) -> anyhow::Result<Identity> {
-            let opened = self.shared().open(&self.text(path), flags)?;
-            Ok(identity(&fstat(&opened)?))
+        fn open(&self, path: &str, flags: i32) -> anyhow::Result<Tree> {
+            let opened = self.shared(Moment(0)).open(&self.text(path), flags)?;
+            Ok(Tree::of(opened.as_fd())?)
         }
 
-        fn shared(&self) -> Shared {
-            let work = identity(&stat(&self.0.join("work")).unwrap());
-            Shared { known: OnceCell::from(HashMap::from([(work, "web".to_owned())])) }
+        /// Where web has had `work` since then.
+        fn shared(&self, since: Moment) -> Shared {
+            let work = std::fs::File::open(self.0.join("work")).unwrap();
+            let known = (Tree::of(work.as_fd()).unwrap(), (since, "web".to_owned()));
+            Shared { known: OnceCell::from(HashMap::from([known])) }
         }
 
-        /// What a path is settled as, without the directory.
-        fn settled(&self, path: &str) -> Option<String> {
+        /// What a path is settled as, without the directory, and whether
+        /// something is there.
+        fn settled(&self, path: &str) -> (Option<String>, bool) {
             let path = CString::new(self.text(path)).unwrap();
-            let Settled(path) = self.shared().settle(&path).unwrap()?;
-            Some(path.to_str().unwrap().replace(self.0.to_str().unwrap(), ""))
+            let Settled { path, opened } = self.shared(Moment(0)).settle(&path).unwrap();
+            let base = self.0.to_str().unwrap();
+            let path = path.map(|path| path.to_str().unwrap().replace(base, ""));
+            (path, opened.is_some())
         }
 
         fn text(&self, path: &str) -> Vec<u8> {
@@ -379,7 +427,7 @@ mod tests {
                 let ours = self.open(path, flags).map_err(|error| error.downcast().unwrap());
                 let path = CString::new(self.text(path)).unwrap();
                 let plain = open_typed(&path, flags);
-                assert_eq!(ours, plain.map(|fd| identity(&fstat(&fd).unwrap())), "{path:?}");
+                assert_eq!(ours, plain.map(|fd| Tree::of(fd.as_fd()).unwrap()), "{path:?}");
             }
         }
 
@@ -425,6 +473,8 @@ mod tests {
             "dangling/",
             "round",
             "process/",
+            "process/..",
+            "process/../none",
             "mine/./absolute/../inner",
         ] {
             files.is_as_ever(path);
@@ -446,18 +496,25 @@ mod tests {
         files.link("one", "mine");
         files.link("two", files.0.join("one/.").to_str().unwrap());
         files.link("self", "/proc/self/cwd");
-        let settled = |path| files.settled(path);
-        assert_eq!(settled("mine/file").as_deref(), Some("/mine/file"));
-        assert_eq!(settled("mine/none/x").as_deref(), Some("/mine/none/x"));
-        assert_eq!(settled("work/inner/../../mine").as_deref(), Some("/mine"));
-        assert_eq!(settled("two/file").as_deref(), Some("/mine/file"));
-        assert_eq!(settled("two/none/x/../y").as_deref(), Some("/mine/none/x/../y"));
-        assert_eq!(settled("two/file/x").as_deref(), Some("/mine/file/x"));
-        // That is nobody's link but the kernel's.
-        assert_eq!(settled("self/x"), None);
+        let cwd = std::env::current_dir().unwrap();
+        let is = |path: &str, settled: &str, there: bool| {
+            assert_eq!(files.settled(path), (Some(settled.to_owned()), there), "{path}");
+        };
+        is("mine/file", "/mine/file", true);
+        is("mine/none/x", "/mine/none/x", false);
+        is("work/inner/../../mine", "/mine", true);
+        is("two/file", "/mine/file", true);
+        is("two/none/x/../y", "/mine/none/x/../y", false);
+        is("two/file/x", "/mine/file/x", false);
+        // Links of the kernel's.
+        is("self/.", cwd.to_str().unwrap(), true);
+        is("self/..", cwd.parent().unwrap().to_str().unwrap(), true);
+        let (reader, _writer) = std::io::pipe().unwrap();
+        files.link("pipe", &format!("/proc/self/fd/{}", reader.as_raw_fd()));
+        assert_eq!(files.settled("pipe"), (None, true));
         files.link("work/out", "../mine");
         let path = CString::new(files.text("work/out")).unwrap();
-        assert!(files.shared().settle(&path).is_err());
+        assert!(files.shared(Moment(0)).settle(&path).is_err());
     }
 
     #[test]
@@ -476,5 +533,29 @@ mod tests {
         // Nothing is the matter with what is there itself.
         files.is_as_ever("work/inner");
         files.is_as_ever("work/inner/none");
+    }
+
+    #[test]
+    fn a_link_that_is_older_than_the_container_is_the_callers() {
+        let files = Files::new("older");
+        fs::create_dir(files.0.join("work/inner/deep")).unwrap();
+        files.link("work/up", "../mine");
+        files.link("work/inner/deep/up", "../../../mine");
+        files.link("work/inner/deep/whole", files.0.join("mine").to_str().unwrap());
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(60));
+        pause();
+        let since = Moment::now();
+        let opens = |path: &str| {
+            files.shared(since).open(&files.text(path), libc::O_PATH).map(drop).map_err(drop)
+        };
+        for path in ["work/up/file", "work/inner/deep/up", "work/inner/deep/whole/"] {
+            assert_eq!(opens(path), Ok(()), "{path}");
+        }
+        pause();
+        fs::rename(files.0.join("work/inner/deep"), files.0.join("work/deep")).unwrap();
+        // It leads elsewhere by now: not one that is whole.
+        assert_eq!((opens("work/deep/up"), opens("work/deep/whole/file")), (Err(()), Ok(())));
+        fs::rename(files.0.join("work/up"), files.0.join("work/moved")).unwrap();
+        assert_eq!(opens("work/moved"), Err(()));
     }
 }

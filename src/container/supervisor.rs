@@ -28,7 +28,7 @@ use crate::spec::background::{self, Restart};
 use crate::spec::health::OnFailure;
 use crate::spec::sockets::Sockets;
 use crate::spec::{ContainerId, Spec, Stdin};
-use crate::state::{Store, Upkeep};
+use crate::state::{Store, Tree, Upkeep};
 use crate::sys::fd;
 
 /// How long the caller stays with the container that he starts.
@@ -84,8 +84,8 @@ impl Supervisor {
         };
         let log = Log::default();
         let upkeep = Upkeep { log: path.clone(), background: true, ..run::upkeep(spec) };
-        let record = |plan: &mut Plan| {
-            let recorded = record::begin(spec, plan, upkeep, wanted)?;
+        let record = |plan: &mut Plan, trees| {
+            let recorded = record::begin(spec, plan, trees, upkeep, wanted)?;
             // Not before there is a record that leads to it.
             let path = path.as_deref().filter(|_| recorded.is_some());
             *log.borrow_mut() = match open_log(spec, path) {
@@ -125,8 +125,8 @@ impl Supervisor {
         spec.hand(sockets);
         let path = log_path(&spec, host)?;
         let log = Log::default();
-        let record = |plan: &mut Plan| {
-            recorded.again(plan, |upkeep| {
+        let record = |plan: &mut Plan, trees| {
+            recorded.again(plan, trees, |upkeep| {
                 upkeep.log = path.clone();
                 upkeep.background = true;
                 upkeep.stopped = false;
@@ -228,9 +228,9 @@ fn once_more(
         let store = record::store()?;
         let mut spec = store.spec(&store.find(id.as_str())?)?;
         sockets.iter().for_each(|sockets| spec.hand(sockets));
-        let record = |plan: &mut Plan| {
+        let record = |plan: &mut Plan, trees| {
             let mut recorded = unused.take().context("a start is recorded once")?;
-            recorded.again(plan, |upkeep| upkeep.restarts += 1)?;
+            recorded.again(plan, trees, |upkeep| upkeep.restarts += 1)?;
             Ok(Some(recorded))
         };
         let warn = |text: &str| note(log, text);
@@ -248,7 +248,7 @@ fn once_more(
 fn start(
     spec: &Spec,
     host: &Host,
-    (log, record): (Log, impl FnOnce(&mut Plan) -> anyhow::Result<Option<Recorded>>),
+    (log, record): (Log, impl FnOnce(&mut Plan, Vec<Tree>) -> anyhow::Result<Option<Recorded>>),
     tell: impl Fn(&str),
     warn: impl Fn(&str),
 ) -> anyhow::Result<Supervisor> {

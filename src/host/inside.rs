@@ -57,8 +57,9 @@ impl Inside {
     /// # Errors
     /// Where the kernel lets us not look.
     pub fn of(process: OwnedFd, pid: Pid) -> anyhow::Result<Option<Self>> {
+        let directory = open_directory(pid);
         let look = || {
-            let directory = open_directory(pid)?;
+            let directory = directory.as_ref().map_err(|errno| *errno)?;
             let read = |file: &str| read(directory.as_fd(), file);
             let map = |file: &str| {
                 parse_map(&read(file)?).with_context(|| format!("make sense of /proc/{pid}/{file}"))
@@ -69,14 +70,16 @@ impl Inside {
                 namespaces(directory.as_fd())?,
                 (map("uid_map")?, map("gid_map")?),
                 if denied { Setgroups::Deny } else { Setgroups::Allow },
-                openat(&directory, "root", flags, Mode::empty())?,
+                openat(directory, "root", flags, Mode::empty())?,
             ))
         };
         let looked: anyhow::Result<_> = look();
         // What was opened by its number is that process's if it has that now. One
         // that is ending has no namespaces any more before it counts as ended.
         let ending = |error: &anyhow::Error| {
-            matches!(error.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH))
+            let nothing = matches!(error.downcast_ref(), Some(Errno::ENOENT | Errno::ESRCH));
+            // Else it is hidden from us, as proc(5) can be told to.
+            nothing && directory.is_ok()
         };
         if has_ended(process.as_fd()) || looked.as_ref().is_err_and(ending) {
             return Ok(None);

@@ -9,7 +9,7 @@ use crate::child::report::Part;
 use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
 use crate::host::advice::table::{files, run};
 use crate::host::{Host, advice};
-use crate::plan::step::{Expect, Slot, Step};
+use crate::plan::step::{Expect, Lookup, Slot, Step};
 use crate::sys::Errno;
 use crate::sys::process::StringArray;
 
@@ -152,6 +152,9 @@ impl Told<'_> {
             }
             (Step::Attach { .. }, Part::Whole, Errno::EINVAL | Errno::ENOTDIR) => {
                 "one is a directory and the other is not"
+            }
+            (Step::OpenTree { lookup: Lookup::NoLinks, .. }, Part::Resolve, Errno::ELOOP) => {
+                "a link has come to be on the way since it was looked at"
             }
             (_, _, Errno::ELOOP) => "too many symbolic links on the way, or a loop of them",
             (Step::Attach { .. }, Part::Create, Errno::EROFS) => "the root is read-only there",

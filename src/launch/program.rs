@@ -351,11 +351,11 @@ mod tests {
 
     #[test]
     fn the_last_tree_above_a_file_holds_it() {
-        use crate::plan::step::{Expect, Missing};
+        use crate::plan::step::{Expect, Lookup, Missing};
         use crate::sys::mount::Reach;
         let open = |source: &CStr, into| Step::OpenTree {
             source: source.to_owned(),
-            links: true,
+            lookup: Lookup::AsTyped,
             into,
             reach: Reach::Tree,
             expect: Expect::Any,

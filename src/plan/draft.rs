@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::attr;
-use super::step::{Expect, Slot, Step};
+use super::step::{Expect, Lookup, Slot, Step};
 use crate::sys::mount::{MountAttr, Reach};
 
 /// The steps so far. Those that touch the host's own files wait for nothing;
@@ -48,7 +48,7 @@ impl Draft {
     /// Opens a tree of the host, before the gate.
     pub fn open(&mut self, source: CString, reach: Reach, expect: Expect) -> Slot {
         let into = self.slot();
-        self.early.push(Step::OpenTree { source, links: true, into, reach, expect });
+        self.early.push(Step::OpenTree { source, lookup: Lookup::AsTyped, into, reach, expect });
         into
     }
 

@@ -14,7 +14,7 @@ use oci_spec::runtime::Mount;
 use super::attr::{NODEV, NOSUID, RDONLY};
 use super::draft::{Draft, cstring};
 use super::overlay;
-use super::step::{Expect, Missing, Slot, Step, Target};
+use super::step::{Expect, Lookup, Missing, Slot, Step, Target};
 use super::workshop::Workshop;
 use crate::error::Explain;
 use crate::spec::Root;
@@ -96,7 +96,7 @@ pub fn open(root: &Root, draft: &mut Draft) -> anyhow::Result<()> {
     // (mount_namespaces(7), locked mounts).
     let tree = Step::OpenTree {
         source: cstring(&source)?,
-        links: true,
+        lookup: Lookup::AsTyped,
         into: Slot::ROOT,
         reach: Reach::Tree,
         expect: Expect::Directory,

@@ -119,6 +119,16 @@ impl fmt::Display for Phase {
     }
 }
 
+/// How a path of the host is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// As the caller typed it, links and all.
+    AsTyped,
+    /// It has been looked up before, and leads through no link; `ELOOP` if it
+    /// does by now.
+    NoLinks,
+}
+
 /// What a tree opened on the host must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
@@ -246,8 +256,8 @@ pub enum Step {
     OpenTree {
         /// The path, on the host.
         source: CString,
-        /// It is resolved as the caller would; else no link is followed.
-        links: bool,
+        /// How that is looked up.
+        lookup: Lookup,
         /// Where the copy is kept.
         into: Slot,
         /// The mount, or all below it.

@@ -72,7 +72,7 @@ pub use near::nearest;
 pub use process::{Identity, boot, never_executed};
 pub use record::{
     Afterwards, Asked, ClientAddress, End, Exit, Life, Link, Network, Place, PublishedPort, Record,
-    Upkeep, Usage,
+    Tree, Upkeep, Usage,
 };
 pub use remove::{Over, Removal};
 pub use reserved::Reserved;

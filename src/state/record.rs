@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, anyhow, ensure};
 use oci_spec::runtime::LinuxResources;
@@ -56,11 +60,10 @@ pub struct Record {
     /// Its ports that the host has, while it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,
-    /// The directories of the host that it was given to write since it was made,
-    /// each by device and inode; those of its last start too, which may be
-    /// others under the same paths.
+    /// The directories of the host that it was given to write, at each of its
+    /// starts: under the same paths there may be others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub trees: Vec<(u64, u64)>,
+    pub trees: Vec<Tree>,
     /// What its health checks have said since it runs, if it has any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
@@ -184,6 +187,31 @@ impl Life {
             Self::Running { launcher, .. } | Self::Restarting { launcher, .. } => Some(launcher),
             Self::Exited(_) => None,
         }
+    }
+}
+
+/// A directory of the host, whatever path it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Tree {
+    /// `st_dev`.
+    pub dev: u64,
+    /// `st_ino`.
+    pub ino: u64,
+    /// When it was made, in nanoseconds since 1970; 0 where the file system
+    /// doesn't say, statx(2). A later one may have the number of the inode.
+    pub born: u64,
+}
+
+impl Tree {
+    /// The one that is open.
+    ///
+    /// # Errors
+    /// What statx(2) says.
+    pub fn of(open: BorrowedFd<'_>) -> std::io::Result<Self> {
+        let facts = File::from(open.try_clone_to_owned()?).metadata()?;
+        let born = facts.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born = born.and_then(|since| u64::try_from(since.as_nanos()).ok()).unwrap_or(0);
+        Ok(Self { dev: facts.dev(), ino: facts.ino(), born })
     }
 }
 

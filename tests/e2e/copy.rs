@@ -295,17 +295,23 @@ fn links_in_a_volume_lead_nowhere_else() {
     cp(&at, &["web:/tmp/file", &moved]).refused(&["container web can write"]);
     fs::rename(at.scratch.join("moved"), &work).unwrap();
     let closed = at.scratch.dir("closed");
-    symlink(&outside, at.scratch.join("closed/out")).unwrap();
     let volume = format!("{closed}:/closed:ro");
     let _strong = at.start("strong", &["-v", &volume, "--cap-add", "SYS_ADMIN"], SLEEP);
+    symlink(&outside, at.scratch.join("closed/out")).unwrap();
     let out = format!("{closed}/out");
     cp(&at, &["web:/tmp/file", &out]).refused(&["container strong can write"]);
     canary.untouched();
 
-    // The caller's own links lead where they do.
+    // The caller's own links lead where they do, and one that is older than the
+    // container is not its own.
+    fs::create_dir(at.scratch.join("third")).unwrap();
+    symlink("../work", at.scratch.join("third/mine")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let third = format!("{}:/third", at.scratch.text("third"));
+    let _third = at.start("third", &["-v", &third], SLEEP);
     symlink(&work, at.scratch.join("mine")).unwrap();
     symlink(&work, at.scratch.join("other/mine")).unwrap();
-    for (name, mine) in [("a", "mine"), ("b", "other/mine")] {
+    for (name, mine) in [("a", "mine"), ("b", "other/mine"), ("c", "third/mine")] {
         let to = at.scratch.join(mine).join(name).display().to_string();
         cp(&at, &["web:/tmp/file", &to]).ok();
         assert_eq!(

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args};
 use super::paper::Paper;
 use super::terminal;
 use crate::container::{newfile, ns, record};
-use crate::error::causes;
+use crate::error::{Explain, causes};
 use crate::host::Host;
 
 /// Show which containers share which namespaces, and their control groups
@@ -82,8 +82,9 @@ pub fn run(args: NsArgs) -> anyhow::Result<u8> {
         (false, Some(file)) => {
             let text = svg::svg(&picture);
             if file != Path::new("-") {
-                let written = newfile::write(file, text.as_bytes());
-                written.with_context(|| format!("--svg: write {}", file.display()))?;
+                newfile::write(file, text.as_bytes())
+                    .with_context(|| format!("--svg: write {}", file.display()))
+                    .hint("--svg - writes to standard output")?;
                 return Ok(0);
             }
             text

@@ -158,6 +158,7 @@ fn a_directory_that_was_replaced_is_left_alone() {
     let [discarded, mourned, put_aside] = [(), (), ()].map(open);
     kill(reserved);
     fs::rename(scratch.at("a"), scratch.at(".dead-a")).unwrap();
+    fs::write(scratch.at(".dead-a").join(files::RECORD), "half").unwrap();
     let _reserved = run(&store, "a", None, Afterwards::Remove);
     let record = store.find("a").unwrap();
     assert_eq!(store.discard(discarded, &id("a")).unwrap(), None);

@@ -226,7 +226,7 @@ fn a_filter_that_lets_no_start_through_is_told() {
         assert!(done.code() > 128, "{action}: {}", done.stderr);
         let told =
             "sublet: the command was not started: the system call filter does not let execve";
-        assert!(done.stderr.starts_with(told), "{action}: {}", done.stderr);
+        assert!(done.stderr.contains(told), "{action}: {}", done.stderr);
     }
 }
 
