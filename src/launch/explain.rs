@@ -148,7 +148,7 @@ impl Told<'_> {
                 "a symbolic link on the way leads to nothing inside the root"
             }
             (Step::Attach { .. }, Part::Resolve, Errno::ENOTDIR) => {
-                "in the root that is no directory, or something on the way to it is none"
+                "it, or something on the way to it, is not a directory in the root"
             }
             (Step::Attach { .. }, Part::Whole, Errno::EINVAL | Errno::ENOTDIR) => {
                 "one is a directory and the other is not"
