@@ -101,14 +101,14 @@ impl Shared {
             settled.push(b'/');
             settled.extend(rest);
         }
-        let path = CString::new(settled).ok();
+        let mut path = CString::new(settled).ok();
         if through_process {
             // What such a link leads to may have no path, or not here.
             let again =
                 path.as_deref().and_then(|path| open_without_links(path, libc::O_PATH).ok());
             let is_the_same = again
                 .is_some_and(|again| Tree::of(again.as_fd()).ok() == Tree::of(at.as_fd()).ok());
-            return Ok(Settled { path: path.filter(|_| is_the_same), opened: Some(at) });
+            path = path.filter(|_| is_the_same);
         }
         Ok(Settled { path, opened: Some(at).filter(|_| stopped.is_none()) })
     }
