@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
 
 /// `sublet` itself failed, before or instead of the payload.
 pub const EXIT_LAUNCHER: u8 = 125;
@@ -62,9 +65,21 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.downcast_ref::<Code>().map_or(EXIT_LAUNCHER, |code| code.0)
 }
 
-/// What would help, if the error says so.
+/// What helps where no more files may be opened: a start takes what the hard
+/// limit allows.
+pub const MORE_FILES: &str = "no more files may be open: ulimit -n shows the limit, ulimit -Hn what \
+     you may raise it to; LimitNOFILE= of a service and /etc/security/limits.conf give more";
+
+/// What would help, if the error says so, or its cause alone does.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
-    error.downcast_ref::<Hint>().map(|hint| hint.0.as_str())
+    let said = error.downcast_ref::<Hint>().map(|hint| hint.0.as_str());
+    said.or_else(|| error.chain().any(is_out_of_files).then_some(MORE_FILES))
+}
+
+fn is_out_of_files(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    let errno = cause.downcast_ref::<Errno>().copied().or(number.map(Errno::from_raw));
+    errno == Some(Errno::EMFILE)
 }
 
 /// The causes of an error, in one line.
@@ -130,6 +145,16 @@ mod tests {
              hint: give your user a range\n       for example alice:100000:65536"
         );
         assert_eq!(exit_code(&error), EXIT_NOT_FOUND);
+    }
+
+    #[test]
+    fn who_may_open_no_more_files_is_told_what_helps() {
+        let full = || io::Error::from_raw_os_error(Errno::EMFILE as i32);
+        let error = Err::<(), _>(full()).context("open it").unwrap_err();
+        assert_eq!(hint(&error), Some(MORE_FILES));
+        assert_eq!(hint(&anyhow!(Errno::EMFILE)), Some(MORE_FILES));
+        assert_eq!(hint(&Err::<(), _>(full()).hint("another").unwrap_err()), Some("another"));
+        assert_eq!(hint(&anyhow!(Errno::EACCES)), None);
     }
 
     #[test]

@@ -138,6 +138,7 @@ pub(super) fn start(
     if outline.streams == Streams::Inherited {
         super::streams::check(spec.beside.stdin)?;
     }
+    outline.make_room()?;
     // Before anything of ours is open, for it may take what it was handed.
     let ports = Listeners::bind(&outline.ports)?;
     let (mut recorded, mut inside) = (None, Err(Unpublished::None));

@@ -8,6 +8,7 @@ pub mod advice;
 pub mod bus;
 pub mod caller;
 pub mod cgroup;
+pub mod descriptors;
 pub mod disk;
 pub mod files;
 pub mod gates;
@@ -32,6 +33,7 @@ use advice::Advice;
 use bus::{Bus, Places};
 use caller::{Account, Caller};
 use cgroup::Cgroups;
+use descriptors::Descriptors;
 use files::Files;
 use gates::Gates;
 use helper::{Candidate, Helper};
@@ -55,6 +57,7 @@ pub struct Host {
     routes: OnceCell<Routes>,
     resolv: OnceCell<Resolv>,
     notify_socket: OnceCell<Option<OsString>>,
+    descriptors: OnceCell<Descriptors>,
     files: Files,
 }
 
@@ -85,6 +88,18 @@ impl Host {
             first.is_some_and(|first| b"/@".contains(first)).then_some(name)
         };
         self.notify_socket.get_or_init(probe).as_deref()
+    }
+
+    /// How many files the caller's processes may have open.
+    ///
+    /// # Errors
+    /// What getrlimit(2) says.
+    pub fn descriptors(&self) -> anyhow::Result<Descriptors> {
+        if let Some(descriptors) = self.descriptors.get() {
+            return Ok(*descriptors);
+        }
+        let descriptors = Descriptors::of_the_caller()?;
+        Ok(*self.descriptors.get_or_init(|| descriptors))
     }
 
     /// The caller's entry in the user database, or why it has none.
@@ -205,6 +220,8 @@ pub struct Facts {
     pub bus: Result<Bus, Advice>,
     /// Where the service manager that has started us hears how it goes.
     pub notify_socket: Option<OsString>,
+    /// How many files its processes may have open.
+    pub descriptors: Descriptors,
     /// Its files.
     pub files: Files,
 }
@@ -228,6 +245,7 @@ impl From<Facts> for Host {
             routes: OnceCell::new(),
             resolv: OnceCell::new(),
             notify_socket: facts.notify_socket.into(),
+            descriptors: facts.descriptors.into(),
             files: facts.files,
         }
     }
@@ -270,6 +288,7 @@ pub(crate) mod made_up {
                 kind: bus::Kind::Private,
             }),
             notify_socket: None,
+            descriptors: Descriptors { soft: 1024, hard: 524_288 },
             files: files(),
         }
     }

@@ -13,7 +13,7 @@ use super::channel::Channel;
 use super::hooks::Files;
 use super::wait::readable_by;
 use crate::child::report::{HookEnd, Part, Report};
-use crate::error::Explain;
+use crate::error::{Explain, MORE_FILES};
 use crate::plan::step::Gate;
 use crate::state::DOORSTEP;
 use crate::sys::Errno;
@@ -117,7 +117,7 @@ pub fn start(
             }
             Ok(Some((Report::Listener, None))) => {
                 return Err(anyhow!("no descriptor is left for the listener of its filter"))
-                    .hint("raise the limit: ulimit -n 1024");
+                    .hint(MORE_FILES);
             }
             Ok(Some(_)) => {}
             Ok(None) if heard && (hooks > 0 || listens) => return Ok(Start::Killed),

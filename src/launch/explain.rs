@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 
 use super::program::{self, Lack};
 use crate::child::report::Part;
-use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain};
+use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Explain, MORE_FILES};
 use crate::host::advice::table::{files, run};
 use crate::host::{Host, advice};
 use crate::plan::step::{Expect, Lookup, Slot, Step};
@@ -334,9 +334,11 @@ impl Told<'_> {
                 _,
                 Errno::EMFILE,
             ) => "the container may have too few files open: its RLIMIT_NOFILE, --ulimit nofile",
-            (_, _, Errno::EMFILE) => {
-                "every mount takes a descriptor or two until it is in place: ulimit -n 1024"
+            (_, _, Errno::ETOOMANYREFS) => {
+                "programs of yours have sent more descriptors than others have taken yet, as many \
+                 as one process may have open (unix(7)): raise that limit, ulimit -n"
             }
+            (_, _, Errno::EMFILE) => MORE_FILES,
             (Step::Attach { .. } | Step::OpenTree { .. }, _, Errno::ENOSPC) => {
                 return Some(files::MOUNTS_FULL.advice(&[]).hint);
             }

@@ -15,7 +15,7 @@ use crate::cgroup::placing::{Placed, Placing};
 use crate::cgroup::systemd::Progress;
 use crate::child::network::Maker;
 use crate::child::report::{HookEnd, Report};
-use crate::error::Explain;
+use crate::error::{Explain, MORE_FILES};
 use crate::host::Host;
 use crate::idmap::Pending;
 use crate::network::{self, Connecting, Services, Uplink};
@@ -121,7 +121,7 @@ pub fn serve(
             // The kernel leaves a descriptor out for which there is no room.
             Some((Report::Terminal | Report::Notify | Report::Listener, None)) => {
                 return Err(anyhow!("no descriptor is left for its terminal or socket"))
-                    .hint("raise the limit: ulimit -n 1024");
+                    .hint(MORE_FILES);
             }
             Some((Report::Terminal, descriptor)) => terminal = descriptor,
             Some((Report::Notify, descriptor)) => notify = descriptor,
@@ -201,14 +201,16 @@ const DYING: u8 = 20;
 /// The child may have stopped first, and then its story is the cause; or it was
 /// killed, and can tell none.
 pub fn first_cause(spawned: &Spawned, error: anyhow::Error, host: &Host) -> anyhow::Error {
-    let heard = is_readable(spawned.channel.as_fd()).then(|| spawned.channel.next());
-    match heard {
-        Some(Ok(Some((Report::Stopped { at, part, errno }, _)))) => {
-            explain::stopped(&spawned.steps, at, part, errno, host)
+    // Once it is dead all that it has said is there.
+    let dead = is_readable_within(spawned.payload.pidfd(), PollTimeout::from(DYING));
+    while is_readable(spawned.channel.as_fd()) {
+        match spawned.channel.next() {
+            Ok(Some((Report::Stopped { at, part, errno }, _))) => {
+                return explain::stopped(&spawned.steps, at, part, errno, host);
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => break,
         }
-        _ if is_readable_within(spawned.payload.pidfd(), PollTimeout::from(DYING)) => {
-            explain::killed()
-        }
-        _ => error,
     }
+    if dead { explain::killed() } else { error }
 }

@@ -246,6 +246,7 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     last.push(Step::CloseFrom(handed_down));
     // Not earlier: with few descriptors or processes allowed, the steps above
     // could not be done.
+    last.extend(outline.descriptors.map(process::descriptors));
     last.extend(process::limits(process));
     last.push(Step::ResetSignals);
     last.push(Step::Mark(Phase::Confine));

@@ -14,6 +14,7 @@ use super::join::Join;
 use super::namespaces::{Joined, Namespaces};
 use crate::error::Explain;
 use crate::host::Host;
+use crate::host::descriptors::Descriptors;
 use crate::spec::network::Service;
 use crate::spec::port::Port;
 use crate::spec::{Lifetime, Spec};
@@ -41,6 +42,9 @@ pub struct Outline {
     pub timeout: Option<Duration>,
     /// Which ports of the host lead to the container's.
     pub ports: Vec<Port>,
+    /// The limit that is the payload's, where the launcher needs more open
+    /// files than that.
+    pub descriptors: Option<Descriptors>,
     /// The services of the host that it reaches.
     pub services: Vec<Service>,
     /// The network of another that it has.
@@ -121,6 +125,8 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     let streams = if terminal { Streams::Terminal } else { Streams::Inherited };
     let (timeout, ports) = (spec.beside.timeout, spec.beside.ports.clone());
     let services = spec.beside.services.clone();
+    let given = host.descriptors()?;
+    let descriptors = Some(given).filter(|given| given.soft < open_at_once(spec));
     Ok(Outline {
         idmap,
         namespaces,
@@ -132,11 +138,22 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
         lifetime,
         timeout,
         ports,
+        descriptors,
         services,
         join,
         oom_score_adj,
         notes,
     })
+}
+
+/// As many files as a start may have open at once: two for each mount until it is
+/// in place, one for each published port for good, and what else there is.
+fn open_at_once(spec: &Spec) -> u64 {
+    /// Mounts that nobody has asked for, channels, groups and records.
+    const OTHERS: u64 = 256;
+    let mounts = spec.oci.mounts().as_deref().unwrap_or_default().len() as u64;
+    let preserved = u64::from(spec.beside.preserve_fds);
+    OTHERS + 2 * mounts + spec.beside.ports.len() as u64 + preserved
 }
 
 /// Whether what is to be handed down is there: to be asked before anything of
@@ -156,6 +173,15 @@ pub fn check_descriptors(preserve: u32) -> anyhow::Result<()> {
 }
 
 impl Outline {
+    /// Lets this process have as many files open as it takes. The payload gets
+    /// the limit back that it is to have.
+    ///
+    /// # Errors
+    /// What setrlimit(2) says.
+    pub fn make_room(&self) -> anyhow::Result<()> {
+        self.descriptors.map_or(Ok(()), Descriptors::raise)
+    }
+
     /// Whether there is time for the rest to be decided once the child is
     /// made: others map its ids meanwhile. One in a copy of our memory has to
     /// be made with all that it is to know.

@@ -9,6 +9,7 @@ use oci_spec::runtime::{PosixRlimitType, Process};
 
 use super::draft::cstring_text;
 use super::step::Step;
+use crate::host::descriptors::Descriptors;
 use crate::spec::Root;
 use crate::sys::process::StringArray;
 
@@ -69,6 +70,13 @@ fn candidates(program: &str, path: &str) -> anyhow::Result<Vec<CString>> {
         .filter(|directory| !directory.is_empty())
         .map(|directory| cstring_text(&format!("{directory}/{program}")))
         .collect()
+}
+
+/// The step that gives the caller's limit of open files back, for what is asked
+/// for to be set above it.
+pub fn descriptors(given: Descriptors) -> Step {
+    let (resource, name) = resource(PosixRlimitType::RlimitNofile);
+    Step::Limit { resource, name, soft: given.soft, hard: given.hard }
 }
 
 /// The steps that set resource limits.

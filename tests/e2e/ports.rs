@@ -423,6 +423,31 @@ fn a_port_below_1024_is_told_with_the_ways_out() {
     run(&scratch).args(["-p", "80:80", "host", "true"]).refused(&words);
 }
 
+/// More of them than the caller may have files open, as long as that may be
+/// raised: the program has the caller's limit all the same, at every start.
+#[test]
+fn more_of_them_than_files_may_be_open() {
+    requires!();
+    let at = At::new();
+    let soft = |program: Program| program.inside(r#"ulimit -Sn 256; exec "$@""#);
+    let script = "ulimit -Sn; ulimit -Hn; exit 1";
+    let options = ["--network", "loopback", "-p", "7001-7300"];
+    let hard = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit").1;
+    let program = at.run(&[&options[..], &["--rm"]].concat()).args(["sh", "-c", script]);
+    let done = soft(program).run();
+    done.exits(1);
+    assert_eq!(done.stdout(), format!("256\n{hard}\n"));
+    let again = ["-d", "--name", "web", "--restart", "on-failure:1"];
+    soft(at.run(&[&options[..], &again].concat()).args(["sh", "-c", script])).ok();
+    at.sublet(&["wait", "web"]).ok();
+    assert_eq!(at.sublet(&["logs", "web"]).ok(), format!("256\n{hard}\n256\n{hard}"));
+    let asked = ["--rm", "--ulimit", "nofile=200"];
+    let program = at.run(&[&options[..], &asked].concat()).args(["sh", "-c", "ulimit -n"]);
+    assert_eq!(soft(program).ok(), "200");
+    let program = at.run(&options).args(["true"]).inside(r#"ulimit -n 256; exec "$@""#);
+    program.run().refused(&["publish ", "takes an open file", "ulimit -Hn"]);
+}
+
 #[test]
 fn ports_that_make_no_sense() {
     requires!();

@@ -16,7 +16,7 @@ use super::handed::Handed;
 use super::holder;
 use super::inside::keep_near;
 use super::slab::Slab;
-use crate::error::Explain;
+use crate::error::{Explain, MORE_FILES};
 use crate::host::advice::{Hole, table};
 use crate::plan::network::service;
 use crate::spec::port::{Port, Protocol, Source};
@@ -221,8 +221,8 @@ fn refused(errno: Errno, wanted: SocketAddr, port: &Port) -> anyhow::Result<Owne
         Errno::EAFNOSUPPORT => {
             Err(anyhow!("this machine has no IPv6")).hint("publish on an IPv4 address")
         }
-        Errno::EMFILE => Err(anyhow!("no descriptor is left for it"))
-            .hint("each published port takes one; raise the limit: ulimit -n 65536"),
+        Errno::EMFILE => Err(anyhow!("each published port takes an open file, and none is left"))
+            .hint(MORE_FILES),
         _ => Err(error),
     }
 }

@@ -163,6 +163,11 @@ const CASES: &[Case] = &[
         machine: |facts| facts.notify_socket = Some("/run/user/1000/systemd/notify".into()),
         words: &["/nonexistent/root"],
     },
+    Case {
+        name: "few-files",
+        machine: |facts| facts.descriptors.soft = 128,
+        words: &["--network", "loopback", "-p", "8000-8009:80-89", "/nonexistent/root", "true"],
+    },
     Case { name: "terminal", machine: has_all, words: &["-it", "/nonexistent/root"] },
     Case {
         name: "terminal-of-a-user",
