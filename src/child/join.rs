@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use nix::libc;
 
 use super::Child;
-use super::report::Report;
+use super::report::{Part, Report};
 use crate::plan::step::Step;
 use crate::sys::fd;
 use crate::sys::process::{self, exit_now};
@@ -64,8 +64,13 @@ pub fn be_born(mut child: Child, steps: &[Step], at: usize) -> ! {
             // SAFETY: open in this process's own table of descriptors.
             let channel = unsafe { BorrowedFd::borrow_raw(channel) };
             let report = Report::Born(made.pid).to_bytes();
-            // Where nobody hears it the new process passes no gate.
-            let _ = fd::send_with_descriptor(channel, &report, made.pidfd.as_fd());
+            if let Err(errno) = fd::send_with_descriptor(channel, &report, made.pidfd.as_fd()) {
+                // Nobody would let it go on.
+                let _ = process::send_signal(made.pidfd.as_fd(), libc::SIGKILL);
+                let stopped = Report::stopped(at, Part::Whole, errno).to_bytes();
+                let _ = fd::write_all(channel, &stopped);
+                exit_now(127)
+            }
             exit_now(0)
         }
         // SAFETY: there is no other process that would look into the cell.

@@ -73,8 +73,9 @@ pub enum Word {
     Made(Pid, Option<Errno>),
     /// It could not be made.
     NotMade(Errno),
-    /// It was killed: what it has made itself, if it did, nobody may know of.
-    Lost,
+    /// It was killed by this signal: what it has made itself, if it did, nobody
+    /// may know of.
+    Lost(i32),
     /// What was started has ended so.
     Ended(Ended),
 }
@@ -86,6 +87,8 @@ enum Told {
     Runs = 1,
     /// We leave; the descriptor that comes with this is to be read to its end.
     Leaves = 2,
+    /// What was started has ended before it ran.
+    Failed = 3,
 }
 
 impl Word {
@@ -95,7 +98,7 @@ impl Word {
         let words = match self {
             Self::Made(pid, refused) => [1, pid.as_raw(), refused.map_or(0, |errno| errno as i32)],
             Self::NotMade(errno) => [2, errno as i32, 0],
-            Self::Lost => [5, 0, 0],
+            Self::Lost(signal) => [5, signal, 0],
             Self::Ended(Ended::Exited(code)) => [3, code, 0],
             Self::Ended(Ended::Killed(signal)) => [4, signal, 0],
         };
@@ -114,7 +117,7 @@ impl Word {
             2 => Self::NotMade(Errno::from_raw(number)),
             3 => Self::Ended(Ended::Exited(number)),
             4 => Self::Ended(Ended::Killed(number)),
-            5 => Self::Lost,
+            5 => Self::Lost(number),
             _ => return None,
         })
     }
@@ -176,6 +179,19 @@ impl Keeper {
     pub fn runs(&self) {
         // One that is gone has been killed.
         let _ = fd::write_all(self.as_fd(), &[Told::Runs as u8]);
+    }
+
+    /// Tells it that what was started has ended before it ran: how, if it is
+    /// the one to know.
+    pub fn failed(&self) -> Option<Ended> {
+        let _ = fd::write_all(self.as_fd(), &[Told::Failed as u8]);
+        loop {
+            match self.hear() {
+                Ok(Some(Word::Ended(how))) => return Some(how),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return None,
+            }
+        }
     }
 
     /// Leaves what runs to it, and the other end of its terminal.
@@ -345,8 +361,8 @@ impl Watch<'_> {
         if self.kept.stay == Stay::UntilItRuns {
             // What was started is for another, however early it ends.
             let reaped = process::reap(self.made.pid);
-            if let Ok(Some((_, Ended::Killed(_)))) = reaped {
-                self.lose();
+            if let Ok(Some((_, Ended::Killed(signal)))) = reaped {
+                self.lose(signal);
             }
             self.is_in |= !matches!(reaped, Ok(None));
             return true;
@@ -354,7 +370,7 @@ impl Watch<'_> {
         loop {
             match process::reap_any() {
                 Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
-                Ok(Some((_, Ended::Killed(_)))) => self.lose(),
+                Ok(Some((_, Ended::Killed(signal)))) => self.lose(signal),
                 Ok(Some(_)) => {}
                 Err(Errno::ECHILD) => return false,
                 Ok(None) | Err(_) => return true,
@@ -364,8 +380,8 @@ impl Watch<'_> {
 
     /// Says that who was to go in was killed: the launcher would wait for what
     /// it can't say any more, and what it made for the launcher.
-    fn lose(&self) {
-        let _ = fd::write_all(self.kept.link.as_fd(), &Word::Lost.to_bytes());
+    fn lose(&self, signal: i32) {
+        let _ = fd::write_all(self.kept.link.as_fd(), &Word::Lost(signal).to_bytes());
     }
 
     fn listen(&mut self) {
@@ -468,7 +484,7 @@ mod tests {
             Word::Made(Pid::from_raw(4_194_304), None),
             Word::Made(Pid::from_raw(1), Some(Errno::EACCES)),
             Word::NotMade(Errno::EAGAIN),
-            Word::Lost,
+            Word::Lost(9),
             Word::Ended(Ended::Exited(255)),
             Word::Ended(Ended::Killed(9)),
         ] {

@@ -18,16 +18,17 @@ use crate::cgroup::systemd::Progress;
 use crate::child::keeper::{Keeper, Stay, Word};
 use crate::child::report::Report;
 use crate::child::start::Orders;
-use crate::error::Explain;
+use crate::error::{Explain, MORE_FILES};
 use crate::host::Host;
 use crate::host::inside::Inside;
 use crate::plan::Streams;
 use crate::plan::enter::{Entry, Held};
 use crate::plan::step::{Gate, Step};
+use crate::spec::signal::Signal;
 use crate::state::happening::LastWords;
 use crate::state::never_executed;
 use crate::sys::fd::standard;
-use crate::sys::process;
+use crate::sys::process::{self, Ended};
 use crate::sys::tty::is_terminal;
 
 /// A program that runs in a container. Dropped before it was left to its
@@ -184,8 +185,7 @@ impl Serving<'_> {
             match self.channel.next()? {
                 // The kernel leaves a descriptor out for which there is no room.
                 Some((Report::Terminal | Report::Born(_) | Report::Listener, None)) => {
-                    return Err(anyhow!("no descriptor is left for the program"))
-                        .hint("raise the limit: ulimit -n 1024");
+                    return Err(anyhow!("no descriptor is left for the program")).hint(MORE_FILES);
                 }
                 Some((Report::Terminal, descriptor)) => terminal = descriptor,
                 Some((Report::Born(pid), Some(pidfd))) => {
@@ -209,7 +209,7 @@ impl Serving<'_> {
         }
         // The channel's other end is closed by the exec, and by its end.
         let Some(program) = program.filter(|program| !never_executed(program.pid)) else {
-            return self.killed();
+            return self.killed(self.keeper.failed());
         };
         if self.stay == Stay::ToTheEnd {
             self.keeper.runs();
@@ -236,13 +236,18 @@ impl Serving<'_> {
                 }
                 Ok(())
             }
-            Some(Word::Lost | Word::Ended(_)) => self.killed(),
+            Some(Word::Lost(signal)) => self.killed(Some(Ended::Killed(signal))),
+            Some(Word::Ended(how)) => self.killed(Some(how)),
             None => Err(anyhow!("the process that waits for the program was killed")),
         }
     }
 
-    fn killed<T>(&self) -> anyhow::Result<T> {
-        Err(anyhow!("the process that was to enter it was killed"))
+    fn killed<T>(&self, how: Option<Ended>) -> anyhow::Result<T> {
+        let by = match how {
+            Some(Ended::Killed(signal)) => format!(" by {}", Signal(signal)),
+            Some(Ended::Exited(_)) | None => String::new(),
+        };
+        Err(anyhow!("the process that was to enter it was killed{by}"))
             .with_context(|| format!("enter container {}", self.container))
             .hint(
                 "the container has ended meanwhile or ran out of memory, or its system call filter \

@@ -133,8 +133,9 @@ pub fn within(
         }
         match told.then(|| keeper.hear()) {
             None if until.is_some_and(|until| until <= Instant::now()) => break None,
-            None | Some(Ok(Some(Word::Made(..) | Word::NotMade(_)))) => {}
+            None => {}
             Some(Ok(Some(Word::Ended(ended)))) => break Some(ended),
+            Some(Ok(Some(_))) => {}
             Some(_) => bail!("the process that waited for the program was killed"),
         }
     };

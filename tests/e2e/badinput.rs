@@ -1,7 +1,12 @@
 //! What people and programs get wrong, and the words they get back.
 
 use std::fs;
+use std::io::IoSlice;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
+
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::common::*;
 
@@ -334,12 +339,42 @@ fn no_descriptors_left() {
     requires!();
     let scratch = Scratch::new();
     let root = Root::busybox(&scratch);
-    // Enough to start, too few for the work.
-    let program = run(&scratch, &[root.text(), "echo", "works"]);
-    let done = program.inside(r#"ulimit -n 6; exec "$@""#).run();
-    if done.code() != 0 {
-        done.refused(&["open files"]);
+    // Enough to start, too few for the work; with a helper that may be started,
+    // and then ends with the container.
+    let mut refused = 0;
+    for most in 6..50 {
+        let program = Program::run_usual(&scratch).args(["--rm", root.text(), "echo", "works"]);
+        let done = program.inside(&format!(r#"ulimit -n {most}; exec "$@""#)).run();
+        match done.code() {
+            0 => assert_eq!(done.stdout(), "works\n", "{most}"),
+            _ => {
+                refused += 1;
+                done.refused(&["open files", "ulimit -n"]);
+            }
+        }
     }
+    assert!(refused > 5, "only {refused}");
+
+    // As many of the user's are under way as there may be (unix(7)): nobody waits
+    // for one that was not sent. Here, for they count for all that runs.
+    let at = At::new();
+    let running = at.start("web", &[], "echo ready; exec sleep 600");
+    let (ours, _theirs) = UnixDatagram::pair().unwrap();
+    let file = fs::File::open("/").unwrap();
+    let all = [file.as_raw_fd(); 100];
+    sendmsg::<()>(
+        ours.as_raw_fd(),
+        &[IoSlice::new(b"x")],
+        &[ControlMessage::ScmRights(&all)],
+        MsgFlags::empty(),
+        None,
+    )
+    .unwrap();
+    let done = at.sublet(&["exec", "web", "true"]).inside(r#"ulimit -n 50; exec "$@""#).run();
+    done.refused(&["Too many references", "unix(7)", "ulimit -n"]);
+    drop(ours);
+    at.sublet(&["rm", "-f", "web"]).ok();
+    running.wait();
 }
 
 #[test]
