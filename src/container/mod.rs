@@ -27,6 +27,7 @@ mod program;
 pub mod record;
 pub mod remove;
 mod request;
+mod rootfs;
 pub mod run;
 mod shared;
 pub mod signal;

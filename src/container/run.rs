@@ -145,6 +145,7 @@ pub(super) fn start(
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
         let trees = super::shared::settle(&mut plan.steps, spec)?;
+        super::rootfs::check(&plan.steps, spec)?;
         recorded = record(&mut plan, trees)?;
         ports.iter().for_each(|port| tell(&format!("published {port}")));
         inside = Inside::of(&spec.beside.network, &plan.network);

@@ -334,6 +334,41 @@ fn fifty_descriptors_are_no_hindrance() {
     assert_eq!(program.ok(), "4");
 }
 
+/// A directory that is no root is left as it is.
+#[test]
+fn a_directory_of_other_things() {
+    requires!();
+    let at = At::new();
+    let root = at.root.text();
+    let directory = at.scratch.path().join("project");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("make"), "all:").unwrap();
+    let typed = directory.to_str().unwrap();
+    let throw_away = format!("{typed}:O");
+    let words = ["is no root filesystem", "\"ls\"", "host ls", "podman export"];
+    for options in [&["run"][..], &["run", "-d"], &["create"]] {
+        for typed in [typed, &throw_away] {
+            let done = at.sublet(&[options, &[typed, "ls"]].concat()).run();
+            done.explained(&words);
+            done.exits(127);
+        }
+    }
+    at.sublet(&["run", "--rm", typed]).run().explained(&["is no root filesystem", "\"/bin/sh\""]);
+    let names: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(names, ["make"]);
+    assert_eq!(at.sublet(&["ps", "-aq"]).ok(), "");
+    // A program alone is enough, there or mounted.
+    let bin = format!("{root}/bin:/elsewhere");
+    let script = ["sh", "-c", "echo works"];
+    let run =
+        |options: &[&str]| at.sublet(&[&["run", "--rm"], options, &script[1..]].concat()).ok();
+    assert_eq!(run(&["-v", &bin, typed, "/elsewhere/sh"]), "works");
+    fs::hard_link(at.root.path().join("bin/busybox"), directory.join("sh")).unwrap();
+    assert_eq!(run(&[typed, "./sh"]), "works");
+    assert_eq!(run(&[typed, "/sh"]), "works");
+}
+
 #[test]
 fn no_descriptors_left() {
     requires!();
