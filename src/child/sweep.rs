@@ -5,7 +5,7 @@
 //! user namespace, which is the container's alone, and killed.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::libc;
 use nix::unistd::Pid;
@@ -15,11 +15,25 @@ use crate::sys::path::{self, Status};
 use crate::sys::process;
 use crate::sys::{Errno, Result};
 
-/// A user namespace, told from all others as long as a process is in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A user namespace, held: the kernel gives the number of one that is gone to the
+/// next, and that would be another container's.
+#[derive(Debug)]
 pub struct UserNamespace {
+    held: OwnedFd,
     dev: u64,
     ino: u64,
+}
+
+impl PartialEq for UserNamespace {
+    fn eq(&self, other: &Self) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+}
+
+impl AsFd for UserNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.held.as_fd()
+    }
 }
 
 /// `/proc/PID/ns/user`, with room for every PID there can be.
@@ -50,13 +64,13 @@ impl UserNamespace {
         buffer[..pid.len()].copy_from_slice(pid);
         buffer[pid.len()..end].copy_from_slice(b"/ns/user");
         let link = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::EINVAL)?;
-        let namespace = path::open_link(proc, link)?;
-        let Status { dev, ino, .. } = path::status(namespace.as_fd())?;
-        Ok(Self { dev, ino })
+        let held = path::open_link(proc, link)?;
+        let Status { dev, ino, .. } = path::status(held.as_fd())?;
+        Ok(Self { held, dev, ino })
     }
 
     /// Kills every process in it. Takes no heap.
-    pub fn sweep(self) {
+    pub fn sweep(&self) {
         for _ in 0..PASSES {
             if self.kill_all() != Ok(true) {
                 return;
@@ -66,7 +80,7 @@ impl UserNamespace {
     }
 
     /// One pass: whether there was any.
-    fn kill_all(self) -> Result<bool> {
+    fn kill_all(&self) -> Result<bool> {
         let proc = path::open_typed(c"/proc", libc::O_RDONLY | libc::O_DIRECTORY)?;
         let mut found = false;
         path::each_name(proc.as_fd(), |name| {
@@ -74,7 +88,7 @@ impl UserNamespace {
             // The descriptor before the look: whatever becomes of the number,
             // the signal goes to the process that was looked at, or nowhere.
             let Ok(pidfd) = process::open_pidfd(Pid::from_raw(pid)) else { return };
-            if Self::below(proc.as_fd(), name) != Ok(self) {
+            if Self::below(proc.as_fd(), name).as_ref() != Ok(self) {
                 return;
             }
             // One that lived until now may have forked behind our back: then
@@ -94,4 +108,42 @@ fn number(name: &CStr) -> Option<i32> {
         let digit = digit.is_ascii_digit().then(|| i32::from(digit - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A process in a user namespace of its own.
+    fn in_another() -> Option<(Child, UserNamespace)> {
+        let ours = UserNamespace::of(Pid::this()).unwrap();
+        let mut child = Command::new("unshare").args(["-U", "sleep", "600"]).spawn().ok()?;
+        for _ in 0..500 {
+            match UserNamespace::of(Pid::from_raw(child.id() as i32)) {
+                Ok(theirs) if theirs != ours => return Some((child, theirs)),
+                _ if child.try_wait().unwrap().is_some() => break,
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn no_other_is_taken_for_one_that_is_held() {
+        let Some((mut child, held)) = in_another() else {
+            eprintln!("skipped: unshare is not installed, or makes no user namespace here");
+            return;
+        };
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The kernel lets go of it a moment later.
+        std::thread::sleep(Duration::from_millis(500));
+        let (mut child, other) = in_another().expect("another");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_ne!(held, other);
+    }
 }

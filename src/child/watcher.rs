@@ -149,7 +149,8 @@ extern "C" fn watch(watched: *const ()) -> ! {
     let _ = process::new_session();
     let lent = terminal.as_ref().map_or(payload.as_raw_fd(), Lent::number);
     let held = held.as_ref().unwrap_or(payload);
-    let mut kept = [launcher.as_raw_fd(), payload.as_raw_fd(), lent, held.as_raw_fd()];
+    let swept = sweep.as_ref().map_or(payload.as_fd(), AsFd::as_fd).as_raw_fd();
+    let mut kept = [launcher.as_raw_fd(), payload.as_raw_fd(), lent, held.as_raw_fd(), swept];
     // A pipe among the rest would never see its end.
     // SAFETY: the table of descriptors is the watcher's own (no CLONE_FILES);
     // it uses those in `kept` only, and drops nothing.

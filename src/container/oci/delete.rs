@@ -97,7 +97,7 @@ fn end(bundle: &Bundle, payload: &OwnedFd) -> anyhow::Result<()> {
             Err(errno) => return Err(errno).with_context(|| format!("wait for container {id}")),
         }
     }
-    others.into_iter().for_each(UserNamespace::sweep);
+    others.iter().for_each(UserNamespace::sweep);
     Ok(())
 }
 
