@@ -1,18 +1,21 @@
 //! The file that gets a container's id: `--cidfile`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::newfile::Place;
 use crate::error::Explain;
 use crate::spec::ContainerId;
+use crate::sys::Errno;
 
 /// A new file, removed again unless it is to stay.
 #[derive(Debug)]
 pub struct CidFile {
     path: PathBuf,
+    place: Place,
     file: File,
     stays: bool,
 }
@@ -23,17 +26,14 @@ impl CidFile {
     /// # Errors
     /// Where there is one: it is another container's.
     pub fn make(path: &Path) -> anyhow::Result<Self> {
-        match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(file) => Ok(Self { path: path.to_owned(), file, stays: false }),
-            Err(error) => {
-                let exists = error.kind() == ErrorKind::AlreadyExists;
-                let told =
-                    Err(error).with_context(|| format!("--cidfile: make {}", path.display()));
-                match exists {
-                    true => told.hint("it may tell of another container; remove it if not"),
-                    false => told,
-                }
-            }
+        let told = || format!("--cidfile: make {}", path.display());
+        let place = Place::find(path).with_context(told)?;
+        match place.make() {
+            Ok(file) => Ok(Self { path: path.to_owned(), place, file, stays: false }),
+            Err(errno @ Errno::EEXIST) => Err(errno)
+                .with_context(told)
+                .hint("it may tell of another container; remove it if not"),
+            Err(errno) => Err(errno).with_context(told),
         }
     }
 
@@ -57,7 +57,7 @@ impl Drop for CidFile {
     fn drop(&mut self) {
         if !self.stays {
             // There is no container for it to tell of.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = self.place.remove();
         }
     }
 }

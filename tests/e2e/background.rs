@@ -282,6 +282,15 @@ fn a_link_in_place_of_a_volume_is_not_followed() {
     };
     start(&at, &[&["--name", "web"], &volumes[..]].concat(), &script("sub", &outside));
     refused("web");
+    // Nor is it where files are made for the caller.
+    let options = [["--cidfile", "id"], ["--pidfile", "pid"]];
+    for [option, name] in options {
+        let file = format!("{sub}/{name}");
+        let done = at.run(&["--rm", option, &file]).args(["true"]).run();
+        done.refused(&["--", "is a link, and container web can write to its directory"]);
+    }
+    at.sublet(&["ns", "--svg", &format!("{sub}/svg")]).run().explained(&["is a link"]);
+    canary.untouched();
     says(&at, "web", "ready");
     // What the caller puts there instead is as good as any.
     fs::remove_file(&sub).unwrap();
