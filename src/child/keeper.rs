@@ -368,12 +368,20 @@ impl Watch<'_> {
             return true;
         }
         loop {
-            match process::reap_any() {
-                Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
-                Ok(Some((_, Ended::Killed(signal)))) => self.lose(signal),
-                Ok(Some(_)) => {}
+            let ended = match process::any_ended() {
+                Ok(Some(pid)) => pid,
                 Err(Errno::ECHILD) => return false,
                 Ok(None) | Err(_) => return true,
+            };
+            // The launcher asks the kernel whether it has executed a program, as
+            // long as it has its number.
+            if ended != self.made.pid && self.listens && !self.runs {
+                return true;
+            }
+            match process::reap(ended) {
+                Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
+                Ok(Some((_, Ended::Killed(signal)))) => self.lose(signal),
+                _ => {}
             }
         }
     }

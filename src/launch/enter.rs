@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::channel::{self, Channel};
 use super::explain;
-use super::wait::{Awaited, ended_unexecuted, wait_for};
+use super::wait::{Awaited, wait_for};
 use crate::cgroup::joining::Joining;
 use crate::cgroup::systemd::Progress;
 use crate::child::keeper::{Keeper, Stay, Word};
@@ -26,6 +26,7 @@ use crate::plan::enter::{Entry, Held};
 use crate::plan::step::{Gate, Step};
 use crate::spec::signal::Signal;
 use crate::state::happening::LastWords;
+use crate::state::never_executed;
 use crate::sys::fd::standard;
 use crate::sys::process::{self, Ended};
 use crate::sys::tty::is_terminal;
@@ -207,8 +208,7 @@ impl Serving<'_> {
             }
         }
         // The channel's other end is closed by the exec, and by its end.
-        let runs = |it: &Program| !ended_unexecuted(it.pid, it.pidfd.as_fd());
-        let Some(program) = program.filter(runs) else {
+        let Some(program) = program.filter(|program| !never_executed(program.pid)) else {
             return self.killed(self.keeper.failed());
         };
         if self.stay == Stay::ToTheEnd {

@@ -7,10 +7,8 @@ use anyhow::{Context, anyhow, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
 
 use crate::error::Explain;
-use crate::state::never_executed;
 use crate::sys::Errno;
 
 /// Something that is waited for.
@@ -127,18 +125,6 @@ pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
 pub fn is_readable_within(fd: BorrowedFd<'_>, time: PollTimeout) -> bool {
     let mut polled = [PollFd::new(fd, PollFlags::POLLIN)];
     poll(&mut polled, time).is_ok_and(|ready| ready > 0)
-}
-
-/// Whether a process whose end of a channel is closed has ended before it executed
-/// a program; `pid` must be its own as long as its parent has not reaped it.
-pub fn ended_unexecuted(pid: Pid, process: BorrowedFd<'_>) -> bool {
-    while never_executed(pid) {
-        // Of one that has ended nothing changes any more.
-        if is_readable_within(process, PollTimeout::from(1_u8)) {
-            return never_executed(pid);
-        }
-    }
-    false
 }
 
 /// How long until then, rounded up so that it has come by then.

@@ -282,6 +282,20 @@ pub fn children_ended() -> Result<OwnedFd> {
     }
 }
 
+/// A child that has ended, which keeps its id: of several the one that was made
+/// first. Does not wait.
+pub fn any_ended() -> Result<Option<Pid>> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: `siginfo_t` is plain memory for which zeroes are a value; waitid
+    // fills it, and leaves the id 0 where no child has ended.
+    let pid = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        call!(libc::SYS_waitid, libc::P_ALL, 0, &raw mut info, options, 0)?;
+        info.si_pid()
+    };
+    Ok((pid != 0).then(|| Pid::from_raw(pid)))
+}
+
 /// Reaps whatever child has ended, without waiting: its id and how it ended.
 pub fn reap_any() -> Result<Option<(Pid, Ended)>> {
     reap(Pid::from_raw(-1))

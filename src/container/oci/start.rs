@@ -12,9 +12,9 @@ use crate::error::Explain;
 use crate::host::Host;
 use crate::launch::doorstep::{self, Before, Start};
 use crate::launch::hooks::outcome;
-use crate::launch::{ended_unexecuted, readable_by, refused_start};
+use crate::launch::{readable_by, refused_start};
 use crate::spec::ContainerId;
-use crate::state::Bundle;
+use crate::state::{Bundle, never_executed};
 
 /// How long a container takes to end that has told why it does.
 const ENDING: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ impl Runtime {
         let listened = |fd| listener::hand_over(bundle, Status::Created, process, fd);
         let refused = match doorstep::start(found.directory(), before, listened) {
             // Its end of the channel is closed by the exec, and by its end.
-            Ok(Start::Running) if ended_unexecuted(process, payload.as_fd()) => killed(),
+            Ok(Start::Running) if never_executed(process) => killed(),
             Ok(Start::Running) => {
                 found.remove_doorstep();
                 return after(bundle);
