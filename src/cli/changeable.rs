@@ -45,7 +45,7 @@ pub struct ChangeableArgs {
     #[arg(long, value_name = "LIST")]
     cpuset_mems: Option<String>,
 
-    /// Processes and threads; -1 for any number [default: 2048]
+    /// Processes and threads; -1 for any number [default: 2048 with a control group]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pids_limit: Option<String>,
 

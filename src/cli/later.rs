@@ -118,16 +118,22 @@ const RUN_FLAGS: &[Missing] = &[
         why: "is not in sublet: it is for Windows",
         instead: "leave it out",
     },
-    Missing { words: &["--bind", "--bind-try"], why: BWRAP, instead: "-v SRC:DST" },
+    Missing { words: &["--bind"], why: BWRAP, instead: "-v SRC:DST" },
     Missing {
-        words: &["--ro-bind", "--ro-bind-try"],
+        words: &["--ro-bind"],
         why: BWRAP,
         instead: "-v SRC:DST:ro; ROOT shows a whole system, and host this machine's read-only",
     },
     Missing {
-        words: &["--dev-bind", "--dev-bind-try"],
+        words: &["--dev-bind"],
         why: BWRAP,
         instead: "--device /dev/NAME, or -v SRC:DST:dev",
+    },
+    Missing {
+        words: &["--bind-try", "--ro-bind-try", "--dev-bind-try"],
+        why: BWRAP,
+        instead: "-v SRC:DST, with :ro or :dev, fails where SRC is missing; the shell has to ask:\n\
+                  [ -e SRC ] && set -- -v SRC:DST \"$@\"; sublet run \"$@\" ...",
     },
     Missing {
         words: &[
@@ -136,10 +142,12 @@ const RUN_FLAGS: &[Missing] = &[
             "--mqueue",
             "--unshare-all",
             "--unshare-user",
+            "--unshare-user-try",
             "--unshare-ipc",
             "--unshare-pid",
             "--unshare-uts",
             "--unshare-cgroup",
+            "--unshare-cgroup-try",
             "--new-session",
             "--as-pid-1",
         ],
@@ -154,11 +162,92 @@ const RUN_FLAGS: &[Missing] = &[
     Missing {
         words: &["--die-with-parent"],
         why: BWRAP,
-        instead: "a container ends with its sublet run; setpriv --pdeathsig TERM sublet run ...\n\
+        instead: "a container ends with its sublet run; setpriv --pdeathsig KILL sublet run ...\n\
                   ends that with its parent",
     },
     Missing { words: &["--chdir"], why: BWRAP, instead: "-w DIR" },
     Missing { words: &["--setenv"], why: BWRAP, instead: "-e NAME=VALUE" },
+    Missing {
+        words: &["--seccomp", "--add-seccomp-fd"],
+        why: BWRAP,
+        instead: "--security-opt seccomp=FILE.json: a profile in JSON, and no BPF",
+    },
+    Missing {
+        words: &["--args"],
+        why: BWRAP,
+        instead: "xargs -0 -a FILE sublet run, or an array of the shell's",
+    },
+    Missing {
+        words: &["--uid", "--gid"],
+        why: BWRAP,
+        instead: "--user UID:GID, or --userns keep-id:uid=UID,gid=GID to have your files as that",
+    },
+    Missing {
+        words: &["--disable-userns", "--assert-userns-disabled"],
+        why: BWRAP,
+        instead: "leave it out: the filter refuses namespaces inside, but for --nested\n\
+                  and --cap-add SYS_ADMIN",
+    },
+    Missing {
+        words: &["--dir"],
+        why: BWRAP,
+        instead: "--tmpfs DST is an empty one in memory, -v DIR:DST one of the host",
+    },
+    Missing {
+        words: &["--symlink"],
+        why: "is bubblewrap's, and sublet has nothing like it",
+        instead: "ln -s makes it in ROOT, where that is a directory of yours",
+    },
+    Missing {
+        words: &["--file", "--bind-data", "--ro-bind-data"],
+        why: BWRAP,
+        instead: "write a file first: -v FILE:DST:ro shows it, -v FILE:DST lets it be written to",
+    },
+    Missing {
+        words: &["--perms", "--size", "--chmod"],
+        why: BWRAP,
+        instead: "--tmpfs DST:mode=OCTAL,size=SIZE; what -v shows has its mode of the host",
+    },
+    Missing {
+        words: &["--tmp-overlay", "--overlay", "--overlay-src", "--ro-overlay"],
+        why: BWRAP,
+        instead: "-v DIR:DST:O is an overlay of one directory, of which nothing stays",
+    },
+    Missing {
+        words: &["--remount-ro"],
+        why: BWRAP,
+        instead: "-v SRC:DST:ro, and --read-only for ROOT",
+    },
+    Missing {
+        words: &["--info-fd", "--json-status-fd"],
+        why: BWRAP,
+        instead: "--cidfile FILE and --pidfile FILE; sublet inspect NAME says the rest",
+    },
+    Missing {
+        words: &["--sync-fd"],
+        why: BWRAP,
+        instead: "sublet run ends with the container, and sublet wait NAME waits for that",
+    },
+    Missing {
+        words: &["--block-fd"],
+        why: BWRAP,
+        instead: "sublet create writes a container down, sublet start starts it",
+    },
+    Missing {
+        words: &["--userns-block-fd"],
+        why: BWRAP,
+        instead: "--userns, --uidmap and --gidmap say how ids are mapped",
+    },
+    Missing {
+        words: &["--lock-file"],
+        why: BWRAP,
+        instead: "flock FILE sublet run ... holds a lock on FILE as long as it runs",
+    },
+    Missing {
+        words: &["--argv0"],
+        why: BWRAP,
+        instead: "bash -c 'exec -a NAME PROGRAM' as COMMAND, where ROOT has bash",
+    },
 ];
 
 /// Of `update`.
@@ -327,6 +416,15 @@ mod tests {
         }
         let bind = told("sublet run --ro-bind / / sh").unwrap_or_default();
         assert!(bind.starts_with("error: --ro-bind is bubblewrap's\n hint: -v SRC:DST:ro"));
+        for (words, instead) in [
+            ("--ro-bind-try /a /a sh", "[ -e SRC ] &&"),
+            ("--seccomp 9 sh", "seccomp=FILE.json"),
+            ("--uid 5 sh", "--user UID:GID"),
+            ("--argv0 x sh", "exec -a NAME"),
+        ] {
+            let told = told(&format!("sublet run {words}")).unwrap_or_default();
+            assert!(told.contains("is bubblewrap's") && told.contains(instead), "{words}: {told}");
+        }
         let update = told("sublet update --restart always web").unwrap_or_default();
         assert!(update.contains("--restart is not in sublet yet"), "{update}");
     }
