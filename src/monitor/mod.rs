@@ -120,7 +120,7 @@ pub fn supervise(
     outside.begin(relay.speech());
     notify.iter_mut().for_each(Notify::begin);
     let mut forwarder = Forwarder::new(launched.payload.pid(), first);
-    let mut overtime = Overtime::new(timeout, Instant::now());
+    let mut overtime = Overtime::new(timeout, stop, Instant::now());
     let (mut told, mut happened, mut sent) = (Vec::new(), Vec::new(), None);
     loop {
         let mut ready = vec![

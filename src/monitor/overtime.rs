@@ -4,12 +4,16 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 
-/// How long it has after it was told to end.
-const GRACE: Duration = Duration::from_secs(10);
+use crate::spec::background::{STOP_TIMEOUT, Stop};
+use crate::spec::signal::Signal;
 
 /// The payload's time.
 pub struct Overtime {
     limit: Option<Duration>,
+    /// By what it is told to end.
+    signal: Signal,
+    /// How long it has then.
+    grace: Duration,
     stage: Stage,
 }
 
@@ -23,10 +27,12 @@ enum Stage {
 }
 
 impl Overtime {
-    /// From `start` on, at most `limit`.
-    pub fn new(limit: Option<Duration>, start: Instant) -> Self {
+    /// From `start` on, at most `limit`; then it is stopped as by `sublet stop`.
+    pub fn new(limit: Option<Duration>, stop: Stop, start: Instant) -> Self {
         let end = limit.and_then(|limit| start.checked_add(limit));
-        Self { limit, stage: Stage::Running(end) }
+        let signal = stop.signal.map_or(Signal::TERM, Signal);
+        let grace = Duration::from_secs(stop.timeout.unwrap_or(STOP_TIMEOUT).into());
+        Self { limit, signal, grace, stage: Stage::Running(end) }
     }
 
     /// When something is due next.
@@ -42,7 +48,7 @@ impl Overtime {
     pub fn due(&mut self, now: Instant) -> Option<i32> {
         self.next().filter(|next| *next <= now)?;
         let (stage, signal) = match self.stage {
-            Stage::Running(_) => (Stage::Told(now + GRACE), libc::SIGTERM),
+            Stage::Running(_) => (Stage::Told(now + self.grace), self.signal.0),
             Stage::Told(_) | Stage::Killed => (Stage::Killed, libc::SIGKILL),
         };
         self.stage = stage;
@@ -57,9 +63,10 @@ impl Overtime {
     /// What was done, if anything.
     pub fn told(&self) -> Option<String> {
         let limit = self.limit.filter(|_| self.is_over())?;
+        let Self { signal, grace, .. } = self;
         let how = match self.stage {
-            Stage::Killed => format!("it did not end within {GRACE:?} of SIGTERM and was killed"),
-            _ => "it was ended by SIGTERM".to_owned(),
+            Stage::Killed => format!("it did not end within {grace:?} of {signal} and was killed"),
+            _ => format!("it was ended by {signal}"),
         };
         Some(format!("the container's time of {limit:?} was over: {how}"))
     }
@@ -73,7 +80,7 @@ mod tests {
     fn it_is_told_then_killed_then_left_alone() {
         let start = Instant::now();
         let limit = Duration::from_secs(3);
-        let mut overtime = Overtime::new(Some(limit), start);
+        let mut overtime = Overtime::new(Some(limit), Stop::default(), start);
         assert_eq!(overtime.next(), Some(start + limit));
         assert_eq!(overtime.due(start), None);
         assert!(!overtime.is_over() && overtime.told().is_none());
@@ -85,18 +92,29 @@ mod tests {
         assert_eq!(overtime.told().as_deref(), Some(told));
         assert_eq!(overtime.due(late), None);
 
-        assert_eq!(overtime.due(late + GRACE), Some(libc::SIGKILL));
+        assert_eq!(overtime.due(late + Duration::from_secs(10)), Some(libc::SIGKILL));
         assert!(
             overtime.told().unwrap().ends_with("did not end within 10s of SIGTERM and was killed")
         );
-        assert_eq!((overtime.next(), overtime.due(late + GRACE * 9)), (None, None));
+        assert_eq!((overtime.next(), overtime.due(late + Duration::from_secs(90))), (None, None));
+    }
+
+    #[test]
+    fn it_is_stopped_as_it_asks() {
+        let start = Instant::now();
+        let stop = Stop { signal: Some(libc::SIGINT), timeout: Some(0) };
+        let mut overtime = Overtime::new(Some(Duration::ZERO), stop, start);
+        assert_eq!(overtime.due(start), Some(libc::SIGINT));
+        assert!(overtime.told().unwrap().ends_with("it was ended by SIGINT"));
+        assert_eq!(overtime.due(start), Some(libc::SIGKILL));
+        assert!(overtime.told().unwrap().ends_with("within 0ns of SIGINT and was killed"));
     }
 
     #[test]
     fn without_a_limit_nothing_is_ever_due() {
         let start = Instant::now();
         for limit in [None, Some(Duration::MAX)] {
-            let mut overtime = Overtime::new(limit, start);
+            let mut overtime = Overtime::new(limit, Stop::default(), start);
             assert_eq!((overtime.next(), overtime.due(start)), (None, None), "{limit:?}");
         }
     }

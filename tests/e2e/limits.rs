@@ -505,4 +505,13 @@ fn a_time_that_is_over_is_told() {
     let told = "sublet: the container's time of 1s was over: it was ended by SIGTERM\n";
     assert!(done.stderr.ends_with(told), "{}", done.stderr);
     at.run(&["--timeout", "600"]).args(["sh", "-c", "exit 3"]).run().exits(3);
+    // As sublet stop would: by its signal, and for no longer than it has then.
+    let options = ["--timeout", "1", "--stop-signal", "INT", "--stop-timeout", "0"];
+    let stubborn = "trap '' INT; while :; do sleep 1; done";
+    let began = std::time::Instant::now();
+    let done = at.run(&options).args(["sh", "-c", stubborn]).within(30.0).run();
+    done.exits(255);
+    let told = "it did not end within 0ns of SIGINT and was killed\n";
+    assert!(done.stderr.ends_with(told), "{}", done.stderr);
+    assert!(began.elapsed() < patience(8.0), "{:?}", began.elapsed());
 }
