@@ -197,6 +197,15 @@ fn links_lead_nowhere_else() {
     // A link where a file goes is replaced, never followed.
     cp(&at, &[&file, "web:/tmp"]).ok();
     assert_eq!(inside(&at, "cat /tmp/file"), "overwritten");
+    // What is no file would be lost, for all who use it.
+    let pipe = at.scratch.text("fifo");
+    nix::unistd::mkfifo(Path::new(&pipe), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for to in [&pipe, "/dev/null"] {
+        let told = cp(&at, &["web:/tmp/file", to]).run();
+        told.refused(&["a device, a pipe or a socket", to]);
+    }
+    cp(&at, &[&file, "web:/dev/null"]).refused(&["a device, a pipe or a socket"]);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
     // A link where a directory goes is in the way.
     let tree = at.scratch.dir("tree/out");
     fs::write(Path::new(&tree).join("file"), "x").unwrap();

@@ -84,7 +84,13 @@ impl Sink {
         let there = match place.open(text, libc::O_PATH) {
             Ok(there) => {
                 let facts = fstat(&there).with_context(|| format!("look at {}", told()))?;
-                Some(facts.st_mode & libc::S_IFMT == libc::S_IFDIR)
+                let kind = facts.st_mode & libc::S_IFMT;
+                if !matches!(kind, libc::S_IFDIR | libc::S_IFREG) {
+                    // It would be removed, and a device with it for all who use it.
+                    return Err(anyhow!("{} is a device, a pipe or a socket", told()))
+                        .hint("name a file or a directory; - is for a tar file by a pipe");
+                }
+                Some(kind == libc::S_IFDIR)
             }
             Err(error) if error.downcast_ref() == Some(&Errno::ENOENT) => None,
             Err(error) => return Err(error).with_context(|| format!("open {}", told())),
@@ -136,7 +142,8 @@ impl Sink {
     /// # Errors
     /// What is in the way, with its path.
     pub fn take(&mut self, item: Item, content: Content<'_>) -> anyhow::Result<()> {
-        let told = shown(&item.path);
+        let named = self.name.as_deref().filter(|_| item.path.is_empty());
+        let told = shown(named.unwrap_or(&item.path));
         let copied = self.make(item, content);
         copied.with_context(|| format!("make {told}"))
     }
