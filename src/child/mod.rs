@@ -142,12 +142,11 @@ impl Child {
                 let tree = mount::copy(self.kept(*from)?, name)?;
                 self.keep(*into, tree)
             }
-            Step::Mask { path, null, empty } => Ok(mount::mask(
-                self.kept(Slot::ROOT)?,
-                path,
-                self.kept(*null)?,
-                self.kept(*empty)?,
-            )?),
+            Step::Mask { path, null, empty, asked } => {
+                let (root, null, empty) =
+                    (self.kept(Slot::ROOT)?, self.kept(*null)?, self.kept(*empty)?);
+                mount::mask(root, path, (null, empty), *asked)
+            }
             Step::Protect { path } => Ok(mount::protect(self.kept(Slot::ROOT)?, path)?),
             Step::NewFilesystem { kind, options, attrs, into } => {
                 let options = options.iter().map(|(key, value)| (key.as_c_str(), value.as_deref()));

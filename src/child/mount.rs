@@ -58,16 +58,25 @@ pub fn copy(from: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
 ///
 /// What covers it are mounts of ours, never the container's own `/dev/null`,
 /// which an image may have put anything at (CVE-2025-31133).
+///
+/// # Errors
+/// With `asked`, that nothing is there.
 pub fn mask(
     root: BorrowedFd<'_>,
     path: &CStr,
-    null: BorrowedFd<'_>,
-    empty: BorrowedFd<'_>,
-) -> Result<()> {
-    let Some(found) = there(root, path)? else { return Ok(()) };
+    (null, empty): (BorrowedFd<'_>, BorrowedFd<'_>),
+    asked: bool,
+) -> Outcome {
+    let found = match asked {
+        true => open_in_root(root, path, libc::O_PATH).map_err(|it| Part::Resolve.failed(it))?,
+        false => match there(root, path)? {
+            Some(found) => found,
+            None => return Ok(()),
+        },
+    };
     let cover = if status(found.as_fd())?.is_directory() { empty } else { null };
     let cover = open_tree(cover, c"", Reach::Mount)?;
-    move_mount(cover.as_fd(), found.as_fd())
+    Ok(move_mount(cover.as_fd(), found.as_fd())?)
 }
 
 /// Makes what is at a path of the container read-only, by mounting it on

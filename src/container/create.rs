@@ -1,7 +1,6 @@
 //! `sublet create`: a container that is known and does not run.
 
 use super::record::Recorded;
-use super::rootfs;
 use super::run::{self, upkeep};
 use crate::host::Host;
 use crate::spec::Spec;
@@ -14,7 +13,6 @@ use crate::state::Upkeep;
 /// What is asked for and can't be had; what the disk says.
 pub fn create(spec: &Spec, host: &Host, warn: impl Fn(&str)) -> anyhow::Result<()> {
     let plan = run::plan(spec, host)?;
-    rootfs::check(&plan.steps, spec)?;
     plan.notes.iter().for_each(|note| warn(note));
     Recorded::create(spec, &plan, Upkeep { background: true, ..upkeep(spec) })
 }

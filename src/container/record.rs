@@ -25,6 +25,7 @@ use crate::monitor;
 use crate::plan::cgroup::Manager;
 use crate::plan::network::Driver;
 use crate::plan::{self, Plan};
+use crate::spec::port::{Port, Source};
 use crate::spec::{Seccomp, Spec};
 use crate::state::happening::{What, note};
 use crate::state::{
@@ -105,6 +106,35 @@ pub fn begin(
             Ok(None)
         }
     }
+}
+
+/// Ends and removes the container whose place that of `spec` takes, if it has a
+/// port that this one is to have: whether it did. Before that `check` says whether
+/// the new one can be had at all.
+///
+/// # Errors
+/// What `check` says; as [`remove::replace`].
+pub fn give_way(spec: &Spec, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<bool> {
+    let Some(name) = spec.beside.name.as_ref().filter(|_| spec.beside.known.replace) else {
+        return Ok(false);
+    };
+    let store = store()?;
+    let Some(found) = store.named(name)?.filter(|found| found.id != spec.beside.id) else {
+        return Ok(false);
+    };
+    let has = |wanted: &Port| match wanted.source {
+        Source::Host(_, Some(number)) => found
+            .ports
+            .iter()
+            .any(|port| port.host.port() == number && port.protocol == wanted.protocol),
+        Source::Host(_, None) | Source::Handed(_) => false,
+    };
+    if !spec.beside.ports.iter().any(has) {
+        return Ok(false);
+    }
+    check()?;
+    remove::replace(&store, name)?;
+    Ok(true)
 }
 
 /// What is written down of its network.
@@ -246,6 +276,7 @@ impl Recorded {
                 life => life,
             });
             record.place = place;
+            record.keep();
             keep(&mut record.upkeep);
             for tree in trees {
                 if !record.trees.contains(&tree) {
@@ -370,12 +401,7 @@ impl Recorded {
     /// # Errors
     /// What the disk says.
     pub fn left(&self) -> anyhow::Result<()> {
-        let stays = |record: &mut Record| {
-            if record.afterwards == Afterwards::Fade {
-                record.afterwards = Afterwards::Keep;
-            }
-        };
-        self.reserved.edit(stays).map(drop)
+        self.reserved.edit(Record::keep).map(drop)
     }
 
     /// Tells those who look on what has happened.

@@ -5,18 +5,19 @@
 //! afterwards, beside the word that there is no `make`.
 
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::anyhow;
 use nix::libc;
+use oci_spec::runtime::Mount;
 
 use crate::error::{EXIT_NOT_FOUND, Explain};
 use crate::plan::step::Step;
 use crate::spec::{Root, Spec};
 use crate::sys::Errno;
-use crate::sys::path::{open_component, open_in_root, open_typed};
+use crate::sys::path::{open_component, open_in_root, open_typed, status};
 
 /// Where a root filesystem has its programs; one of them is enough.
 const SIGNS: [&CStr; 5] = [c"usr", c"bin", c"sbin", c"lib", c"nix"];
@@ -34,20 +35,25 @@ pub fn check(steps: &[Step], spec: &Spec) -> anyhow::Result<()> {
     if SIGNS.iter().any(|name| is_there(open_component(root.as_fd(), name, libc::O_PATH))) {
         return Ok(());
     }
-    let is_bind = |typ: &String| matches!(typ.as_str(), "bind" | "overlay");
-    if spec.oci.mounts().iter().flatten().any(|mount| mount.typ().as_ref().is_some_and(is_bind)) {
-        return Ok(());
-    }
     let Some(Step::Exec { candidates, argv, .. }) = steps.last() else { return Ok(()) };
     let work = spec.oci.process().as_ref().map_or(Path::new("/"), |process| process.cwd());
-    let is_program = |candidate: &CString| {
-        let path = work.join(OsStr::from_bytes(candidate.to_bytes()));
-        // There are files there that the caller may have open.
-        let shown = path.starts_with("/proc") || path.starts_with("/dev");
-        let path = CString::new(path.into_os_string().into_encoded_bytes());
-        shown || path.is_ok_and(|path| is_there(open_in_root(root.as_fd(), &path, libc::O_PATH)))
+    let of = |candidate: &CString| work.join(OsStr::from_bytes(candidate.to_bytes()));
+    let candidates: Vec<_> = candidates.iter().map(of).collect();
+    let is_bind = |typ: &String| matches!(typ.as_str(), "bind" | "overlay");
+    let brings = |mount: &Mount| {
+        let at = mount.destination();
+        let signs =
+            || SIGNS.iter().map(|name| Path::new("/").join(OsStr::from_bytes(name.to_bytes())));
+        mount.typ().as_ref().is_some_and(is_bind)
+            && (signs().any(|sign| at.starts_with(&sign) || sign.starts_with(at))
+                || candidates.iter().any(|candidate| candidate.starts_with(at)))
     };
-    if candidates.iter().any(is_program) {
+    let is_program = |candidate: &PathBuf| {
+        // There are files there that the caller may have open.
+        let shown = candidate.starts_with("/proc") || candidate.starts_with("/dev");
+        shown || leads_somewhere(root.as_fd(), candidate)
+    };
+    if spec.oci.mounts().iter().flatten().any(brings) || candidates.iter().any(is_program) {
         return Ok(());
     }
     let word = argv.strings().first().map(|word| word.to_string_lossy()).unwrap_or_default();
@@ -60,6 +66,22 @@ pub fn check(steps: &[Step], spec: &Spec) -> anyhow::Result<()> {
             "to work on it in a container of this machine's own system:\n  \
              sublet run -v {at}:{at} -w {at} host {typed}\n{rest}"
         ))
+}
+
+/// Whether something has that path, or its first name is a link: to what is
+/// mounted later, maybe.
+fn leads_somewhere(root: BorrowedFd<'_>, path: &Path) -> bool {
+    let whole = CString::new(path.as_os_str().as_bytes());
+    let first = path.components().find_map(|component| match component {
+        Component::Normal(name) => CString::new(name.as_bytes()).ok(),
+        _ => None,
+    });
+    let is_link = |name: &CString| {
+        let there = open_component(root, name, libc::O_PATH).and_then(|it| status(it.as_fd()));
+        there.is_ok_and(|status| status.is_link())
+    };
+    whole.is_ok_and(|path| is_there(open_in_root(root, &path, libc::O_PATH)))
+        || first.as_ref().is_some_and(is_link)
 }
 
 /// Whether something is there, as far as the caller may know.

@@ -1,6 +1,8 @@
 //! `sublet run`: the whole story, in order.
 
+use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -9,13 +11,14 @@ use super::{health, pidfile};
 use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
-use crate::launch::{Launched, launch};
+use crate::host::inside::behind;
+use crate::launch::{Launched, launch, pause};
 use crate::monitor::health::Checks;
 use crate::monitor::notify::Notify;
 use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
 use crate::network::forward::{Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
-use crate::plan::{self, Outline, Plan, Streams};
+use crate::plan::{self, First, Outline, Plan, Streams};
 use crate::spec::background::{self, Stop};
 use crate::spec::health::Health;
 use crate::spec::{ContainerId, Spec, Stdin};
@@ -138,9 +141,9 @@ pub(super) fn start(
     if outline.streams == Streams::Inherited {
         super::streams::check(spec.beside.stdin)?;
     }
-    outline.make_room()?;
+    outline.make_room();
     // Before anything of ours is open, for it may take what it was handed.
-    let ports = Listeners::bind(&outline.ports)?;
+    let ports = bind(&outline, spec, host)?;
     let (mut recorded, mut inside) = (None, Err(Unpublished::None));
     let complete = || {
         let mut plan = plan::complete(Rc::clone(&outline), spec, host)?;
@@ -179,7 +182,18 @@ pub(super) fn start(
     if let Some(file) = &spec.beside.known.pidfile {
         pidfile::write(file, launched.payload.pid(), "\n").context("--pidfile")?;
     }
-    let published = Published::start(ports, launched.payload.pidfd(), inside)?;
+    let first = launched.payload.pidfd().try_clone_to_owned().context("copy its descriptor")?;
+    // Nobody gets into a reaper's namespaces by its pidfd: it is not dumpable.
+    let (ports, target) = match outline.first {
+        First::Payload => (ports, first),
+        First::Reaper => match behind(first.as_fd(), launched.payload.pid()) {
+            Ok(Some((payload, _))) => (ports, payload),
+            // There is nothing to be reached any more.
+            Ok(None) => (Listeners::default(), first),
+            Err(_) => (ports, first),
+        },
+    };
+    let published = Published::start(ports, target, inside)?;
     if let Some(why) = published.masked() {
         warn(&format!("services see no clients' addresses at published ports, because {why}"));
     }
@@ -195,6 +209,28 @@ pub(super) fn start(
     }
     let record = recorded;
     Ok(Started { launched, published, clients, outline, record, id, stop, health, notify })
+}
+
+/// How long a port may take to be free of a container that has ended.
+const FREE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Binds the ports; those of the container whose place this one takes, too.
+fn bind(outline: &Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Result<Listeners> {
+    let error = match Listeners::bind(&outline.ports) {
+        Ok(ports) => return Ok(ports),
+        Err(error) => error,
+    };
+    let check = || plan::complete(Rc::clone(outline), spec, host).map(drop);
+    if !record::give_way(spec, check)? {
+        return Err(error);
+    }
+    let until = Instant::now() + FREE_WITHIN;
+    loop {
+        match Listeners::bind(&outline.ports) {
+            Err(_) if Instant::now() < until => pause(Duration::from_millis(10))?,
+            bound => return bound,
+        }
+    }
 }
 
 impl Started {

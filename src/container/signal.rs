@@ -1,6 +1,6 @@
 //! `sublet kill` and `sublet stop`: signals to a container that runs.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,14 +29,16 @@ const MOMENT: Duration = Duration::from_secs(2);
 /// # Errors
 /// A container that does not run.
 pub fn kill(store: &Store, record: &Record, signal: Signal) -> anyhow::Result<()> {
+    let target = hears(record, signal)?;
     let stops = record.upkeep.stop_signal.unwrap_or(libc::SIGTERM);
     if [libc::SIGKILL, stops].contains(&signal.0) {
         spare(store, record);
     }
-    send(store, record, "kill", signal)
+    send(store, record, "kill", signal, &target)
 }
 
-fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::Result<()> {
+/// The process that is to hear of a signal.
+fn hears(record: &Record, signal: Signal) -> anyhow::Result<OwnedFd> {
     let Life::Running { launcher, payload, .. } = &record.life else {
         bail!("container {} is not running", record.label());
     };
@@ -44,11 +46,19 @@ fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::R
         libc::SIGKILL | libc::SIGSTOP => payload,
         _ => launcher,
     };
-    let Some(process) = target.open()? else {
-        bail!("container {} is not running", record.label());
-    };
+    let process = target.open()?;
+    process.with_context(|| format!("container {} is not running", record.label()))
+}
+
+fn send(
+    store: &Store,
+    record: &Record,
+    verb: &str,
+    signal: Signal,
+    target: &OwnedFd,
+) -> anyhow::Result<()> {
     request::note(store, record, verb, signal);
-    match send_signal(process.as_fd(), signal.0) {
+    match send_signal(target.as_fd(), signal.0) {
         // It has ended, and its launcher is about to say so.
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => {
@@ -60,7 +70,8 @@ fn send(store: &Store, record: &Record, verb: &str, signal: Signal) -> anyhow::R
 /// Has a container not be started again. One that is gone needs no word, and
 /// where it can't be said, the disk is full and it ends all the same.
 pub(super) fn spare(store: &Store, record: &Record) {
-    if record.upkeep.restart != Restart::No {
+    // A health check may have it started again, too.
+    if record.upkeep.restart != Restart::No || record.health.is_some() {
         _ = store.edit(&record.id, |record| record.upkeep.stopped = true);
     }
 }
@@ -84,10 +95,15 @@ pub fn stop(
     match &record.life {
         Life::Running { .. } => {
             let own = record.upkeep.stop_signal.map_or(Signal::TERM, Signal);
+            let signal = signal.unwrap_or(own);
             // It may end before it hears.
-            _ = send(store, record, "stop", signal.unwrap_or(own));
-            if is_paused(record) {
-                unpause(record)?;
+            _ = hears(record, signal).and_then(|it| send(store, record, "stop", signal, &it));
+            // Somebody else may have it go on at the same time.
+            if is_paused(record)
+                && let Err(error) = unpause(record)
+                && is_paused(record)
+            {
+                return Err(error);
             }
         }
         // What is told to the launcher now ends its wait.

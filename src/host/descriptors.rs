@@ -2,9 +2,12 @@
 //! RLIMIT_NOFILE.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+static RAISED: AtomicBool = AtomicBool::new(false);
 
 /// The limit of this process: its descriptors are numbers below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,16 @@ impl Descriptors {
     }
 
     /// Has this process, and who is made from now on, take all that there may
-    /// be.
-    ///
-    /// # Errors
-    /// What setrlimit(2) says.
-    pub fn raise(self) -> anyhow::Result<()> {
-        setrlimit(Resource::RLIMIT_NOFILE, self.hard, self.hard)
-            .with_context(|| format!("let {} files be open (RLIMIT_NOFILE)", self.hard))
+    /// be. Where that is refused (a hard limit above fs.nr_open, a filter) they
+    /// have to do with what they have.
+    pub fn raise(self) {
+        if setrlimit(Resource::RLIMIT_NOFILE, self.hard, self.hard).is_ok() {
+            RAISED.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether this process has taken more than came from the caller.
+    pub fn are_raised() -> bool {
+        RAISED.load(Ordering::Relaxed)
     }
 }

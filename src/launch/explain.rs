@@ -334,6 +334,9 @@ impl Told<'_> {
                 _,
                 Errno::EMFILE,
             ) => "the container may have too few files open: its RLIMIT_NOFILE, --ulimit nofile",
+            (Step::Mask { .. }, Part::Resolve, _) => {
+                "what is to be hidden has to be there: look for a typing error in mask="
+            }
             (_, _, Errno::ETOOMANYREFS) => {
                 "programs of yours have sent more descriptors than others have taken yet, as many \
                  as one process may have open (unix(7)): raise that limit, ulimit -n"

@@ -19,6 +19,7 @@ use super::user::{self, Files};
 use super::{cstring_text, process, schedule, security};
 use crate::host::Host;
 use crate::host::cgroup::PAYLOAD;
+use crate::host::descriptors::Descriptors;
 use crate::host::inside::Inside;
 use crate::spec::{Spec, Stdin};
 use crate::state::Place;
@@ -155,6 +156,8 @@ pub fn plan(
         steps.push(Step::TakeTerminal(Slot(slots - 1)));
     }
     steps.push(Step::CloseFrom(first));
+    let given = Descriptors::are_raised().then(|| host.descriptors()).transpose()?;
+    steps.extend(process::given_back(given, asked));
     steps.extend(process::limits(asked));
     steps.push(Step::ResetSignals);
     if rights.no_new_privileges {

@@ -9,6 +9,7 @@ use super::attr::{NOEXEC, RDONLY};
 use super::draft::{Draft, cstring};
 use super::step::{Expect, Slot, Step};
 use super::workshop::Workshop;
+use crate::spec::masks;
 use crate::sys::mount::Reach;
 
 /// What is to be hidden, and what is to be read-only.
@@ -18,6 +19,8 @@ pub struct Paths<'a> {
     pub masked: &'a [String],
     /// What is read-only.
     pub readonly: &'a [String],
+    /// Whether those that are not always hidden were asked for one by one.
+    pub by_name: bool,
     /// Behind what it is hidden.
     pub cover: Option<Cover>,
 }
@@ -30,7 +33,10 @@ impl Paths<'_> {
         };
         if let Some(Cover { null, empty }) = self.cover {
             for path in paths(self.masked) {
-                draft.push(Step::Mask { path: path?, null, empty });
+                let path = path?;
+                // A typing error would show what is to be hidden.
+                let asked = self.by_name && !masks::is_usual(path.to_bytes());
+                draft.push(Step::Mask { path, null, empty, asked });
             }
         }
         for path in paths(self.readonly) {

@@ -161,7 +161,9 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         notify::plan(&made, &mut process, &mut draft);
     }
     let process = &process;
-    let hidden = hide::Paths { masked, readonly: readonly_paths, cover };
+    // A bundle has the list of its engine, for all roots and machines.
+    let by_name = spec.beside.lifetime == Lifetime::WithLauncher;
+    let hidden = hide::Paths { masked, readonly: readonly_paths, by_name, cover };
     // What is written below /proc is written before that is covered.
     let hide_now = sysctls.is_empty();
     hidden.plan(|path| hide_now && early(path), &mut draft)?;
@@ -246,7 +248,6 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
     last.push(Step::CloseFrom(handed_down));
     // Not earlier: with few descriptors or processes allowed, the steps above
     // could not be done.
-    last.extend(outline.descriptors.map(process::descriptors));
     last.extend(process::limits(process));
     last.push(Step::ResetSignals);
     last.push(Step::Mark(Phase::Confine));
@@ -257,6 +258,8 @@ pub fn complete(outline: Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Resul
         last.push(Step::AwaitStart { first: handed_down });
         last.extend(hooks::start_container(oci.hooks().as_ref(), &rights)?);
     }
+    // Last, for as long as the trees are open that were mounted.
+    last.extend(process::given_back(outline.descriptors, process));
     if rights.no_new_privileges {
         last.extend(rights.filter());
     }

@@ -72,11 +72,14 @@ fn candidates(program: &str, path: &str) -> anyhow::Result<Vec<CString>> {
         .collect()
 }
 
-/// The step that gives the caller's limit of open files back, for what is asked
-/// for to be set above it.
-pub fn descriptors(given: Descriptors) -> Step {
-    let (resource, name) = resource(PosixRlimitType::RlimitNofile);
-    Step::Limit { resource, name, soft: given.soft, hard: given.hard }
+/// The step that gives the caller's limit of open files back, where none is asked
+/// for.
+pub fn given_back(given: Option<Descriptors>, process: &Process) -> Option<Step> {
+    let kind = PosixRlimitType::RlimitNofile;
+    let is_asked = process.rlimits().iter().flatten().any(|limit| limit.typ() == kind);
+    let (resource, name) = resource(kind);
+    let given = given.filter(|_| !is_asked)?;
+    Some(Step::Limit { resource, name, soft: given.soft, hard: given.hard })
 }
 
 /// The steps that set resource limits.

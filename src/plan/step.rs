@@ -290,6 +290,8 @@ pub enum Step {
         null: Slot,
         /// An empty directory.
         empty: Slot,
+        /// Whether it was asked for by name, and has to be there.
+        asked: bool,
     },
     /// Makes what is at a path of the container read-only, with all mounts
     /// below it.
@@ -599,6 +601,7 @@ impl fmt::Display for Step {
             Self::OpenSpot { path, .. } => write!(f, "note the place {path:?}"),
             Self::CopyTree { name, .. } if name.is_empty() => f.write_str("copy the mount"),
             Self::CopyTree { name, .. } => write!(f, "copy the mount at its {name:?}"),
+            Self::Mask { path, asked: true, .. } => write!(f, "hide {path:?}"),
             Self::Mask { path, .. } => write!(f, "hide {path:?}, if there"),
             Self::Protect { path } => write!(f, "make {path:?} read-only, if there"),
             Self::NewFilesystem { kind, options, attrs, .. } => {

@@ -26,6 +26,11 @@ const MASKED: [&str; 15] = [
 const READONLY: [&str; 6] =
     ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Whether a path is hidden where nothing is said.
+pub fn is_usual(path: &[u8]) -> bool {
+    MASKED.iter().any(|usual| usual.as_bytes() == path)
+}
+
 /// The two lists, and what was asked to change in them.
 #[derive(Debug)]
 pub struct Masks {

@@ -347,6 +347,13 @@ pub enum Link {
 }
 
 impl Record {
+    /// Somebody has a word for it: it stays until it is removed.
+    pub fn keep(&mut self) {
+        if self.afterwards == Afterwards::Fade {
+            self.afterwards = Afterwards::Keep;
+        }
+    }
+
     /// A container that is about to be started by `launcher`, or by nobody
     /// yet.
     pub fn new(

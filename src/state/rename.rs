@@ -45,6 +45,7 @@ impl Store {
         let names = Held::take(self)?;
         names.claim(name, id)?;
         let old = record.name.replace(name.clone());
+        record.keep();
         if let Err(error) = entry.write(self, &record, Turn::Later) {
             // It is not called so; whoever wants the name may have it.
             let _ = names.withdraw(name, id);

@@ -270,6 +270,11 @@ impl Status {
         self.mode & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Whether it is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.mode & libc::S_IFMT == libc::S_IFLNK
+    }
+
     /// Whether it is a device node.
     pub fn is_device(&self) -> bool {
         matches!(self.mode & libc::S_IFMT, libc::S_IFCHR | libc::S_IFBLK)

@@ -346,7 +346,8 @@ fn a_directory_of_other_things() {
     let typed = directory.to_str().unwrap();
     let throw_away = format!("{typed}:O");
     let words = ["is no root filesystem", "\"ls\"", "host ls", "podman export"];
-    for options in [&["run"][..], &["run", "-d"], &["create"]] {
+    let cache = format!("{root}/tmp:/cache");
+    for options in [&["run"][..], &["run", "-d"], &["run", "-v", &cache]] {
         for typed in [typed, &throw_away] {
             let done = at.sublet(&[options, &[typed, "ls"]].concat()).run();
             done.explained(&words);
@@ -358,6 +359,10 @@ fn a_directory_of_other_things() {
         fs::read_dir(&directory).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(names, ["make"]);
     assert_eq!(at.sublet(&["ps", "-aq"]).ok(), "");
+    // It may be filled until it is started.
+    at.sublet(&["create", "--name", "later", typed, "ls"]).ok();
+    at.sublet(&["start", "later"]).run().explained(&["is no root filesystem"]);
+    at.sublet(&["rm", "later"]).ok();
     // A program alone is enough, there or mounted.
     let bin = format!("{root}/bin:/elsewhere");
     let script = ["sh", "-c", "echo works"];

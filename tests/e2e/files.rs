@@ -250,6 +250,12 @@ fn more_can_be_masked_and_masks_can_be_lifted() {
     let options = ["--security-opt", "mask=/etc/secret:/opt"];
     let told = sh(&scratch, &root, &options, "cat /etc/secret; ls /opt; echo end");
     assert_eq!(told, "end");
+    // A typing error would show what is to be hidden.
+    for typed in ["mask=/etc/secert", "mask=/opt/secret/below"] {
+        let program =
+            Program::run_in(&scratch).args(["--security-opt", typed, root.text(), "true"]);
+        program.refused(&["hide \"/", "typing error in mask="]);
+    }
     let type_of = "stat -c %F /proc/keys";
     assert_eq!(sh(&scratch, &root, &[], type_of), "character special file");
     let unmasked = sh(&scratch, &root, &["--security-opt", "unmask=/proc/keys"], type_of);

@@ -132,6 +132,8 @@ fn cell(scratch: &Scratch, template: &Root, name: &str, kind: Kind) -> Result<()
     let inner = |part: &str| format!("{kind:?}/{part}");
     let root = template.sibling(scratch, &inner("root")).script("entry", ENTRY);
     fs::create_dir(root.join("work")).expect("mkdir");
+    // What is masked by name has to be there.
+    fs::write(root.join("etc/mtab"), "masked\n").expect("write");
     let canary = Canary::named(scratch, &inner("canary"));
     let planted = root.join(name.trim_start_matches('/'));
     clear(&planted);

@@ -423,6 +423,49 @@ fn a_port_below_1024_is_told_with_the_ways_out() {
     run(&scratch).args(["-p", "80:80", "host", "true"]).refused(&words);
 }
 
+/// A first process of ours, into which nobody may look, is in no way.
+#[test]
+fn ports_of_a_container_with_an_init() {
+    requires!(python3);
+    let scratch = Scratch::new();
+    let published = Published::start(&scratch, ECHO, &["--init"]);
+    echoes(&mut published.connect(), b"through");
+    published.running.signal(libc::SIGTERM);
+    published.running.wait();
+    let at = At::new();
+    at.run(&["--init", "--network", "loopback", "-p", "7001"]).arg("true").run().exits(0);
+    let web = at.start("web", &["--init", "--network", "loopback"], "echo ready; exec sleep 600");
+    at.sublet(&["port", "add", "web", "-p", "7001"]).ok();
+    at.sublet(&["rm", "-f", "web"]).ok();
+    web.wait();
+}
+
+/// A container that takes another's place has its ports as well, if it can be had
+/// at all.
+#[test]
+fn who_takes_anothers_place_has_its_ports() {
+    requires!();
+    let at = At::new();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = format!("{free}:7001");
+    let options = ["-d", "--network", "loopback", "--name", "web", "-p", &port];
+    let sleep = |options: &[&str]| at.run(options).args(["sleep", "600"]);
+    let first = sleep(&options).ok();
+    let replace = [&options[..], &["--replace"]].concat();
+    let nonsense = [&replace[..], &["-v", "relative/../x:not-absolute"]].concat();
+    assert_ne!(sleep(&nonsense).run().code(), 0);
+    sleep(&[&replace[..], &["-u", "nobody-there"]].concat()).run().exits(125);
+    assert_eq!(at.inspect("web")["Id"], first, "it is still there");
+    let second = sleep(&replace).ok();
+    assert_ne!(first, second);
+    assert_eq!(at.sublet(&["port", "web", "7001"]).ok(), format!("127.0.0.1:{free}"));
+    // Another's port is no reason to end anything.
+    let other = sleep(&["-d", "--network", "loopback", "--name", "db", "--replace", "-p", &port]);
+    other.refused(&["the port is taken"]);
+    assert_eq!(at.inspect("web")["Id"], second);
+    at.sublet(&["rm", "-f", "web"]).ok();
+}
+
 /// More of them than the caller may have files open, as long as that may be
 /// raised: the program has the caller's limit all the same, at every start.
 #[test]

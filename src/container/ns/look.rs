@@ -11,12 +11,13 @@ use std::path::Path;
 use anyhow::Context;
 use nix::fcntl::readlinkat;
 use nix::libc;
-use nix::unistd::getpid;
+use nix::unistd::{Pid, getpid};
 
 use super::picture::{Inner, Kind, Limits, Member, Numbers, Picture};
 use crate::cgroup::Directory;
 use crate::cgroup::usage::Usage;
 use crate::host::Host;
+use crate::host::inside::behind;
 use crate::state::{Life, Listing, Record};
 use crate::sys::{Errno, fd, namespace, path};
 
@@ -44,7 +45,16 @@ fn known(record: &Record, host: &Host) -> Option<Member> {
     // The directory first, then whether it is the process that is meant: from
     // then on all that is read through it is.
     let process = Process::open(payload.pid).ok()?;
-    payload.open().ok().flatten()?;
+    let opened = payload.open().ok().flatten()?;
+    // Nobody may look into a reaper of ours, but into what it has started.
+    let behind = || {
+        let (_, pid) = behind(opened.as_fd(), Pid::from_raw(payload.pid)).ok().flatten()?;
+        Process::open(pid.as_raw()).ok()
+    };
+    let process = match process.number(Kind::MOUNT) {
+        Some(_) => process,
+        None => behind().unwrap_or(process),
+    };
     let place = record.place.as_ref().map(|place| place.cgroup.clone());
     let cgroup = place.or_else(|| host.cgroups().ok()?.of_process(payload.pid).ok());
     Some(Member {

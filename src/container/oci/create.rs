@@ -49,7 +49,7 @@ impl Runtime {
         let bundle = bundle.with_context(|| format!("find the bundle {:?}", create.bundle))?;
         let spec = read(&bundle, id, create.engine)?;
         let outline = Rc::new(plan::outline(&spec, None, host)?);
-        outline.make_room()?;
+        outline.make_room();
         match (outline.streams, &create.console_socket) {
             (Streams::Terminal, None) => {
                 return Err(anyhow!("process.terminal takes a --console-socket"))

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 
 use super::inside::{Inside, Seen, Unpublished};
 use super::listen::{Listener, Listeners};
@@ -34,10 +34,9 @@ impl Published {
     /// Why the container's network can't be gone into.
     pub fn start(
         listeners: Listeners,
-        target: BorrowedFd<'_>,
+        target: OwnedFd,
         inside: Result<Inside, Unpublished>,
     ) -> anyhow::Result<Self> {
-        let target = target.try_clone_to_owned().context("copy the container's descriptor")?;
         let mut published = Self { process: None, listeners, target, inside };
         if !published.listeners.is_empty() {
             published.forward()?;

@@ -39,6 +39,13 @@ fn numbers_are_those_of_proc_and_what_is_the_hosts_is_told() {
         assert_eq!(other["Namespaces"][kind]["SharedWith"], with, "{kind}");
         assert_eq!(told["Host"]["Namespaces"][kind], link("self", kind));
     }
+    // Into a first process of ours nobody may look.
+    let below = at.start("init", &["--init"], "echo ready; exec sleep 600");
+    let seen = named(&at.sublet(&["ns", "--json"]).json(), "init");
+    assert!(seen["Namespaces"]["net"]["Inode"].is_number(), "{seen}");
+    assert_eq!(seen["Processes"], json!(1), "the one that can be seen");
+    below.signal(libc::SIGKILL);
+    below.wait();
     assert_eq!((&one["Processes"], &other["Processes"]), (&json!(2), &json!(1)));
     assert_eq!(one["Id"], json!(at.scratch.container("web")));
 
