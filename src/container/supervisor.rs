@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::pipe2;
 
 use super::linger;
@@ -363,7 +364,7 @@ impl Pause {
     }
 
     /// Waits, after a run that has lasted so long; false if we are told to end
-    /// meanwhile.
+    /// meanwhile. What else comes was for the run that is over.
     fn wait(&mut self, lasted: Duration) -> bool {
         if lasted >= Self::LASTED {
             self.0 = Self::FIRST;
@@ -372,13 +373,18 @@ impl Pause {
         self.0 = (self.0 * 2).min(Self::LONGEST);
         // They are blocked since the first start.
         let mut set = SigSet::empty();
-        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().for_each(|one| set.add(one));
-        let Ok(signals) = SignalFd::new(&set) else { return true };
+        let for_the_payload = [Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT];
+        for_the_payload.into_iter().chain([Signal::SIGTERM]).for_each(|one| set.add(one));
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let Ok(signals) = SignalFd::with_flags(&set, flags) else { return true };
         loop {
             let mut told = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
             match poll(&mut told, patience(Some(until))) {
                 Ok(0) => return true,
-                Ok(_) => return false,
+                Ok(_) => match signals.read_signal() {
+                    Ok(Some(told)) if told.ssi_signo as i32 == libc::SIGTERM => return false,
+                    _ => {}
+                },
                 Err(_) if Instant::now() >= until => return true,
                 Err(_) => {}
             }

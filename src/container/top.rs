@@ -63,7 +63,10 @@ fn of_namespace(first: i32, kind: &str, all: &BTreeMap<i32, Process>) -> BTreeSe
     };
     // Nobody may look into a reaper of ours; but into what it has started.
     let child = all.values().find(|process| process.parent == first).map(|process| process.pid);
-    let own = namespace(first).or_else(|| namespace(child?));
+    // Held, for the kernel gives the number of one that is gone to the next.
+    let hold = |pid: i32| fs::File::open(format!("/proc/{pid}/ns/{kind}")).ok();
+    let held = hold(first).or_else(|| hold(child?));
+    let own = held.as_ref().and_then(|it| it.metadata().ok()).map(|it| (it.dev(), it.ino()));
     let inside = |pid: &i32| *pid == first || (own.is_some() && namespace(*pid) == own);
     let mut found: BTreeSet<i32> = all.keys().copied().filter(inside).collect();
     loop {

@@ -3,11 +3,11 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::pause;
 use crate::error::Explain;
-use crate::state::{Life, Record, Store};
+use crate::state::{Life, Over, Record, Store};
 use crate::sys::Errno;
 use crate::sys::fd::{self, Patience};
 
@@ -27,6 +27,10 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
         Life::Created { launcher: None } if record.failed.is_some() => {
             return Ok(record.failed.map(|failed| failed.code));
         }
+        Life::Created { launcher: None } => {
+            return Err(anyhow!("container {} has not been started", record.label()))
+                .hint(format!("sublet start {}", record.label()));
+        }
         Life::Running { launcher, .. } | Life::Restarting { launcher, .. } => Some(launcher),
         Life::Created { launcher } => launcher.as_ref(),
     };
@@ -43,15 +47,20 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
             }
         }
     }
-    if !store.await_end(&record.id, MOMENT)? {
-        bail!(
-            "the launcher of container {} has ended, and somebody holds its lock",
-            record.label()
-        );
-    }
-    match store.seek(record.id.as_str())?.map(|record| record.life) {
-        Some(Life::Exited(exit)) => Ok(exit.end.code()),
-        _ => Err(anyhow::anyhow!("container {} has ended, and its record is gone", record.label()))
+    let label = record.label();
+    let now = match store.await_over(&record, MOMENT)? {
+        Over::Ended => store.seek(record.id.as_str())?.filter(|now| now.id == record.id),
+        Over::Again(now) => Some(*now),
+        Over::Not => {
+            bail!("the launcher of container {label} has ended, and somebody holds its lock")
+        }
+    };
+    match now.map(|now| (now.life, now.failed)) {
+        Some((Life::Exited(exit) | Life::Restarting { exit, .. }, _)) => Ok(exit.end.code()),
+        Some((Life::Created { launcher: None }, Some(failed))) => Ok(Some(failed.code)),
+        Some(_) => Err(anyhow!("container {label} has ended and was started again meanwhile"))
+            .hint(format!("sublet events --since 1m -f container={label} tells how it ended")),
+        None => Err(anyhow!("container {label} has ended, and its record is gone"))
             .hint("one that is started without --rm keeps its exit code"),
     }
 }

@@ -69,7 +69,7 @@ pub fn serve(
     let is_moved_first = asks_systemd && setup_uid != Some(host.caller()?.euid);
     while is_moved_first && let Some(answer) = placing.awaited() {
         wait_for([Some(Awaited::until(answer))], &spawned.signals, &mut early)?;
-        placing.proceed(host)?;
+        placing.proceed(host).map_err(|error| first_cause(spawned, error, host))?;
     }
     let waited = maps.helpers().try_for_each(|helper| {
         wait_for([Some(Awaited::readable(helper))], &spawned.signals, &mut early).map(drop)

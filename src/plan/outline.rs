@@ -4,6 +4,7 @@
 //! the ids have to know: they can begin while the [`steps`](super::steps) are
 //! decided.
 
+use std::path::Component;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,7 +18,7 @@ use crate::host::Host;
 use crate::host::descriptors::Descriptors;
 use crate::spec::network::Service;
 use crate::spec::port::Port;
-use crate::spec::{Lifetime, Spec};
+use crate::spec::{Lifetime, Root, Spec};
 
 /// What one launch begins with.
 #[derive(Debug)]
@@ -103,6 +104,15 @@ pub fn outline(spec: &Spec, join: Option<Join>, host: &Host) -> anyhow::Result<O
     let namespaces = if cgroup.is_own() { namespaces.cgroup_later() } else { namespaces };
     if let Rung::Single(Why::NoRange(advice)) = &idmap.rung {
         notes.push(format!("one id only, because {}: {}", advice.cause, advice.hint));
+    }
+    if let Root::Directory(path) | Root::Overlay(path) = &spec.beside.root
+        && path.components().eq([Component::RootDir])
+    {
+        notes.push(
+            "the root / is this machine's with all files of yours in it: the word host is it \
+             read-only, and without those"
+                .to_owned(),
+        );
     }
     let first = if spec.beside.init { First::Reaper } else { First::Payload };
     // A reaper stays in the memory that it was made in. And the kernel gives

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::common::processes::parent;
 use crate::common::*;
 
 /// `run -d` with these options and a script: its id.
@@ -257,6 +259,26 @@ fn it_is_made_now_and_started_later() {
     says(&at, "front", "again");
 }
 
+/// What was sent to a run that is over is not for us who start the next.
+#[test]
+fn a_signal_between_two_runs_ends_nothing() {
+    requires!();
+    let at = At::new();
+    let script = "until [ -e /go ]; do sleep 0.1; done; exit 1";
+    start(&at, &["--name", "web", "--restart", "always"], script);
+    let supervisor = nix::unistd::Pid::from_raw(parent(at.payload("web")) as i32);
+    fs::write(at.root.path().join("go"), "").unwrap();
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT] {
+        becomes(&at, "web", "restarting");
+        let before = at.inspect("web")["RestartCount"].as_i64().expect("a number");
+        nix::sys::signal::kill(supervisor, signal).expect("it is there");
+        let more = || (at.inspect("web")["RestartCount"].as_i64() > Some(before)).then_some(());
+        eventually(60.0, more).unwrap_or_else(|| panic!("{signal}: {}", at.inspect("web")));
+    }
+    at.sublet(&["stop", "-t", "0", "web"]).ok();
+    becomes(&at, "web", "exited");
+}
+
 /// C06: what a container has put in the place of its own volume, or of its root,
 /// is not what it is given when it is started again.
 #[test]
@@ -330,6 +352,7 @@ fn what_goes_by_itself_takes_its_log_along() {
     requires!();
     let at = At::new();
     at.sublet(&["create", "--rm", "--name", "web"]).arg(at.root.path()).arg("true").ok();
+    at.sublet(&["wait", "web"]).run().explained(&["has not been started", "sublet start web"]);
     at.sublet(&["start", "-a", "web"]).ok();
     let gone = || (logs(&at).is_empty() && at.names(&["-a"]).is_empty()).then_some(());
     eventually(20.0, gone).unwrap_or_else(|| panic!("{:?}", logs(&at)));

@@ -25,9 +25,12 @@ impl Runtime {
             Status::Created => return Ok(vec![first]),
             _ => {}
         }
-        let own = namespace(first)
+        // Held, for the kernel gives the number of one that is gone to the next.
+        let held = fs::File::open(format!("/proc/{first}/ns/pid"))
             .context("look at the container's pid namespace")
             .hint("whoever has made the container may: root, or its engine (podman unshare)")?;
+        let facts = held.metadata().context("look at the container's pid namespace")?;
+        let own = (facts.dev(), facts.ino());
         if namespace(std::process::id() as i32).is_ok_and(|ours| ours == own) {
             bail!("container {id} has no pid namespace of its own to tell its processes by");
         }
