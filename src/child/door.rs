@@ -103,11 +103,18 @@ pub unsafe fn clone_behind(
             Ok(None) => Ok(None),
             Ok(Some(made)) => {
                 let word = word(Part::Clone, made.pid.as_raw());
-                let sent = fd::send_with_descriptor(theirs.as_fd(), &word, made.pidfd.as_fd());
-                exit_now(sent.is_err().into())
+                match fd::send_with_descriptor(theirs.as_fd(), &word, made.pidfd.as_fd()) {
+                    Ok(()) => exit_now(0),
+                    Err(errno) => {
+                        // Nobody would know of it.
+                        let _ = process::send_signal(made.pidfd.as_fd(), nix::libc::SIGKILL);
+                        let _ = fd::write_all(theirs.as_fd(), &refused(Part::Keeper, errno));
+                        exit_now(1)
+                    }
+                }
             }
             Err(Refused { part, errno }) => {
-                let _ = fd::write_all(theirs.as_fd(), &word(part, -(errno as i32)));
+                let _ = fd::write_all(theirs.as_fd(), &refused(part, errno));
                 exit_now(1)
             }
         };
@@ -141,6 +148,10 @@ fn word(part: Part, number: i32) -> [u8; WORD] {
     bytes[..4].copy_from_slice(&(part as u32).to_ne_bytes());
     bytes[4..].copy_from_slice(&number.to_ne_bytes());
     bytes
+}
+
+fn refused(part: Part, errno: Errno) -> [u8; WORD] {
+    word(part, -(errno as i32))
 }
 
 /// What the doorkeeper does: goes there, and makes the child.

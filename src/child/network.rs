@@ -129,15 +129,20 @@ extern "C" fn make(numbers: *const ()) -> ! {
     let joined = user.map_or(Ok(()), |user| process::join(user, libc::CLONE_NEWUSER));
     let made = joined.and_then(|()| new_namespace());
     let sent = made.and_then(|made| {
+        // To the child first: a helper that connects this one while the child
+        // makes another for itself would not be missed.
         if let Some(outward) = outward {
             link::request(&outward.closed.bytes, outward.closed.count)?;
+        }
+        fd::send_with_descriptor(channel, &word, made.as_fd())?;
+        if let Some(outward) = outward {
             for port in &outward.services {
                 let listener = socket::listening(ADDRESS.octets(), *port, BACKLOG)?;
                 fd::send_with_descriptor(outward.to.as_fd(), &word, listener.as_fd())?;
             }
             fd::send_with_descriptor(outward.to.as_fd(), &word, made.as_fd())?;
         }
-        fd::send_with_descriptor(channel, &word, made.as_fd())
+        Ok(())
     });
     if sent.is_ok() && outward.is_some() {
         // Where it can't be had nothing else fails.

@@ -95,8 +95,10 @@ impl Store {
             bail!("container {} is running", id.short());
         }
         // Who removes it holds the other byte, and looks at this one then.
-        let ours = patiently(PATIENCE, || entry.lock.take(Byte::Edit)).with_context(look)?;
-        if !ours || !entry.is_at(self, id).with_context(look)? {
+        if !patiently(PATIENCE, || entry.lock.take(Byte::Edit)).with_context(look)? {
+            bail!("another sublet has been changing container {} for two seconds", id.short());
+        }
+        if !entry.is_at(self, id).with_context(look)? {
             return Err(gone());
         }
         let Loaded::Record(record) = entry.load(id)? else { return Err(gone()) };
