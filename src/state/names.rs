@@ -102,7 +102,8 @@ pub fn look_up(store: &Store, name: &Name) -> Result<Option<ContainerId>> {
     Ok(read(&directory, name.as_str())?.and_then(|owner| owner.parse().ok()))
 }
 
-/// Removes the names whose container is gone. `known` are those that a record
+/// Removes the names whose container is gone, unless somebody else is at the names
+/// right now: the next who looks removes them. `known` are those that a record
 /// has: whose such a link is, only who wants the name asks.
 pub fn sweep(store: &Store, known: &HashSet<&Name>) -> anyhow::Result<()> {
     let directory = match files::open_directory(store.fd(), DIRECTORY) {
@@ -115,9 +116,14 @@ pub fn sweep(store: &Store, known: &HashSet<&Name>) -> anyhow::Result<()> {
         names.extend(name.filter(|name| !known.contains(name)));
     })
     .refused("read", &store.path().join(DIRECTORY))?;
+    if names.is_empty() {
+        return Ok(());
+    }
+    let path = store.path().join(DIRECTORY);
+    let Some(_lock) = lock(store, 0).refused("lock", &path)? else { return Ok(()) };
     for name in names {
         if let Ok(Some(owner)) = read(&directory, name.as_str()) {
-            settle(store, &directory, &name, &owner, None)?;
+            judge(store, &directory, &name, &owner, None)?;
         }
     }
     Ok(())
@@ -144,7 +150,7 @@ pub(super) fn settle(
     asker: Option<&ContainerId>,
 ) -> anyhow::Result<Settled> {
     let path = store.path().join(DIRECTORY);
-    let _lock = lock(store).refused("lock", &path)?.with_context(|| busy(&path))?;
+    let _lock = lock(store, PATIENCE).refused("lock", &path)?.with_context(|| busy(&path))?;
     judge(store, directory, name, owner, asker)
 }
 
@@ -194,7 +200,7 @@ impl<'a> Held<'a> {
     pub fn take(store: &'a Store) -> anyhow::Result<Self> {
         let path = store.path().join(DIRECTORY);
         let directory = make(store).refused("make", &path)?;
-        let lock = lock(store).refused("lock", &path)?.with_context(|| busy(&path))?;
+        let lock = lock(store, PATIENCE).refused("lock", &path)?.with_context(|| busy(&path))?;
         Ok(Self { store, directory, _lock: lock })
     }
 
@@ -260,12 +266,13 @@ fn make(store: &Store) -> Result<OwnedFd> {
     }
 }
 
-/// Takes the lock of all names; `None` where somebody doesn't let go of it.
-fn lock(store: &Store) -> Result<Option<Flock<OwnedFd>>> {
+/// Takes the lock of all names; `None` where somebody doesn't let go of it for so
+/// many milliseconds.
+fn lock(store: &Store, patience: u32) -> Result<Option<Flock<OwnedFd>>> {
     let mut locked = None;
     // A descriptor of its own: the lock is its.
     let mut open = Some(files::open_directory(store.fd(), DIRECTORY)?);
-    patiently(PATIENCE, || {
+    patiently(patience, || {
         let Some(fd) = open.take() else { return Ok(false) };
         match Flock::lock(fd, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => {

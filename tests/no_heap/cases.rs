@@ -45,7 +45,7 @@ impl Scratch {
         let path = std::env::temp_dir().join(format!("sublet-no-heap.{}", std::process::id()));
         fs::create_dir(&path)?;
         let scratch = Self { path };
-        for directory in ["root/etc", "root/sub", "volume/below"] {
+        for directory in ["root/etc", "root/sub", "volume/below", "root/bin"] {
             fs::create_dir_all(scratch.path.join(directory))?;
         }
         // Other users than the caller are in some cases.

@@ -23,6 +23,16 @@ pub(super) fn race(racer: impl Fn(usize) + Sync) {
     });
 }
 
+/// Counts down by its end, also where that is a failure: who waits for it would
+/// wait for good.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// All want one name, or one id; nobody lets go before the last has tried.
 fn one_wins(scratch: &Scratch, reserve: impl Fn(&Store, usize) -> anyhow::Result<Reserved> + Sync) {
     let (winners, tried) = (AtomicUsize::new(0), Barrier::new(RACERS));
@@ -108,12 +118,12 @@ fn whoever_lists_disturbs_nobody() {
     race(|number| {
         let store = scratch.store();
         if number % 2 == 0 {
+            let _done = Done(&busy);
             for turn in 0..20 {
                 let text = format!("c{number}.{turn}");
                 let afterwards = if turn % 2 == 0 { Afterwards::Keep } else { Afterwards::Remove };
                 run(&store, &text, Some(&text), afterwards).finish(exit(End::Code(7))).unwrap();
             }
-            busy.fetch_sub(1, Ordering::Relaxed);
             return;
         }
         while busy.load(Ordering::Relaxed) > 0 {
@@ -123,6 +133,8 @@ fn whoever_lists_disturbs_nobody() {
                 assert!(matches!(end(record), None | Some(End::Code(7))), "{record:?}");
             }
             lists.fetch_add(1, Ordering::Relaxed);
+            // Whoever wants the lock of the names has two seconds to get it.
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
         assert_eq!(RELEASED.get(), 0, "nobody was killed");
     });

@@ -34,7 +34,7 @@ fn it_is_called_otherwise_and_the_old_name_is_free() {
     // One without a name gets one, and another that is removed takes its own
     // along.
     let nameless = run(&store, "c", None, Afterwards::Remove);
-    drop(run(&store, "d", None, Afterwards::Fade));
+    run(&store, "d", None, Afterwards::Fade).finish(exit(End::Code(0))).unwrap();
     let wanted = store.call(&id("d"), &name("kept")).unwrap();
     assert_eq!(wanted.afterwards, Afterwards::Keep, "somebody has a word for it now");
     store.remove(&id("d")).unwrap();
