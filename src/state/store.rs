@@ -34,6 +34,10 @@ struct Inner {
     release: Release,
 }
 
+/// How long what has no record yet may stay like that, in milliseconds: who makes
+/// or removes it is done at once, where the machine has time for him.
+const UNSETTLED: u32 = 500;
+
 /// What there is.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -121,7 +125,7 @@ impl Store {
         // Without a record, somebody is starting it, or removing what we have
         // just made ourselves.
         let mut known = false;
-        let settled = patiently(50, || {
+        let settled = patiently(UNSETTLED, || {
             known = matches!(self.visit(id), Ok(Some(_)));
             Ok(known || Entry::open(self, id)?.is_none())
         });
