@@ -20,7 +20,7 @@ use super::run::{self, Clock, Started, Stayed};
 use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
-use crate::launch::patience;
+use crate::launch::{nobody_waits, patience};
 use crate::log::{self, Stream, Writer};
 use crate::monitor::background::{Background, Log};
 use crate::monitor::{Caller, Exit, Front};
@@ -223,6 +223,7 @@ fn once_more(
     log: &Log,
     sockets: Option<&Sockets>,
 ) -> anyhow::Result<Supervisor> {
+    nobody_waits();
     let mut unused = Some(recorded);
     let mut start = || {
         let host = Host::new();

@@ -36,7 +36,7 @@ use spawn::Spawned;
 
 pub use explain::refused_start;
 pub use timing::Timing;
-pub use wait::{patience, pause, readable_by};
+pub use wait::{nobody_waits, patience, pause, readable_by};
 
 /// A payload that runs. Fields are dropped in this order.
 pub struct Launched {

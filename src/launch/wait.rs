@@ -1,6 +1,7 @@
 //! Waiting that the user can end.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -35,6 +36,22 @@ impl<'a> Awaited<'a> {
 /// The signals by which a user gives up.
 const GIVES_UP: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
+/// Whether no user waits for what is started.
+static ALONE: AtomicBool = AtomicBool::new(false);
+
+/// From now on nobody waits for what this process starts: SIGTERM alone is for it,
+/// and all other signals are for what is started.
+pub fn nobody_waits() {
+    ALONE.store(true, Ordering::Relaxed);
+}
+
+fn gives_up(signal: Signal) -> bool {
+    match ALONE.load(Ordering::Relaxed) {
+        true => signal == Signal::SIGTERM,
+        false => GIVES_UP.contains(&signal),
+    }
+}
+
 /// Waits until there is something to read, but not after `until`: whether there
 /// is.
 ///
@@ -55,7 +72,8 @@ pub fn pause(time: Duration) -> anyhow::Result<()> {
 
 fn news_by(fd: Option<BorrowedFd<'_>>, until: Option<Instant>) -> anyhow::Result<bool> {
     let blocked = SigSet::thread_get_mask().context("ask which signals are blocked")?;
-    let heard: SigSet = GIVES_UP.into_iter().filter(|one| blocked.contains(*one)).collect();
+    let is_heard = |one: &Signal| gives_up(*one) && blocked.contains(*one);
+    let heard: SigSet = GIVES_UP.into_iter().filter(is_heard).collect();
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&heard, flags).context("hear signals")?;
     loop {
@@ -107,7 +125,7 @@ pub fn wait_for<const N: usize>(
         }
         while let Some(info) = signals.read_signal().context("read a signal")? {
             let number = info.ssi_signo as i32;
-            if let Some(signal) = GIVES_UP.iter().find(|signal| **signal as i32 == number) {
+            if let Some(signal) = Signal::try_from(number).ok().filter(|it| gives_up(*it)) {
                 return Err(anyhow!("stopped by {signal} before the payload ran"))
                     .exits_with(128 + number as u8);
             }
