@@ -220,7 +220,10 @@ fn bind(outline: &Rc<Outline>, spec: &Spec, host: &Host) -> anyhow::Result<Liste
         Ok(ports) => return Ok(ports),
         Err(error) => error,
     };
-    let check = || plan::complete(Rc::clone(outline), spec, host).map(drop);
+    let check = || {
+        let plan = plan::complete(Rc::clone(outline), spec, host)?;
+        super::rootfs::check(&plan.steps, spec)
+    };
     if !record::give_way(spec, check)? {
         return Err(error);
     }
