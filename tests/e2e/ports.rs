@@ -455,6 +455,9 @@ fn who_takes_anothers_place_has_its_ports() {
     let nonsense = [&replace[..], &["-v", "relative/../x:not-absolute"]].concat();
     assert_ne!(sleep(&nonsense).run().code(), 0);
     sleep(&[&replace[..], &["-u", "nobody-there"]].concat()).run().exits(125);
+    let empty = at.scratch.dir("empty");
+    let words = [&["run"], &replace[..], &[&empty, "ls"]].concat();
+    at.sublet(&words).run().explained(&["is no root filesystem"]);
     assert_eq!(at.inspect("web")["Id"], first, "it is still there");
     let second = sleep(&replace).ok();
     assert_ne!(first, second);
