@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use crate::common::*;
@@ -336,6 +339,39 @@ impl Drop for Slow {
     }
 }
 
+/// Units of the user's systemd, of which it tells everybody.
+struct Units {
+    are_enough: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Units {
+    fn come_and_go() -> Self {
+        let are_enough = Arc::new(AtomicBool::new(false));
+        let one = |_| {
+            let are_enough = Arc::clone(&are_enough);
+            spawn(move || {
+                while !are_enough.load(Ordering::Relaxed) {
+                    let words = ["--user", "--scope", "--quiet", "--collect", "true"];
+                    let ended = Command::new("systemd-run").args(words).status();
+                    assert!(ended.expect("run it").success());
+                }
+            })
+        };
+        let threads = (0..2).map(one).collect();
+        Self { are_enough, threads }
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        self.are_enough.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// By ctrl-C or because it takes too long: systemd would start the scope of one
 /// that is long gone.
 #[test]
@@ -350,6 +386,19 @@ fn a_start_that_is_given_up_leaves_no_job_of_systemds() {
     let done = running.wait();
     done.exits(130).explained(&["stopped by SIGINT before the payload ran"]);
     forgotten(&[&unit]);
+
+    // systemd hangs up on whom it can't tell of other units any more, and does
+    // not read what he has asked for last.
+    let units = Units::come_and_go();
+    for _ in 0..5 {
+        let running = start();
+        eventually(10.0, || slow.waiting()).expect("a scope that waits");
+        running.signal(libc::SIGINT);
+        running.wait().exits(130);
+        let gone = eventually(20.0, || slow.waiting().is_none().then_some(()));
+        assert!(gone.is_some(), "{:?}", slow.waiting());
+    }
+    drop(units);
 
     let done = start().wait();
     done.refused(&["no answer within 10s, still waiting for the end of its job"]);

@@ -16,7 +16,7 @@ const HELLO: u32 = 2;
 const ADD_MATCH: u32 = 3;
 const SUBSCRIBE: u32 = 4;
 /// The number of the call that takes the call back.
-const CALL_OFF: u32 = 5;
+pub(super) const CALL_OFF: u32 = 5;
 
 /// The interface of systemd's manager.
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -77,7 +77,7 @@ impl Call {
     }
 
     /// What takes back that a unit was to be started, whether it is by now or
-    /// not. Nobody is there for the answer.
+    /// not.
     pub(super) fn off(unit: &str) -> anyhow::Result<Vec<u8>> {
         Ok(manager("StopUnit").call(CALL_OFF, &(unit, "replace"))?)
     }

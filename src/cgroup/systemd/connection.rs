@@ -87,13 +87,17 @@ impl Connection {
         self.greet().map(drop)
     }
 
-    /// Writes more to who has had all of what was to be said, without waiting
-    /// and without an answer; to who has had none of it nothing.
-    pub(super) fn say_last(&mut self, messages: Vec<u8>) {
-        if self.greeted == Greeted::Yes {
-            self.outgoing.extend(messages);
-            let _ = self.write();
+    /// Says more to who has had all of what was to be said, and is impatient
+    /// only after `patience` from now on; whether there is an answer to wait
+    /// for. To who has had none of it nothing is said.
+    pub(super) fn say_last(&mut self, messages: Vec<u8>, patience: Duration) -> bool {
+        if self.greeted != Greeted::Yes {
+            return false;
         }
+        self.outgoing.extend(messages);
+        self.patience = patience;
+        self.deadline = Instant::now() + patience;
+        self.write().is_ok()
     }
 
     /// Is impatient only after `times` as long, from now on.

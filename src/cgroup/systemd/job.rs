@@ -1,11 +1,11 @@
 //! A call that is under way.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
-use super::call::{CALL, Call, JOB_REMOVED, MANAGER, Over};
+use super::call::{CALL, CALL_OFF, Call, JOB_REMOVED, MANAGER, Over};
 use super::connection::Connection;
 use super::failure::{Failure, explain};
 use super::wire::{Kind, Message};
@@ -17,6 +17,10 @@ const MOST_ENDS: usize = 16;
 /// How many times as long a manager may take for a job that it has taken on: it
 /// has shown that it lives, and has others to do where many start at once.
 const JOBS: u32 = 5;
+
+/// How long a manager that has answered may take to call a job off, and one that
+/// has said nothing so far.
+const LAST: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
 
 /// How far a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +105,35 @@ impl Job {
     }
 
     /// Has the manager stop the unit that it was asked to start, if it comes to
-    /// that; without waiting. A job that waits for another unit's would stay for
-    /// as long as that takes.
+    /// that. A job that waits for another unit's would stay for as long as that
+    /// takes.
+    ///
+    /// Waits until the manager has answered, but no longer than [`LAST`]:
+    /// systemd reads no more from whom it can't write to, and to each of its
+    /// clients it writes of all units.
     pub fn call_off(mut self) {
+        let [of_who_answers, of_the_silent] = LAST;
+        let patience = if self.answer.is_some() { of_who_answers } else { of_the_silent };
         if !self.is_refused
             && let Ok(message) = Call::off(&self.unit)
+            && self.connection.say_last(message, patience)
         {
-            self.connection.say_last(message);
+            while let Ok(false) = self.is_called_off() {
+                if self.connection.wait().is_err() {
+                    return;
+                }
+            }
         }
+    }
+
+    fn is_called_off(&mut self) -> Result<bool, Failure> {
+        let end = self.connection.exchange()?;
+        while let Some(message) = self.connection.next()? {
+            if message.answers == Some(CALL_OFF) {
+                return Ok(true);
+            }
+        }
+        self.connection.may_wait(end, "the answer").map(|()| false)
     }
 
     fn step(&mut self) -> Result<Progress, Failure> {

@@ -15,8 +15,11 @@ use super::*;
 use crate::error::report;
 use crate::host::bus;
 use crate::plan::cgroup::Value;
-use call::CALL;
-use peer::{JOB, LONG, SYSTEMD, UNIT, begin, error, kind, private, removed, started};
+use call::{CALL, CALL_OFF};
+use peer::{
+    JOB, LONG, SHORT, SYSTEMD, UNIT, answer_to, begin, error, kind, private, removed, started,
+};
+use wire::assemble;
 
 fn proceeds(job: &mut Job) -> Progress {
     job.proceed().unwrap_or_else(|error| panic!("{}", report(&error)))
@@ -143,8 +146,18 @@ fn what_is_given_up_is_called_off() {
     peer.say(&started(JOB, SYSTEMD));
     assert_eq!(proceeds(&mut job), Progress::Waiting);
     peer.hear_greeting();
-    job.call_off();
-    let asked = peer.hear_all();
+    let giving_up = std::thread::spawn(move || job.call_off());
+    let mut asked = Vec::new();
+    while asked.len() < 2 {
+        asked.extend(peer.hear_all());
+    }
+    // A manager has to tell of others' jobs before it comes to ours; who is gone
+    // by then is not heard.
+    peer.say(&removed("/org/freedesktop/systemd1/job/5", "other.scope", "done", SYSTEMD));
+    std::thread::sleep(SHORT);
+    assert!(!giving_up.is_finished());
+    peer.say(&assemble(wire::Kind::Return, 9, answer_to(CALL_OFF, SYSTEMD), &()).unwrap());
+    giving_up.join().unwrap();
     let methods: Vec<_> = asked.iter().map(|message| message.member.as_deref()).collect();
     assert_eq!(methods, [Some("StartTransientUnit"), Some("StopUnit")]);
     let (unit, mode) = asked[1].arguments::<(String, String)>("ss");
