@@ -159,12 +159,6 @@ const RUN_FLAGS: &[Missing] = &[
         why: BWRAP,
         instead: "--network none, or host; without it there is a way out",
     },
-    Missing {
-        words: &["--die-with-parent"],
-        why: BWRAP,
-        instead: "a container ends with its sublet run; setpriv --pdeathsig KILL sublet run ...\n\
-                  ends that with its parent",
-    },
     Missing { words: &["--chdir"], why: BWRAP, instead: "-w DIR" },
     Missing { words: &["--setenv"], why: BWRAP, instead: "-e NAME=VALUE" },
     Missing {

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 
 use super::raw::{check, clone_into};
 use super::stack::Stack;
@@ -188,6 +188,17 @@ pub fn end_thread() -> ! {
     // SAFETY: takes a number, and does not return, unless a filter refuses it.
     let _ = unsafe { call!(libc::SYS_exit, 0) };
     trap()
+}
+
+/// Has the kernel kill us when the thread that has made us ends, if it has not
+/// already. PR_SET_PDEATHSIG(2const).
+pub fn die_with_parent() -> Result<()> {
+    let parent = getppid();
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        nix::sys::signal::raise(Signal::SIGKILL)?;
+    }
+    Ok(())
 }
 
 /// Lets others have the processor. sched_yield(2).

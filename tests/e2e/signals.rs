@@ -244,6 +244,47 @@ fn killed_with_a_terminal_it_takes_the_payload_along() {
     Leaks::of(&scratch).none();
 }
 
+/// Who has called the launcher is killed; the launcher ends with it, if asked.
+#[test]
+fn it_ends_with_its_caller_where_that_is_asked_for() {
+    requires!();
+    let scratch = Scratch::new();
+    let root = Root::probed(&scratch);
+    let started = |options: &[&str]| {
+        let program = run(&scratch, &root, options);
+        let program = program.args(["/probe", "sleep", "100", scratch.mark()]);
+        let mut running = program.inside("\"$@\"; true").spawn();
+        assert_eq!(running.line(), "ready");
+        running
+    };
+    let payloads = || {
+        let all = processes_with(scratch.mark());
+        all.into_iter().filter(|(_, line)| line.starts_with("/probe")).collect::<Vec<_>>()
+    };
+    let bound = started(&["--die-with-parent"]);
+    bound.signal(libc::SIGKILL);
+    assert!(eventually(1.0, || payloads().is_empty().then_some(())).is_some());
+    Leaks::of(&scratch).none();
+
+    let free = started(&[]);
+    free.signal(libc::SIGKILL);
+    std::thread::sleep(Duration::from_millis(300));
+    let left = payloads();
+    assert_eq!(left.len(), 1);
+    spawn::kill(left[0].0, libc::SIGKILL).expect("kill the payload");
+
+    let program = run(&scratch, &root, &["-it", "--die-with-parent"]);
+    let program = program.args(["/probe", "sleep", "100", scratch.mark()]);
+    let mut terminal = program.inside("\"$@\"; true").on_terminal();
+    terminal.expect("ready");
+    spawn::kill(terminal.pid(), libc::SIGKILL).expect("kill the shell");
+    terminal.wait();
+    Leaks::of(&scratch).none();
+
+    let done = run(&scratch, &root, &["-d", "--die-with-parent"]).arg("true").run();
+    done.exits(125).explained(&["--detach", "--die-with-parent"]);
+}
+
 /// At any moment: what has been started is gone, whatever it was doing.
 #[test]
 fn killed_at_any_moment_it_leaves_nothing() {

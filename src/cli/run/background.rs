@@ -22,6 +22,10 @@ pub struct BackgroundArgs {
     #[arg(short, long, conflicts_with_all = ["dry_run", "timing"])]
     detach: bool,
 
+    /// Kill it when the process that has called sublet ends
+    #[arg(long, conflicts_with = "detach")]
+    die_with_parent: bool,
+
     /// What is typed to leave one with -it running; '' for nothing [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
@@ -68,6 +72,11 @@ impl BackgroundArgs {
     /// Whether the caller wants to go on.
     pub fn detach(&self) -> bool {
         self.detach
+    }
+
+    /// Whether the caller's end is to be its end.
+    pub fn dies_with_parent(&self) -> bool {
+        self.die_with_parent
     }
 
     /// What is typed to leave a container in the foreground; none with `''`.

@@ -32,6 +32,7 @@ use crate::spec::keys::Keys;
 use crate::spec::port::Source;
 use crate::spec::{ContainerId, Root, Spec, Stdin};
 use crate::sys::fd::standard;
+use crate::sys::process::die_with_parent;
 use crate::sys::tty::{is_terminal, size};
 use background::BackgroundArgs;
 pub use caller::Caller;
@@ -122,6 +123,8 @@ pub struct Asked {
     pub telling: Telling,
     /// Whether it runs in the background.
     pub detach: bool,
+    /// Whether it ends with the process that has called us.
+    pub dies_with_parent: bool,
     /// What is typed to leave it, in the foreground.
     pub keys: Option<Keys>,
     /// What the user should hear before it starts.
@@ -130,9 +133,13 @@ pub struct Asked {
 
 /// Runs one container in the foreground and gives the code to end with.
 pub fn run(args: RunArgs) -> anyhow::Result<u8> {
-    let Asked { spec, telling, detach, keys, warnings } = args.into_spec(&Caller::here())?;
+    let asked = args.into_spec(&Caller::here())?;
+    let Asked { spec, telling, detach, dies_with_parent, keys, warnings } = asked;
     BackgroundArgs::check(detach, &spec)?;
     if telling.dry_run.is_none() {
+        if dies_with_parent {
+            die_with_parent().context("--die-with-parent")?;
+        }
         // First of all: it may start over, and then all would be said twice.
         verb::protect_program()?;
     }
@@ -174,10 +181,11 @@ fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
 /// Writes a container down for later, prints its id, and gives the code to end
 /// with.
 pub fn create(args: RunArgs) -> anyhow::Result<u8> {
-    let Asked { spec, telling, detach, warnings, .. } = args.into_spec(&Caller::here())?;
-    if detach || telling.timing || telling.dry_run.is_some() {
+    let asked = args.into_spec(&Caller::here())?;
+    let Asked { spec, telling, detach, dies_with_parent, warnings, .. } = asked;
+    if detach || dies_with_parent || telling.timing || telling.dry_run.is_some() {
         return Err(anyhow!("nothing is run by it"))
-            .context("--detach, --timing and --dry-run")
+            .context("--detach, --die-with-parent, --timing and --dry-run")
             .hint("sublet run has them; sublet start starts it in the background");
     }
     can_wait(&spec)?;
@@ -283,9 +291,11 @@ impl RunArgs {
         self.security.enter(&mut spec)?;
         self.limits.enter(&mut spec, caller)?;
         let (detach, keys) = (self.background.detach(), self.background.keys()?);
+        let dies_with_parent = self.background.dies_with_parent();
         self.health.enter(&mut spec)?;
         self.background.enter(&mut spec)?;
-        Ok(Asked { spec, telling: self.telling.into(), detach, keys, warnings })
+        let telling = self.telling.into();
+        Ok(Asked { spec, telling, detach, dies_with_parent, keys, warnings })
     }
 }
 
