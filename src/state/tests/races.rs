@@ -38,6 +38,8 @@ fn one_wins(scratch: &Scratch, reserve: impl Fn(&Store, usize) -> anyhow::Result
     let (winners, tried) = (AtomicUsize::new(0), Barrier::new(RACERS));
     race(|number| {
         let reserved = reserve(&scratch.store(), number);
+        // Who fails before it has waited would be waited for for good.
+        tried.wait();
         match &reserved {
             Ok(_) => drop(winners.fetch_add(1, Ordering::Relaxed)),
             Err(error) => {
@@ -45,7 +47,6 @@ fn one_wins(scratch: &Scratch, reserve: impl Fn(&Store, usize) -> anyhow::Result
                 assert!(told.contains("in use by") || told.contains("exists already"), "{told}");
             }
         }
-        tried.wait();
     });
     assert_eq!(winners.load(Ordering::Relaxed), 1);
     assert!(scratch.tree().is_empty(), "{:?}", scratch.tree());
