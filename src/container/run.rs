@@ -16,7 +16,7 @@ use crate::launch::{Launched, launch, pause};
 use crate::monitor::health::Checks;
 use crate::monitor::notify::Notify;
 use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
-use crate::network::forward::{Inside, Listeners, Published, Unpublished};
+use crate::network::forward::{Closing, Inside, Listeners, Published, Unpublished};
 use crate::plan::step::Step;
 use crate::plan::{self, First, Outline, Plan, Streams};
 use crate::spec::background::{self, Stop};
@@ -80,7 +80,7 @@ pub fn run(
         Stdin::Inherit => Front::Attached,
         Stdin::Null => Front::Listening,
     };
-    let Stayed { exit, record, .. } = started.stay(front, None, &warn);
+    let Stayed { exit, record, closing: _closing, .. } = started.stay(front, None, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {
@@ -121,6 +121,8 @@ pub(super) struct Stayed {
     pub record: Option<Recorded>,
     /// Those who are attached to it, who have not heard of the end yet.
     pub clients: Option<Clients>,
+    /// Its ports are free; their clients may not have heard all.
+    pub closing: Option<Closing>,
 }
 
 /// Starts a container. `record` notes it, once it is known what will be done, and
@@ -298,8 +300,8 @@ impl Started {
         let checks = known.as_ref().map(|(health, _)| Checks::new(health.clone(), &begin, &note));
         let terms = Terms { first, timeout, stop, checks, notify };
         let exit = supervise(launched, &mut outside, front, terms, &warn, network_down);
-        let Outside { clients, .. } = outside;
-        Stayed { exit, record, clients }
+        let Outside { clients, published, .. } = outside;
+        Stayed { exit, record, clients, closing: published.close() }
     }
 }
 

@@ -160,7 +160,7 @@ impl Supervisor {
             let since = Instant::now();
             let caller = caller.take();
             let stayed = started.stay(Front::Background(front), caller, warn);
-            let Stayed { exit, record, mut clients } = stayed;
+            let Stayed { exit, record, mut clients, closing } = stayed;
             let mut told = |line: &str| {
                 note(&log, line);
                 clients.iter_mut().for_each(|clients| clients.note(line));
@@ -197,6 +197,7 @@ impl Supervisor {
                 tell_end();
                 return;
             }
+            drop(closing);
             match once_more(&id, record, &log, sockets.as_ref()) {
                 Ok(next) => Self { started, front, .. } = next,
                 Err(error) => {

@@ -350,8 +350,9 @@ fn a_forwarder_that_is_killed_is_replaced() {
     // One that ends at once would not be.
     std::thread::sleep(std::time::Duration::from_millis(1100));
     spawn::kill(first, nix::libc::SIGKILL).unwrap();
-    let ended = stream.read(&mut [0]);
-    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    // An end of file would be a lie.
+    let ended = stream.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(ended, Err(ErrorKind::ConnectionReset));
     echoes(&mut container.connect(), b"hello again");
     assert_ne!(forwarder(launcher), Some(first));
 }
@@ -370,6 +371,65 @@ fn a_killed_launcher_leaves_no_port() {
         drop(container);
         Leaks::of(&scratch).none();
     }
+}
+
+/// Writes for as long as there is room on the way, but no more MiB than that, and
+/// ends.
+const LAST_WORDS: &str = "\
+import socket, sys, time
+server = socket.create_server((\"0.0.0.0\", 7000))
+print(\"ready\", flush=True)
+client = server.accept()[0]
+client.setblocking(False)
+written, full = 0, 0
+while full < 20 and written < int(sys.argv[1]) << 20:
+    try:
+        written, full = written + client.send(b\"x\" * (1 << 20)), 0
+    except BlockingIOError:
+        full += 1
+        time.sleep(0.01)
+print(written, flush=True)
+";
+
+/// As it is without a forwarder: what a program has written before its end comes.
+/// Meanwhile the port is free.
+#[test]
+fn a_slow_client_is_given_what_was_said_before_the_end() {
+    requires!(python3);
+    let scratch = Scratch::new();
+    let program = run(&scratch).within(60.0).args(["-p", "7000", "host"]);
+    let mut running = program.args(["python3", "-c", LAST_WORDS, "4"]).spawn();
+    let address = published(&running.note());
+    assert_eq!(running.line(), "ready");
+    let mut client = connect(address);
+    setsockopt(&client, sockopt::RcvBuf, &(1 << 17)).unwrap();
+    let written: usize = running.line().parse().unwrap();
+    assert!(written > 200_000, "{written} bytes are not enough to wait for anybody");
+    let free = eventually(2.0, || TcpListener::bind(address).ok());
+    assert!(free.is_some(), "{address} is still taken");
+    let mut heard = Vec::new();
+    client.read_to_end(&mut heard).expect("hear all");
+    assert_eq!(heard.len(), written);
+    running.wait().exits(0);
+    Leaks::of(&scratch).none();
+}
+
+/// For a while: who takes nothing holds nobody up, and learns that it was not all.
+#[test]
+fn a_client_who_takes_nothing_is_not_waited_for() {
+    requires!(python3);
+    let scratch = Scratch::new();
+    let program = run(&scratch).within(60.0).args(["-p", "7000", "host"]);
+    let mut running = program.args(["python3", "-c", LAST_WORDS, "100"]).spawn();
+    let address = published(&running.note());
+    assert_eq!(running.line(), "ready");
+    let mut client = connect(address);
+    setsockopt(&client, sockopt::RcvBuf, &4096).unwrap();
+    let written: usize = running.line().parse().unwrap();
+    running.wait().exits(0);
+    let ended = client.read_to_end(&mut Vec::with_capacity(written));
+    assert_eq!(ended.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
+    Leaks::of(&scratch).none();
 }
 
 #[test]

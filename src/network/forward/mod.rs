@@ -29,6 +29,7 @@ use std::os::fd::BorrowedFd;
 use inside::Dialer;
 pub use inside::{Inside, Unpublished};
 pub use listen::Listeners;
+pub use process::Closing;
 pub use published::Published;
 
 /// Forwards from `listeners`, which are in a container, to this machine's

@@ -4,13 +4,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::socket::{
+    AddressFamily, Shutdown, SockFlag, SockType, setsockopt, shutdown, socketpair, sockopt,
+};
 use nix::sys::time::TimeVal;
 
 use super::inside::{self, Dialer, Inside, Seen};
 use super::listen::{Listener, Listeners};
 use super::{order, serve};
 use crate::child::companion::Companion;
+use crate::sys::fd::Patience;
 use crate::sys::{Errno, Result, fd};
 
 /// The process. Dropped, it is gone.
@@ -82,6 +85,16 @@ impl Process {
         self.since.elapsed()
     }
 
+    /// Has it free the ports, our own descriptors of which are closed already, and
+    /// go on for those who are there. One that doesn't is ended.
+    pub fn close(self) -> Option<Closing> {
+        let Self { companion, channel, .. } = self;
+        shutdown(channel.as_raw_fd(), Shutdown::Write).ok()?;
+        let done = fd::wait_readable([channel.as_fd()], Patience::Nanos(1_000_000_000));
+        let until = Instant::now() + serve::LAST + Duration::from_millis(200);
+        (done == Ok([true])).then_some(Closing { companion, until })
+    }
+
     /// Has it serve one port more.
     ///
     /// # Errors
@@ -99,6 +112,21 @@ impl Process {
         let (bound, protocol) = (listener.bound, listener.protocol);
         drop(listener);
         unless_gone(order::withdraw(self.channel.as_fd(), bound, protocol, until_done))
+    }
+}
+
+/// A process that lets nobody in any more. Dropped, it is waited for as long as it
+/// may go on for those who are there.
+pub struct Closing {
+    companion: Companion,
+    until: Instant,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let left = Patience::Nanos(left.as_nanos() as u64);
+        let _ = fd::wait_readable([self.companion.pidfd()], left);
     }
 }
 

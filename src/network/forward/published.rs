@@ -7,7 +7,7 @@ use anyhow::{anyhow, bail};
 
 use super::inside::{Inside, Seen, Unpublished};
 use super::listen::{Listener, Listeners};
-use super::process::Process;
+use super::process::{Closing, Process};
 use crate::error::Explain;
 use crate::spec::port::{Port, Source};
 use crate::state;
@@ -49,6 +49,14 @@ impl Published {
         self.process = None;
         self.process = Process::start(&mut self.listeners, self.target.as_fd(), inside)?;
         Ok(())
+    }
+
+    /// Frees all ports. Clients who are there are given what services have said
+    /// before, for as long as what is returned is waited for.
+    pub fn close(self) -> Option<Closing> {
+        let Self { process, listeners, .. } = self;
+        drop(listeners);
+        process.and_then(Process::close)
     }
 
     /// Ready to be read once the forwarder has ended.

@@ -2,11 +2,12 @@
 //!
 //! Beside news of sockets it gets orders of the launcher: ports more and less.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::address;
 use super::inside::{Dialer, keep_near};
@@ -28,6 +29,10 @@ const TURN: usize = 64;
 /// How long nobody is let in when the machine has no room, unless a connection
 /// ends before.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long clients may take, after the container's end, to be given what services
+/// have said before.
+pub const LAST: Duration = Duration::from_secs(5);
 
 /// Whom news is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +84,12 @@ struct Server<'a> {
     room: usize,
     /// Whether clients are let in: no, until then at least.
     pause: Option<Instant>,
+    /// Until when it goes on for those who are there; no others come.
+    closing: Option<Instant>,
 }
 
-/// Forwards until the launcher, at the other end of `launcher`, is gone.
+/// Forwards until the launcher, at the other end of `launcher`, is gone; and then,
+/// for no longer than [`LAST`], what services have said before.
 ///
 /// # Errors
 /// What epoll(7) says.
@@ -99,6 +107,7 @@ pub fn serve(launcher: BorrowedFd<'_>, listeners: Listeners, dialer: Dialer) -> 
         flows: Flows::new((room / 8).clamp(1, 4096)),
         room,
         pause: None,
+        closing: None,
     };
     server.watch(launcher, Of::Launcher, EpollFlags::EPOLLIN)?;
     for (at, listener) in server.listeners.numbered() {
@@ -120,7 +129,7 @@ impl Server<'_> {
                 match Of::from_number(event.data()) {
                     Of::Launcher => match Order::receive(self.launcher)? {
                         Some(order) => self.obey(order)?,
-                        None => return Ok(()),
+                        None => self.close()?,
                     },
                     Of::Listener(at) => self.listened(at)?,
                     Of::Client(at) => self.news(at, Side::Client, event.events()),
@@ -140,6 +149,10 @@ impl Server<'_> {
             if self.pause.is_some_and(|until| until <= now) {
                 self.let_in(true)?;
             }
+            // Who has not heard all by then is reset.
+            if self.closing.is_some_and(|until| self.connections.len() == 0 || until <= now) {
+                return Ok(());
+            }
         }
     }
 
@@ -147,7 +160,8 @@ impl Server<'_> {
         if !self.again.is_empty() {
             return EpollTimeout::ZERO;
         }
-        let Some(until) = [self.pause, self.flows.until()].into_iter().flatten().min() else {
+        let moments = [self.pause, self.flows.until(), self.closing];
+        let Some(until) = moments.into_iter().flatten().min() else {
             return EpollTimeout::NONE;
         };
         // Rounded up: not to come too early, and again and again.
@@ -192,6 +206,26 @@ impl Server<'_> {
                 self.epoll.delete(listener)
             }
         }
+    }
+
+    /// Frees the ports, says so, and goes on only for clients who have not yet
+    /// been given all that services have said: of a program that has ended the
+    /// kernel sends that, too.
+    fn close(&mut self) -> Result<()> {
+        self.epoll.delete(self.launcher)?;
+        let numbers: Vec<usize> = self.listeners.numbered().map(|(at, _)| at).collect();
+        for at in numbers {
+            self.flows.end_all_of(at, &self.dialer);
+            if let Some(listener) = self.listeners.remove(at) {
+                self.epoll.delete(listener)?;
+            }
+        }
+        self.pause = None;
+        self.closing = Some(Instant::now() + LAST);
+        let _ = shutdown(self.launcher.as_raw_fd(), Shutdown::Both);
+        let all: Vec<usize> = self.connections.iter().map(|(at, _)| at).collect();
+        all.into_iter().for_each(|at| self.go_on(at, Next::Wait));
+        Ok(())
     }
 
     fn listened(&mut self, at: usize) -> Result<()> {
@@ -276,6 +310,7 @@ impl Server<'_> {
     fn go_on(&mut self, at: usize, next: Next) {
         let Some(connection) = self.connections.get_mut(at) else { return };
         match next {
+            Next::Wait if self.closing.is_some() && connection.is_answered() => self.end(at),
             Next::Wait => {}
             Next::Again if connection.waits => {}
             Next::Again => {

@@ -106,8 +106,8 @@ impl Connection {
         ways.reverse();
         match next_way(&mut ways) {
             Ok(service) => Ok(Self {
-                client: End::new(client),
-                service: End::new(service),
+                client: End::new(client)?,
+                service: End::new(service)?,
                 up: Stream::default(),
                 down: Stream::default(),
                 ways: Some(ways),
@@ -115,7 +115,7 @@ impl Connection {
                 waits: false,
             }),
             Err(errno) => {
-                reset(client.as_fd());
+                let _ = end_badly(client.as_fd());
                 Err(errno)
             }
         }
@@ -187,6 +187,7 @@ impl Connection {
             }
             stream.told = true;
             // One that is gone says so by itself.
+            let _ = end_well(target.socket.as_fd());
             let _ = shutdown(target.socket.as_raw_fd(), Shutdown::Write);
         }
         match more {
@@ -214,7 +215,8 @@ impl Connection {
     fn another_way(&mut self) -> Next {
         match self.ways.as_mut().map(next_way) {
             Some(Ok(socket)) => {
-                self.service = End::new(socket);
+                let Ok(service) = End::new(socket) else { return self.abort() };
+                self.service = service;
                 Next::Another
             }
             _ => self.abort(),
@@ -223,9 +225,15 @@ impl Connection {
 
     /// Lets both sides know that it has not ended well.
     pub fn abort(&self) -> Next {
-        reset(self.client.socket.as_fd());
-        reset(self.service.socket.as_fd());
+        let _ = end_badly(self.client.socket.as_fd());
+        let _ = end_badly(self.service.socket.as_fd());
         Next::Over
+    }
+
+    /// Whether the client has been given all that the service has said, to its
+    /// end.
+    pub fn is_answered(&self) -> bool {
+        self.down.told
     }
 
     /// Gives back what it was lent.
@@ -237,8 +245,11 @@ impl Connection {
 }
 
 impl End {
-    fn new(socket: OwnedFd) -> Self {
-        Self { socket, readable: false, writable: false }
+    /// One that is closed before its time, because we are killed, is to be reset:
+    /// an end of file would say that all has been said.
+    fn new(socket: OwnedFd) -> Result<Self> {
+        end_badly(socket.as_fd())?;
+        Ok(Self { socket, readable: false, writable: false })
     }
 }
 
@@ -301,7 +312,11 @@ fn next_way(ways: &mut Vec<Way>) -> Result<OwnedFd> {
 }
 
 /// Has a connection be reset when its socket is closed.
-fn reset(socket: BorrowedFd<'_>) {
-    let now = nix::libc::linger { l_onoff: 1, l_linger: 0 };
-    let _ = setsockopt(&socket, sockopt::Linger, &now);
+fn end_badly(socket: BorrowedFd<'_>) -> Result<()> {
+    setsockopt(&socket, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 })
+}
+
+/// Has the kernel deliver what was written when the socket is closed.
+fn end_well(socket: BorrowedFd<'_>) -> Result<()> {
+    setsockopt(&socket, sockopt::Linger, &nix::libc::linger { l_onoff: 0, l_linger: 0 })
 }
