@@ -274,7 +274,9 @@ impl<'a> Attached<'a> {
         let mut packet = [0; 32 << 10];
         let length = match fd::receive(self.socket.as_fd(), &mut packet) {
             Ok((length, _)) => length,
-            Err(Errno::EINTR | Errno::EAGAIN) => return Ok(None),
+            // ECONNRESET: it has ended without reading all that we have said. The
+            // kernel tells that once, and before what is still to be heard.
+            Err(Errno::EINTR | Errno::EAGAIN | Errno::ECONNRESET) => return Ok(None),
             Err(errno) => return Err(errno).context("hear the supervisor"),
         };
         let to = match packet[..length] {

@@ -1,5 +1,6 @@
 //! The launcher's side.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -14,7 +15,12 @@ use crate::sys::{Errno, Result, socket as sockets};
 
 /// The launcher's end.
 #[derive(Debug)]
-pub struct Listener(OwnedFd);
+pub struct Listener {
+    socket: OwnedFd,
+    /// In place of which who has come is sent away where there is no room for
+    /// him: he would be news for as long as he waits.
+    spare: RefCell<Option<OwnedFd>>,
+}
 
 /// The socket's address. A whole path may be longer than one can be (unix(7)).
 pub(super) fn address(directory: BorrowedFd<'_>) -> Result<UnixAddr> {
@@ -38,16 +44,20 @@ impl Listener {
         let own = Mode::S_IRUSR | Mode::S_IWUSR;
         fchmodat(directory, NAME, own, FchmodatFlags::FollowSymlink)?;
         sockets::listen(listener.as_fd(), 64)?;
-        Ok(Self(listener))
+        Ok(Self { spare: RefCell::new(listener.try_clone().ok()), socket: listener })
     }
 
     /// The next who has come and may ask: a socket that does not block. Others
     /// are sent away.
     pub fn accept(&self) -> Option<OwnedFd> {
         loop {
-            match sockets::accept(self.0.as_fd()) {
+            match sockets::accept(self.socket.as_fd()) {
                 Ok((client, _)) if is_own(client.as_fd()) => return Some(client),
                 Ok(_) | Err(Errno::ECONNABORTED | Errno::EINTR) => {}
+                Err(Errno::EMFILE) if self.spare.take().is_some() => {
+                    drop(sockets::accept(self.socket.as_fd()));
+                    self.spare.replace(self.socket.try_clone().ok());
+                }
                 // Nobody, or there is no room.
                 Err(_) => return None,
             }
@@ -57,7 +67,7 @@ impl Listener {
 
 impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 

@@ -21,9 +21,13 @@ use crate::sys::{Errno, Result, fd};
 /// for a second that want to read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The same for the caller in whose foreground it runs: as long as anybody may
-/// want to read what is on a terminal that he has stopped.
+/// The same for the caller with whom it ends: as long as anybody may want to read
+/// what is on a terminal that he has stopped.
 const CALLERS: Duration = Duration::from_secs(365 * 86_400);
+
+/// How much waits for one of them: more than a pipe of each stream holds, which is
+/// what is read at the payload's end.
+const MOST_WAITING: usize = 1 << 20;
 
 /// How many may have come and not yet have asked; one more sends the first of
 /// them away.
@@ -207,7 +211,7 @@ impl Clients {
 
     /// Waits until they have taken what they were given, as long as the payload
     /// would.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         while let Some(until) = self.awaited() {
             let waiting = self.clients.iter().filter(|client| client.waiting.is_some());
             let mut ready: Vec<_> =
@@ -304,7 +308,7 @@ impl Client {
 
     /// How long the payload waits for it.
     fn patience(&self) -> Duration {
-        if matches!(self.role, Role::Caller { .. }) { CALLERS } else { PATIENCE }
+        if self.role == (Role::Caller { ends: true }) { CALLERS } else { PATIENCE }
     }
 
     /// The length of the next packet, 0 if there will be none: recv(2).
@@ -315,20 +319,17 @@ impl Client {
 
     /// Gives it what was said; false if it has gone.
     fn give(&mut self, kind: u8, bytes: &[u8]) -> bool {
-        let calls = matches!(self.role, Role::Caller { .. });
-        if self.waiting.is_some() && !calls {
-            self.lost += bytes.len();
-            return true;
-        }
         let mut packet = Vec::with_capacity(bytes.len() + 1);
         packet.push(kind);
         packet.extend_from_slice(bytes);
-        if self.waiting.is_some() {
-            // Words of ours, and few: what the payload says is not read so long.
+        let Some((_, since)) = &self.waiting else { return self.send(packet, Instant::now()) };
+        let queued: usize = self.queue.iter().map(Vec::len).sum();
+        if since.elapsed() < self.patience() && queued + packet.len() <= MOST_WAITING {
             self.queue.push_back(packet);
-            return true;
+        } else {
+            self.lost += bytes.len();
         }
-        self.send(packet, Instant::now())
+        true
     }
 
     /// Gives it what it has not taken; false if it has gone.
@@ -466,6 +467,32 @@ mod tests {
             let length = fd::read(attached.as_fd(), &mut packet).unwrap();
             assert_eq!(&packet[..length], told);
         }
+    }
+
+    /// What is said while somebody else is waited for, or at the end, is for those
+    /// who have not yet taken what was said before.
+    #[test]
+    fn who_is_slower_than_the_payload_hears_all() {
+        let scratch = Scratch::new();
+        let mut clients = clients(&scratch);
+        let slow = connect(scratch.1.as_fd()).unwrap();
+        fd::write_all(slow.as_fd(), b"\"attach\"").unwrap();
+        clients.attend(IN_BACKGROUND, &mut |_, _| panic!("no port was asked for"));
+        assert_eq!(answer(&slow), Answer::Attached { terminal: false });
+        for number in 0..40 {
+            clients.tell(Stream::Out, &[number; 16 << 10]);
+        }
+        assert!(clients.awaited().is_some(), "it was not too much for him");
+        std::thread::scope(|scope| {
+            scope.spawn(|| clients.end(7));
+            let mut packet = [0; 32 << 10];
+            for number in 0..40 {
+                let length = fd::read(slow.as_fd(), &mut packet).unwrap();
+                assert_eq!((length, packet[1], packet[length - 1]), (16385, number, number));
+            }
+            assert_eq!(fd::read(slow.as_fd(), &mut packet), Ok(2));
+            assert_eq!(packet[..2], [ENDED, 7]);
+        });
     }
 
     /// Also where he is gone before anybody has looked, and where that is

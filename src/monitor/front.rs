@@ -115,14 +115,10 @@ impl Relay {
             Self::Nothing => {}
             Self::Terminal(terminal) => terminal.finish(signals),
             Self::Background(mut background) => {
-                let mut until = Instant::now() + DRAIN;
-                // Those who are attached are waited for here too: what was said
-                // last is for them as well.
-                while background.relay(clients.as_deref_mut()) && Instant::now() < until {
-                    let since = Instant::now();
-                    clients.iter_mut().for_each(|clients| clients.settle());
-                    until += since.elapsed();
-                }
+                // Nobody is waited for here: those who are attached take what is
+                // said last once the record says how it has ended.
+                let until = Instant::now() + DRAIN;
+                while background.relay(clients.as_deref_mut()) && Instant::now() < until {}
             }
         }
     }

@@ -139,19 +139,49 @@ fn what_ends_the_terminal_or_its_process_ends_it() {
     assert_eq!(at.sublet(&["rm", "-f", "web"]).ok(), "web");
 }
 
-#[test]
-fn a_supervisor_that_is_killed_ends_both() {
-    requires!();
-    let at = At::new();
-    let mut terminal = shell(&at, &[]);
-    let before = terminal.pid();
+/// Its process, as its record has it.
+fn supervisor(at: &At) -> u32 {
     let record = std::fs::read_to_string(
         at.scratch.join("run/sublet").join(at.scratch.container("web")).join("record.json"),
     );
     let record = record.expect("a record");
     let record: serde_json::Value =
         serde_json::from_str(record.lines().next().expect("a line")).expect("JSON");
-    let supervisor = record["life"]["launcher"]["pid"].as_u64().expect("a pid") as u32;
+    record["life"]["launcher"]["pid"].as_u64().expect("a pid") as u32
+}
+
+/// What we have said and the supervisor has not read at the end keeps nothing from
+/// us: the kernel tells of it before all that is still to be heard.
+#[test]
+fn signals_that_nobody_has_read_hide_no_end() {
+    requires!();
+    let at = At::new();
+    let script = "echo ready; trap '' USR1 USR2 HUP; while :; do sleep 0.1; done";
+    at.run(&["-d", "--name", "web"]).args(["sh", "-c", script]).ok();
+    at.sublet(&["stop", "-t", "0", "web"]).ok();
+    let mut caller = at.sublet(&["start", "-a", "web"]).spawn();
+    assert_eq!(caller.line(), "ready");
+    let supervisor = supervisor(&at);
+    let payload = at.payload("web");
+    spawn::kill(supervisor, libc::SIGSTOP).expect("stop it");
+    for signal in [libc::SIGUSR1, libc::SIGUSR2, libc::SIGHUP] {
+        caller.signal(signal);
+    }
+    // By then all of them are said.
+    std::thread::sleep(patience(0.3));
+    spawn::kill(payload, libc::SIGKILL).expect("kill it");
+    std::thread::sleep(patience(0.1));
+    spawn::kill(supervisor, libc::SIGCONT).expect("let it go on");
+    caller.wait().exits(137);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_ends_both() {
+    requires!();
+    let at = At::new();
+    let mut terminal = shell(&at, &[]);
+    let before = terminal.pid();
+    let supervisor = supervisor(&at);
     assert_ne!(supervisor, before);
     spawn::kill(supervisor, libc::SIGKILL).expect("kill it");
     assert_eq!(terminal.wait().code(), Some(125), "{}", terminal.shown());
