@@ -22,9 +22,12 @@ use super::wire::Message;
 use crate::host::bus::Bus;
 use crate::host::ids::{outside, parse_map};
 
-/// What is read at a time, and the most that one look takes in: a peer that
-/// never stops talking is left for the deadline to end.
+/// What is read at a time.
 const CHUNK: usize = 8 << 10;
+/// The most that one look takes in, in chunks: a peer that never stops talking is
+/// left for the deadline to end. The answer may lie behind the ends of many others'
+/// jobs, and is there in time whenever we look.
+const LOOK: usize = 32;
 /// The most of the answer to our authentication. The specification has a line
 /// of it at `OK ` and 32 digits.
 const MOST_GREETING: usize = 512;
@@ -176,19 +179,17 @@ impl Connection {
 
     fn read(&mut self) -> Result<End, Failure> {
         let mut chunk = [0; CHUNK];
-        loop {
+        for _ in 0..LOOK {
             let flags = MsgFlags::MSG_DONTWAIT;
             match recv(self.socket.as_raw_fd(), &mut chunk, flags) {
                 Ok(0) | Err(Errno::ECONNRESET) => return Ok(End::HungUp),
-                Ok(read) => {
-                    self.incoming.extend(&chunk[..read]);
-                    return Ok(End::Open);
-                }
+                Ok(read) => self.incoming.extend(&chunk[..read]),
                 Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Ok(End::Open),
+                Err(Errno::EAGAIN) => break,
                 Err(errno) => return Err(Failure::broken(format!("read: {}", errno.desc()))),
             }
         }
+        Ok(End::Open)
     }
 
     /// Takes the answer to the authentication off what was read, one line, and
@@ -218,6 +219,8 @@ impl Connection {
         self.incoming.drain(..end + 2);
         self.greeted = Greeted::Yes;
         self.outgoing.append(&mut self.held);
+        // It is asked only now, however long we have looked elsewhere.
+        self.deadline = Instant::now() + self.patience;
         self.write()?;
         Ok(Greeted::Yes)
     }

@@ -139,6 +139,23 @@ fn a_job_that_fails_is_an_error() {
     }
 }
 
+/// Who looks elsewhere for longer than the manager may take finds its answer all
+/// the same, behind whatever it has told of others.
+#[test]
+fn an_answer_that_is_there_is_never_too_late() {
+    let (mut job, mut peer) = private(SHORT);
+    std::thread::sleep(2 * SHORT);
+    // The call was held back for this; the manager has had no time at all.
+    peer.welcome();
+    assert_eq!(proceeds(&mut job), Progress::Waiting);
+    let other = removed("/org/freedesktop/systemd1/job/5", "other.scope", "done", SYSTEMD);
+    peer.say(&other.repeat(200));
+    peer.say(&started(JOB, SYSTEMD));
+    peer.say(&removed(JOB, UNIT, "done", SYSTEMD));
+    std::thread::sleep(2 * SHORT);
+    assert_eq!(proceeds(&mut job), Progress::Done);
+}
+
 #[test]
 fn what_is_given_up_is_called_off() {
     let (mut job, mut peer) = private(LONG);
