@@ -226,6 +226,9 @@ impl Drop for Keeper {
     }
 }
 
+/// How long, in nanoseconds, a launcher may take to ask the kernel.
+const ASKING: u64 = 2_000_000_000;
+
 /// How many moments a keeper is waited for that has nothing left to do.
 const PATIENCE: u32 = 100;
 
@@ -254,8 +257,16 @@ extern "C" fn keep(kept: *const ()) -> ! {
     // uses those in `stay` only, and drops no other.
     unsafe { fd::close_all_but(&mut stay) };
     let _ = told(Word::Made(made.pid, refused));
-    let mut watch =
-        Watch { kept, made, ended, is_in: false, runs: false, listens: true, rest: None };
+    let mut watch = Watch {
+        kept,
+        made,
+        ended,
+        is_in: false,
+        runs: false,
+        over: None,
+        listens: true,
+        rest: None,
+    };
     if let Some(how) = watch.until_the_end() {
         if let Some(words) = &kept.last_words
             && watch.has_run()
@@ -297,6 +308,8 @@ struct Watch<'a> {
     is_in: bool,
     /// Whether it was said that what was started runs.
     runs: bool,
+    /// When somebody had ended of whom the launcher has not said that he runs.
+    over: Option<u64>,
     /// Whether the launcher may still say something.
     listens: bool,
     /// The other end of the payload's terminal, of a launcher that has left.
@@ -311,9 +324,8 @@ impl Watch<'_> {
             let ended = self.ended.as_fd();
             let link = if self.listens { self.kept.link.as_fd() } else { ended };
             let rest = self.rest.as_ref().map_or(ended, AsFd::as_fd);
-            let Ok([child, word, output]) =
-                fd::wait_readable([ended, link, rest], Patience::Endless)
-            else {
+            let patience = self.over.map_or(Patience::Endless, |_| Patience::Nanos(ASKING / 10));
+            let Ok([child, word, output]) = fd::wait_readable([ended, link, rest], patience) else {
                 continue;
             };
             if child {
@@ -374,10 +386,15 @@ impl Watch<'_> {
                 Ok(None) | Err(_) => return true,
             };
             // The launcher asks the kernel whether it has executed a program, as
-            // long as it has its number.
+            // long as it has its number. One that is stopped does not ask, and is
+            // not to keep a container from its end.
             if ended != self.made.pid && self.listens && !self.runs {
-                return true;
+                let now = process::monotonic_nanos();
+                if now - *self.over.get_or_insert(now) < ASKING {
+                    return true;
+                }
             }
+            self.over = None;
             match process::reap(ended) {
                 Ok(Some((pid, ended))) if pid != self.made.pid => *how = Some(ended),
                 Ok(Some((_, Ended::Killed(signal)))) => self.lose(signal),
