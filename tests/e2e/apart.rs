@@ -60,6 +60,14 @@ fn supervisor(at: &At) -> (u32, String) {
     (parent, group.trim().rsplit('/').next().expect("a path").to_owned())
 }
 
+/// Waits until it has said so for the `times`th time: before, a signal that it
+/// is to hear is lost.
+#[track_caller]
+fn is_ready(at: &At, times: usize) {
+    let said = || at.sublet(&["logs", "web"]).ok().matches("ready").count();
+    eventually(30.0, || (said() == times).then_some(())).expect("it is ready");
+}
+
 /// It runs, and ends as it likes; systemd keeps nothing of it.
 fn runs_on(at: &At) {
     let (parent, group) = supervisor(at);
@@ -147,7 +155,9 @@ fn who_stays_is_not_of_the_container() {
     at.sublet(&["logs", "web"]).ok();
     at.sublet(&["unpause", "web"]).ok();
     // The next of the same name does not meet what the last has left.
+    is_ready(&at, 1);
     at.sublet(&["restart", "web"]).ok();
+    is_ready(&at, 2);
     runs_on(&at);
 }
 

@@ -148,11 +148,13 @@ fn a_flood_is_cut_and_waits_for_nobody() {
     requires!();
     let at = At::new();
     let options = ["--name", "web", "--log-opt", "max-size=64k", "--log-opt", "max-file=2"];
-    let script = "echo ready; sleep 1; head -c 20000000 /dev/zero; echo; echo over";
+    let script = "echo ready; until [ -e /tmp/go ]; do sleep 0.1; done; \
+                  head -c 20000000 /dev/zero; echo; echo over";
     start(&at, &options, script);
     let mut stalled = at.sublet(&["logs", "-f", "web"]).spawn();
     assert_eq!(stalled.line(), "ready");
     stalled.signal(libc::SIGSTOP);
+    fs::write(at.root.join("tmp/go"), "").expect("let it go on");
     let ended = || (at.inspect("web")["State"]["Status"] == "exited").then_some(());
     eventually(60.0, ended).expect("it waits for nobody");
     stalled.signal(libc::SIGKILL);

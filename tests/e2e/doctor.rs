@@ -17,7 +17,35 @@ const USER: &str = "tester";
 /// A way to break something: it changes how a program is started.
 type Break<'a> = &'a dyn Fn(Program) -> Program;
 
+/// What a doctor finds who has the time for all of it.
 fn doctor(scratch: &Scratch, breaks: Break<'_>) -> (i32, Value) {
+    in_time(|| doctor_once(scratch, breaks), |(_, report)| report)
+}
+
+/// What is told, at the third time at last also where a doctor has not come to
+/// all of it: a machine that is emulated beside others may take longer than the
+/// doctor has, which is no fault of the machine's.
+pub fn in_time<T>(tell: impl Fn() -> T, report: impl Fn(&T) -> &Value) -> T {
+    let is_late = |finding: &Value| {
+        let told = finding["evidence"].as_str().unwrap_or_default();
+        // That follows from what is broken.
+        let told = told.replace("not known: there is no container to connect", "");
+        ["not done in time", "not known:", "no answer within"]
+            .iter()
+            .any(|word| told.contains(word))
+    };
+    let mut told = tell();
+    for _ in 0..2 {
+        let findings = report(&told)["findings"].as_array().expect("findings");
+        if !findings.iter().any(is_late) {
+            break;
+        }
+        told = tell();
+    }
+    told
+}
+
+fn doctor_once(scratch: &Scratch, breaks: Break<'_>) -> (i32, Value) {
     let done = breaks(Program::sublet(scratch).args(["doctor", "--json"])).within(60.0).run();
     let value = serde_json::from_slice(&done.bytes)
         .unwrap_or_else(|error| panic!("{error}: {} {}", done.stdout(), done.stderr));
@@ -412,7 +440,7 @@ fn a_helper_of_the_network_that_hangs_is_told() {
         scratch.path().display()
     );
     let breaks = |program: Program| program.inside_namespaces(&script).within(60.0);
-    let (code, report) = doctor(&scratch, &breaks);
+    let (code, report) = doctor_once(&scratch, &breaks);
     assert_eq!(code, 1, "{report:#}");
     let around = row(&report, "pasta", "network-helper-slow")["around"].clone();
     let run = Program::run_in(&scratch).args(["--network", "pasta", "host", "true"]);

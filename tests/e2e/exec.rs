@@ -193,7 +193,9 @@ fn in_the_background_it_goes_on_alone() {
     let mut client = exec(&at, &["web", "sh", "-c", "echo on; exec sleep 12345"]).spawn();
     assert_eq!(client.line(), "on");
     client.signal(libc::SIGKILL);
-    assert!(exec(&at, &["web", "ps"]).ok().contains("sleep 12345"));
+    let goes_on = || exec(&at, &["web", "ps"]).ok().contains("sleep 12345").then_some(());
+    // It says so before it is that program.
+    eventually(10.0, goes_on).expect("it goes on");
     assert!(running());
     at.sublet(&["kill", "web"]).ok();
     web.wait().exits(137);
@@ -405,13 +407,18 @@ fn the_processes_of_a_container_are_shown() {
         let _web = at.start("web", options, script);
         let mut client = exec(&at, &["web", "sh", "-c", "echo on; exec sleep 603"]).spawn();
         assert_eq!(client.line(), "on");
-        let text = at.sublet(&["top", "web"]).ok();
+        let commands = ["sleep 601", "sleep 602", "sleep 603"];
+        let mut text = String::new();
+        // They are shells until they have become these programs.
+        let all = eventually(10.0, || {
+            text = at.sublet(&["top", "web"]).ok();
+            let shown = |command: &&str| text.lines().any(|line| line.ends_with(*command));
+            commands.iter().all(shown).then_some(())
+        });
+        assert!(all.is_some(), "not all of {commands:?}: {text}");
         let mut lines = text.lines();
         let titles: Vec<&str> = lines.next().expect("titles").split_whitespace().collect();
         assert_eq!(titles, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
-        for command in ["sleep 601", "sleep 602", "sleep 603"] {
-            assert!(text.lines().any(|line| line.ends_with(command)), "{command}: {text}");
-        }
         let first = at.inspect("web")["State"]["Pid"].to_string();
         let pids: Vec<&str> = lines.filter_map(|line| line.split_whitespace().nth(1)).collect();
         assert!(pids.contains(&first.as_str()), "{first} of {text}");

@@ -228,14 +228,17 @@ fn one_in_the_foreground_is_asked_too() {
 fn one_that_is_paused_is_not_asked() {
     requires!(scopes);
     let at = At::new();
-    let options = ["--cgroups", "require", "--health-retries", "1", "--health-timeout", "300ms"];
+    let timeout = patience(0.3);
+    let limit = format!("{}ms", timeout.as_millis());
+    let options = ["--cgroups", "require", "--health-retries", "1", "--health-timeout", &limit];
     start(&at, "echo x >> /tmp/count", &options);
     becomes(&at, "healthy");
     at.sublet(&["pause", "web"]).ok();
     let count = || std::fs::read(at.root.join("tmp/count")).expect("a count").len();
     let before = count();
-    // As long as one takes whose process is not heard of any more.
-    std::thread::sleep(std::time::Duration::from_secs(7));
+    // As long as one takes whose process is not heard of any more: five seconds
+    // more than it may, and somewhat.
+    std::thread::sleep(timeout + std::time::Duration::from_millis(6700));
     assert_eq!(count(), before);
     assert_eq!(health(&at)["Status"], "healthy");
     at.sublet(&["healthcheck", "run", "web"]).run().exits(125).explained(&["is paused"]);

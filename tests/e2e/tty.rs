@@ -219,23 +219,44 @@ fn a_shell_with_job_control() {
     let environment: String =
         scratch.environment().iter().map(|(n, path)| format!("{n}={} ", path.display())).collect();
     let line = format!(
-        "env -u TMUX {environment} {} run --network none -i -t -e PS1='$ ' {} sh",
+        "env -u TMUX {environment} {} run --name web --network none -i -t -e PS1='$ ' {} sh",
         launcher().display(),
         root.text()
     );
     let tmux = Tmux::start(&scratch, &line);
     tmux.keys(&["echo shell is $$", "Enter"]);
     tmux.shows("shell is 1");
+    let told = Program::sublet(&scratch).args(["inspect", "web"]).json();
+    let shell = told[0]["State"]["Pid"].as_u64().expect("a pid") as u32;
+    // Waits until the job, which is no copy of the shell any more, is as it should
+    // be by its fields in proc_pid_stat(5) from the state on.
+    let becomes = |is: fn(&[&str]) -> bool| {
+        let so = |job: u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{job}/stat")).unwrap_or_default();
+            let (name, fields) = stat.rsplit_once(") ")?;
+            let fields: Vec<&str> = fields.split(' ').collect();
+            (name.ends_with("(sleep") && is(&fields)).then_some(())
+        };
+        let job = || processes::children(shell).into_iter().find_map(so);
+        eventually(10.0, job).expect("a job in that state");
+    };
+    // Its group is the terminal's, and what is typed is for it: its line is shown
+    // before that.
+    let in_front = |fields: &[&str]| fields[2] == fields[5];
     // A foreground job is stopped, goes on in the background, comes back and
     // is ended by the keyboard.
     tmux.keys(&["sleep 100", "Enter"]);
     tmux.shows("$ sleep 100");
+    becomes(in_front);
     tmux.keys(&["C-z"]);
     tmux.shows("Stopped                    sleep 100");
-    tmux.keys(&["bg; jobs", "Enter"]);
+    tmux.keys(&["bg", "Enter"]);
+    // The shell loses what it writes at the moment at which it hears of that.
+    becomes(|fields| fields[0] == "S");
+    tmux.keys(&["jobs", "Enter"]);
     tmux.shows("Running                    sleep 100");
     tmux.keys(&["fg", "Enter"]);
-    tmux.shows("sleep 100");
+    becomes(in_front);
     tmux.keys(&["C-c"]);
     tmux.keys(&["echo code $?", "Enter"]);
     tmux.shows("code 130");

@@ -22,7 +22,8 @@ fn what_is_asked_to_end_ends_or_is_killed() {
     let traps = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done";
     let mut tidy = at.start("tidy", &["--rm"], traps);
     let stubborn = at.start("stubborn", &[], STAYS);
-    assert_eq!(at.sublet(&["stop", "-t", "1", "tidy", "stubborn"]).ok(), "tidy\nstubborn");
+    let time = patience(2.0).as_secs().to_string();
+    assert_eq!(at.sublet(&["stop", "-t", &time, "tidy", "stubborn"]).ok(), "tidy\nstubborn");
     assert_eq!(tidy.line(), "bye");
     tidy.wait().exits(3);
     stubborn.wait().exits(137);

@@ -108,8 +108,8 @@ pub fn sleep(args: &[String]) -> Report {
 }
 
 /// `orphans COUNT`: leaves COUNT grandchildren behind that exit at once, and
-/// says how many of them are zombies when a second has passed or no other
-/// process is left.
+/// says how many of them are zombies when no other process is left or, where it
+/// is pid 1 itself and reaps nobody, when all of them are; or after a minute.
 pub fn orphans(args: &[String]) -> Report {
     let count: u32 = args[0].parse().expect("a count");
     if raw::fork() {
@@ -123,9 +123,11 @@ pub fn orphans(args: &[String]) -> Report {
     // Its own child it waits for; the grandchildren are for pid 1.
     nix::sys::wait::wait().expect("wait for the child");
     let start = Instant::now();
+    let is_first = std::process::id() == 1;
     loop {
         let (others, zombies) = others();
-        if others == 0 || start.elapsed() > Duration::from_secs(1) {
+        let is_over = others == 0 || is_first && zombies == count as usize;
+        if is_over || start.elapsed() > Duration::from_secs(60) {
             return json!({ "zombies": zombies, "pid": std::process::id() }).into();
         }
         std::thread::sleep(Duration::from_millis(1));

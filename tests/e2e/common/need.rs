@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::spawn::{Before, prepare, start};
+use super::spawn::{Before, output, prepare, start};
 use super::{caller, root, subordinate};
 
 /// Met, or why not.
@@ -312,7 +312,7 @@ pub fn legacy_tiocsti() -> Need {
 
 /// The kernel runs 32-bit programs.
 pub fn ia32() -> Need {
-    let output = Command::new(super::probe()).arg("int80").output().expect("run the probe");
+    let output = output(Command::new(super::probe()).arg("int80")).expect("run the probe");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     need(told.contains(r#""getpid":"ok""#), "the kernel does not run 32-bit programs")
 }

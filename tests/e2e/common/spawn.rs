@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 
 use nix::errno::Errno;
@@ -81,6 +81,12 @@ static STARTING: RwLock<()> = RwLock::new(());
 pub fn start(command: &mut Command) -> io::Result<Child> {
     let _others_too = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     command.spawn()
+}
+
+/// Runs a program to its end, for what it prints.
+pub fn output(command: &mut Command) -> io::Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    start(command)?.wait_with_output()
 }
 
 /// Writes a file that may be executed.

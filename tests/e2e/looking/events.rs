@@ -231,11 +231,32 @@ fn who_enters_and_who_attaches_is_told() {
     Leaks::of(&at.scratch).none();
 }
 
+/// Tells with a failure how many processes of this machine the kernel has killed
+/// for want of memory: an end that nobody has asked for may be one.
+struct Kills(String);
+
+impl Kills {
+    fn so_far() -> String {
+        let all = std::fs::read_to_string("/proc/vmstat").unwrap_or_default();
+        let line = all.lines().find(|line| line.starts_with("oom_kill "));
+        line.unwrap_or("no oom_kill").to_owned()
+    }
+}
+
+impl Drop for Kills {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("/proc/vmstat: {}, then {}", self.0, Self::so_far());
+        }
+    }
+}
+
 /// Of many at once, in several containers, none is lost: whether who has started
 /// it stays, or is gone before its keeper has heard that it runs.
 #[test]
 fn none_of_many_is_missed() {
     requires!();
+    let _kills = Kills(Kills::so_far());
     let at = At::new();
     let names = ["one", "two"];
     let running = names.map(|name| at.start(name, &[], SLEEP));
