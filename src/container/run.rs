@@ -12,7 +12,7 @@ use crate::cgroup::apart::Beside;
 use crate::error::causes;
 use crate::host::Host;
 use crate::host::inside::behind;
-use crate::launch::{Launched, launch, pause};
+use crate::launch::{Launched, launch, pause, readable_by};
 use crate::monitor::health::Checks;
 use crate::monitor::notify::Notify;
 use crate::monitor::{Caller, Clients, Exit, Front, Outside, Terms, supervise};
@@ -75,19 +75,27 @@ pub fn run(
 ) -> anyhow::Result<Exit> {
     let record =
         |plan: &mut Plan, trees| record::begin(spec, plan, trees, upkeep(spec), Wanted::IfAsked);
-    let started = start(spec, clock, host, record, tell, &warn)?;
+    let started = start(spec, clock, host, record, &tell, &warn)?;
     let front = match spec.beside.stdin {
         Stdin::Inherit => Front::Attached,
         Stdin::Null => Front::Listening,
     };
-    let Stayed { exit, record, closing: _closing, .. } = started.stay(front, None, &warn);
+    let Stayed { exit, record, closing, .. } = started.stay(front, None, &warn);
     if let Some(record) = record
         && let Err(error) = record.finish(exit.as_ref().ok())
     {
         let why = causes(&error);
         warn(&format!("the container's record doesn't say how it ended: {why}"));
     }
+    exit.iter().flat_map(|exit| &exit.told).for_each(|line| tell(line));
+    see_off(closing);
     exit
+}
+
+/// Waits for clients of published ports who have not yet been given what was said
+/// before the end; false if somebody does not want to wait.
+pub(super) fn see_off(closing: Option<Closing>) -> bool {
+    closing.is_none_or(|closing| readable_by(closing.pidfd(), Some(closing.until())).is_ok())
 }
 
 /// What the record is to say of how it is kept going.

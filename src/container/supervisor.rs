@@ -160,7 +160,7 @@ impl Supervisor {
             let since = Instant::now();
             let caller = caller.take();
             let stayed = started.stay(Front::Background(front), caller, warn);
-            let Stayed { exit, record, mut clients, closing } = stayed;
+            let Stayed { exit, record, mut clients, mut closing } = stayed;
             let mut told = |line: &str| {
                 note(&log, line);
                 clients.iter_mut().for_each(|clients| clients.note(line));
@@ -171,12 +171,16 @@ impl Supervisor {
             }
             // Not before the record says so: who hears of it relies on that.
             let mut clients = clients.zip(exit.as_ref().ok().map(|exit| exit.code));
-            let mut tell_end = || {
+            let mut tell_end = |again| {
                 if let Some((clients, code)) = clients.take() {
-                    clients.end(code);
+                    clients.end(code, again);
                 }
             };
-            let Some(mut record) = record else { return tell_end() };
+            let Some(mut record) = record else {
+                tell_end(false);
+                run::see_off(closing);
+                return;
+            };
             let again = match &exit {
                 Ok(exit) if may_go_on(restart, exit) => {
                     record.restarting(exit).is_ok_and(|known| {
@@ -184,8 +188,11 @@ impl Supervisor {
                         let unwell = exit.unhealthy == Some(OnFailure::Restart);
                         !stopped && (unwell || restart.wants(exit.code, restarts))
                     }) && {
-                        tell_end();
-                        pause.wait(since.elapsed()) && !record.is_stopped()
+                        tell_end(true);
+                        nobody_waits();
+                        run::see_off(closing.take())
+                            && pause.wait(since.elapsed())
+                            && !record.is_stopped()
                     }
                 }
                 _ => false,
@@ -194,10 +201,10 @@ impl Supervisor {
                 if let Err(error) = record.finish(exit.as_ref().ok()) {
                     note(&log, &format!("the record doesn't say how it ended: {}", causes(&error)));
                 }
-                tell_end();
+                tell_end(false);
+                run::see_off(closing);
                 return;
             }
-            drop(closing);
             match once_more(&id, record, &log, sockets.as_ref()) {
                 Ok(next) => Self { started, front, .. } = next,
                 Err(error) => {

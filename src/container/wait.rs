@@ -14,6 +14,9 @@ use crate::sys::fd::{self, Patience};
 /// Between a launcher's end and the lock's, which it held: nothing.
 const MOMENT: Duration = Duration::from_secs(2);
 
+/// Between two looks whether a launcher that stays has said how it ended.
+const LOOK: Patience = Patience::Nanos(300_000_000);
+
 /// Waits for the end of the container that `word` means, and gives its exit
 /// code; `None` where nobody knows it, since its launcher was killed.
 ///
@@ -34,11 +37,13 @@ pub fn wait(store: &Store, word: &str) -> anyhow::Result<Option<u8>> {
         Life::Running { launcher, .. } | Life::Restarting { launcher, .. } => Some(launcher),
         Life::Created { launcher } => launcher.as_ref(),
     };
-    // The launcher says how it ended, then ends.
+    // The launcher says how it ended, then ends; or stays for those who have not
+    // heard all that was said.
     if let Some(process) = launcher.map(|launcher| launcher.open()).transpose()?.flatten() {
         loop {
-            match fd::wait_readable([process.as_fd()], Patience::Endless) {
-                Err(Errno::EINTR) => {}
+            match fd::wait_readable([process.as_fd()], LOOK) {
+                Ok([false]) if store.await_end(&record.id, Duration::ZERO)? => break,
+                Ok([false]) | Err(Errno::EINTR) => {}
                 done => {
                     break done
                         .map(drop)

@@ -54,9 +54,14 @@ impl Listener {
             match sockets::accept(self.socket.as_fd()) {
                 Ok((client, _)) if is_own(client.as_fd()) => return Some(client),
                 Ok(_) | Err(Errno::ECONNABORTED | Errno::EINTR) => {}
+                // Told also where nobody has come: accept(2) takes a descriptor
+                // before it looks.
                 Err(Errno::EMFILE) if self.spare.take().is_some() => {
-                    drop(sockets::accept(self.socket.as_fd()));
+                    let sent_away = sockets::accept(self.socket.as_fd()).map(drop);
                     self.spare.replace(self.socket.try_clone().ok());
+                    if sent_away.is_err() {
+                        return None;
+                    }
                 }
                 // Nobody, or there is no room.
                 Err(_) => return None,

@@ -27,6 +27,7 @@ use crate::plan::step::{Gate, Step};
 use crate::spec::signal::Signal;
 use crate::state::happening::LastWords;
 use crate::state::never_executed;
+use crate::sys::Errno;
 use crate::sys::fd::standard;
 use crate::sys::process::{self, Ended};
 use crate::sys::tty::is_terminal;
@@ -207,8 +208,13 @@ impl Serving<'_> {
                 None => break,
             }
         }
-        // The channel's other end is closed by the exec, and by its end.
-        let Some(program) = program.filter(|program| !never_executed(program.pid)) else {
+        // The channel's other end is closed by the exec, and by its end. Once that
+        // is taken its number is another's.
+        let has_run = |program: &Program| {
+            process::send_signal(program.pidfd.as_fd(), 0) == Err(Errno::ESRCH)
+                || !never_executed(program.pid)
+        };
+        let Some(program) = program.filter(has_run) else {
             return self.killed(self.keeper.failed());
         };
         if self.stay == Stay::ToTheEnd {

@@ -202,10 +202,18 @@ impl Clients {
     }
 
     /// Tells them with what code it has ended. Who does not take the rest in
-    /// time does not get it.
-    pub fn end(mut self, code: u8) {
-        self.settle();
-        self.keep(|client| client.role == Role::Stranger || client.give(ENDED, &[code]));
+    /// time does not get it; but whoever has started it does, unless it is `again`
+    /// to be started, which waits for this.
+    pub fn end(mut self, code: u8, again: bool) {
+        // Nobody can ask for anything any more.
+        self.listener = None;
+        self.clients.retain(|client| client.role != Role::Stranger);
+        for client in &mut self.clients {
+            if let Role::Caller { ends } = &mut client.role {
+                *ends |= !again;
+            }
+        }
+        self.keep(|client| client.give(ENDED, &[code]));
         self.settle();
     }
 
@@ -324,7 +332,13 @@ impl Client {
         packet.extend_from_slice(bytes);
         let Some((_, since)) = &self.waiting else { return self.send(packet, Instant::now()) };
         let queued: usize = self.queue.iter().map(Vec::len).sum();
-        if since.elapsed() < self.patience() && queued + packet.len() <= MOST_WAITING {
+        let is_in_time = self.lost == 0 && since.elapsed() < self.patience();
+        // Words of ours are few, and the last that somebody has to hear.
+        let calls = matches!(self.role, Role::Caller { .. });
+        let is_ours = kind == ENDED || calls && [NOTE, STOPPED].contains(&kind);
+        if is_ours || is_in_time && queued + packet.len() <= MOST_WAITING {
+            let left_out = self.left_out();
+            self.queue.extend(left_out);
             self.queue.push_back(packet);
         } else {
             self.lost += bytes.len();
@@ -345,12 +359,19 @@ impl Client {
                 return false;
             }
         }
-        if self.waiting.is_none() && self.lost > 0 {
-            let told = format!("\r\n[sublet: {} bytes are left out here]\r\n", self.lost);
-            self.lost = 0;
-            return self.give(ERR, told.as_bytes());
+        if self.waiting.is_none()
+            && let Some(packet) = self.left_out()
+        {
+            return self.send(packet, Instant::now());
         }
         true
+    }
+
+    /// What tells how much was left out since the last packet, if anything was.
+    fn left_out(&mut self) -> Option<Vec<u8>> {
+        let lost = std::mem::take(&mut self.lost);
+        let told = format!("\r\n[sublet: {lost} bytes are left out here]\r\n");
+        (lost > 0).then(|| [&[ERR], told.as_bytes()].concat())
     }
 
     fn send(&mut self, packet: Vec<u8>, since: Instant) -> bool {
@@ -461,7 +482,7 @@ mod tests {
         let _silent: Vec<_> = (0..40).map(|_| connect(directory).unwrap()).collect();
         clients.attend(IN_BACKGROUND, &mut none);
         clients.tell(Stream::Err, b"said");
-        clients.end(7);
+        clients.end(7, false);
         for told in [&b"esaid"[..], &[ENDED, 7]] {
             let mut packet = [0; 100];
             let length = fd::read(attached.as_fd(), &mut packet).unwrap();
@@ -484,7 +505,7 @@ mod tests {
         }
         assert!(clients.awaited().is_some(), "it was not too much for him");
         std::thread::scope(|scope| {
-            scope.spawn(|| clients.end(7));
+            scope.spawn(|| clients.end(7, false));
             let mut packet = [0; 32 << 10];
             for number in 0..40 {
                 let length = fd::read(slow.as_fd(), &mut packet).unwrap();

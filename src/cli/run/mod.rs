@@ -171,7 +171,6 @@ fn start(spec: &Spec, timing: bool, host: &Host) -> anyhow::Result<u8> {
     let clock = if timing { Clock::On } else { Clock::Off };
     let tell = |line: &str| terminal::tell(format_args!("sublet: {line}"));
     let exit = verb::run(spec, clock, host, tell, terminal::tell_warning)?;
-    exit.told.iter().for_each(|line| tell(line));
     if clock == Clock::On {
         terminal::tell(format_args!("{}", exit.timing));
     }

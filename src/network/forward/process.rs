@@ -115,18 +115,22 @@ impl Process {
     }
 }
 
-/// A process that lets nobody in any more. Dropped, it is waited for as long as it
-/// may go on for those who are there.
+/// A process that lets nobody in any more, and goes on for those who are there.
+/// Dropped, it is gone.
 pub struct Closing {
     companion: Companion,
     until: Instant,
 }
 
-impl Drop for Closing {
-    fn drop(&mut self) {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let left = Patience::Nanos(left.as_nanos() as u64);
-        let _ = fd::wait_readable([self.companion.pidfd()], left);
+impl Closing {
+    /// Ready to be read once it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.companion.pidfd()
+    }
+
+    /// When it should have.
+    pub fn until(&self) -> Instant {
+        self.until
     }
 }
 

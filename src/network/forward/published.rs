@@ -52,7 +52,7 @@ impl Published {
     }
 
     /// Frees all ports. Clients who are there are given what services have said
-    /// before, for as long as what is returned is waited for.
+    /// before, as long as what is returned is there.
     pub fn close(self) -> Option<Closing> {
         let Self { process, listeners, .. } = self;
         drop(listeners);

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -202,6 +203,33 @@ fn a_launcher_that_is_stopped_does_not_answer() {
     let count = web.add("7001");
     counts(count);
     assert_eq!(web.lines().len(), before.len() + 1);
+}
+
+/// Who knocks is sent away, and nobody turns in a circle for him.
+#[test]
+fn a_launcher_without_a_free_descriptor_sends_away_who_asks() {
+    requires!(python3, prlimit);
+    let mut web = Web::start(&["-p", "7002"]);
+    let echo = published(&web.running.note());
+    let launcher = web.running.pid();
+    let limit = |number: &str| {
+        let words = [&format!("--pid={launcher}"), &format!("--nofile={number}:4096")];
+        let done = std::process::Command::new("prlimit").args(words).status();
+        assert!(done.expect("run it").success());
+    };
+    // The first number that is free; poll(2) takes as many as there may be.
+    let is_free = |number: &u32| !Path::new(&format!("/proc/{launcher}/fd/{number}")).exists();
+    limit(&(0..4096).find(is_free).expect("a free number").to_string());
+    let before = ticks(launcher);
+    let told = web.sublet(&["port", "add", "web", "-p", "7001"]).run();
+    assert_ne!(told.code(), 0, "{}", told.stderr);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let spent = ticks(launcher) - before;
+    assert!(spent < 20, "{spent} ticks of a hundred");
+    echoes(&mut connect(echo), b"hello");
+    limit("4096");
+    counts(web.add("7001"));
+    assert_eq!(web.sublet(&["stop", "web"]).ok(), "web");
 }
 
 /// It has the same user, and may even have the socket before its eyes.
