@@ -310,6 +310,31 @@ fn started_and_stayed_with() {
     at.sublet(&["start", "-a", "one", "none"]).refused(&["one container"]);
 }
 
+/// The payload does not wait for him for long; its code does, and nobody waits for
+/// that: the record has it.
+#[test]
+fn who_reads_late_is_told_the_end() {
+    requires!();
+    let at = At::new();
+    let script = "echo up; read line; head -c 5000000 /dev/zero; echo; echo over; exit 7";
+    at.sublet(&["create", "--network", "none", "--name", "web", "-i", at.root.text()])
+        .args(["sh", "-c", script])
+        .ok();
+    let mut late = at.sublet(&["start", "-a", "web"]).spawn();
+    assert_eq!(late.line(), "up");
+    late.signal(libc::SIGSTOP);
+    let waiting = at.sublet(&["wait", "web"]).within(60.0).spawn();
+    at.sublet(&["attach", "web"]).input("go\n").run().exits(7);
+    let waited = waiting.wait();
+    assert_eq!(waited.stdout().trim(), "7", "{}", waited.stderr);
+    // Longer than anybody else is waited for.
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    late.signal(libc::SIGCONT);
+    let heard = late.wait();
+    heard.exits(7);
+    assert!(heard.stderr.contains("bytes are left out here"), "{}", heard.stderr);
+}
+
 #[test]
 fn signals_to_who_stays_are_passed_on_and_his_end_is_his_own() {
     requires!();
