@@ -194,7 +194,7 @@ pub fn end_thread() -> ! {
 /// already. PR_SET_PDEATHSIG(2const).
 pub fn die_with_parent() -> Result<()> {
     let parent = getppid();
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    super::confine::parent_death_signal(libc::SIGKILL)?;
     if getppid() != parent {
         nix::sys::signal::raise(Signal::SIGKILL)?;
     }
