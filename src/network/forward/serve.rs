@@ -198,14 +198,16 @@ impl Server<'_> {
                     .listeners
                     .numbered()
                     .find(|(_, listener)| (listener.bound, listener.protocol) == (bound, protocol));
-                let Some(at) = found.map(|(at, _)| at) else { return Ok(()) };
-                self.flows.end_all_of(at, &self.dialer);
-                let Some(listener) = self.listeners.remove(at) else { return Ok(()) };
-                // Others may have the socket too, and so it may outlive our
-                // descriptor.
-                self.epoll.delete(listener)
+                found.map(|(at, _)| at).map_or(Ok(()), |at| self.withdraw(at))
             }
         }
+    }
+
+    fn withdraw(&mut self, at: usize) -> Result<()> {
+        self.flows.end_all_of(at, &self.dialer);
+        let Some(listener) = self.listeners.remove(at) else { return Ok(()) };
+        // Others may have the socket too, and so it may outlive our descriptor.
+        self.epoll.delete(listener)
     }
 
     /// Frees the ports, says so, and goes on only for clients who have not yet
@@ -214,12 +216,7 @@ impl Server<'_> {
     fn close(&mut self) -> Result<()> {
         self.epoll.delete(self.launcher)?;
         let numbers: Vec<usize> = self.listeners.numbered().map(|(at, _)| at).collect();
-        for at in numbers {
-            self.flows.end_all_of(at, &self.dialer);
-            if let Some(listener) = self.listeners.remove(at) {
-                self.epoll.delete(listener)?;
-            }
-        }
+        numbers.into_iter().try_for_each(|at| self.withdraw(at))?;
         self.pause = None;
         self.closing = Some(Instant::now() + LAST);
         let _ = shutdown(self.launcher.as_raw_fd(), Shutdown::Both);
