@@ -391,20 +391,28 @@ while full < 20 and written < int(sys.argv[1]) << 20:
 print(written, flush=True)
 ";
 
+/// A program that has said its last words, a client that has taken at most as many
+/// bytes of them, and how many there are.
+fn last_words(scratch: &Scratch, most: &str, taken: usize) -> (Running, TcpStream, usize) {
+    let program = run(scratch).within(60.0).args(["-p", "7000", "host"]);
+    let mut running = program.args(["python3", "-c", LAST_WORDS, most]).spawn();
+    let address = published(&running.note());
+    assert_eq!(running.line(), "ready");
+    let client = connect(address);
+    setsockopt(&client, sockopt::RcvBuf, &taken).unwrap();
+    let written = running.line().parse().unwrap();
+    (running, client, written)
+}
+
 /// As it is without a forwarder: what a program has written before its end comes.
 /// Meanwhile the port is free.
 #[test]
 fn a_slow_client_is_given_what_was_said_before_the_end() {
     requires!(python3);
     let scratch = Scratch::new();
-    let program = run(&scratch).within(60.0).args(["-p", "7000", "host"]);
-    let mut running = program.args(["python3", "-c", LAST_WORDS, "4"]).spawn();
-    let address = published(&running.note());
-    assert_eq!(running.line(), "ready");
-    let mut client = connect(address);
-    setsockopt(&client, sockopt::RcvBuf, &(1 << 17)).unwrap();
-    let written: usize = running.line().parse().unwrap();
+    let (running, mut client, written) = last_words(&scratch, "4", 1 << 17);
     assert!(written > 200_000, "{written} bytes are not enough to wait for anybody");
+    let address = client.peer_addr().unwrap();
     let free = eventually(2.0, || TcpListener::bind(address).ok());
     assert!(free.is_some(), "{address} is still taken");
     let mut heard = Vec::new();
@@ -419,13 +427,7 @@ fn a_slow_client_is_given_what_was_said_before_the_end() {
 fn a_client_who_takes_nothing_is_not_waited_for() {
     requires!(python3);
     let scratch = Scratch::new();
-    let program = run(&scratch).within(60.0).args(["-p", "7000", "host"]);
-    let mut running = program.args(["python3", "-c", LAST_WORDS, "100"]).spawn();
-    let address = published(&running.note());
-    assert_eq!(running.line(), "ready");
-    let mut client = connect(address);
-    setsockopt(&client, sockopt::RcvBuf, &4096).unwrap();
-    let written: usize = running.line().parse().unwrap();
+    let (running, mut client, written) = last_words(&scratch, "100", 4096);
     running.wait().exits(0);
     let ended = client.read_to_end(&mut Vec::with_capacity(written));
     assert_eq!(ended.map_err(|error| error.kind()), Err(ErrorKind::ConnectionReset));
