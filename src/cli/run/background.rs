@@ -23,7 +23,7 @@ pub struct BackgroundArgs {
     detach: bool,
 
     /// Kill it when the process that has called sublet ends
-    #[arg(long, conflicts_with = "detach")]
+    #[arg(long)]
     die_with_parent: bool,
 
     /// What is typed to leave one with -it running; '' for nothing [default: ctrl-p,ctrl-q]
@@ -126,6 +126,11 @@ impl BackgroundArgs {
         spec.beside.known.pidfile = pidfile.context("--pidfile")?;
         if let Some(policy) = &self.restart {
             spec.beside.restart = typed("--restart", policy, str::parse)?;
+        }
+        if self.detach && self.die_with_parent {
+            return Err(anyhow!("in the background it has no caller who stays"))
+                .context("--die-with-parent with --detach")
+                .hint("leave one of the two out; in a unit of systemd it ends with that");
         }
         let handed = |port: &crate::spec::port::Port| matches!(port.source, Source::Handed(_));
         if self.detach && spec.beside.ports.iter().any(handed) {
